@@ -1,0 +1,1 @@
+"""Everything that works without a terminal: data, configuration, runs, training, chat, scores."""

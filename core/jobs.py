@@ -1,0 +1,220 @@
+"""Detached jobs: a directory, a process of its own, events out, requests in.
+
+A job outlives the terminal that started it. Its directory holds state.json (replaced atomically),
+events.jsonl, control.jsonl, log.txt and worker.lock; everything a screen shows is read from there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.errors import AfinaError
+from core.events import Event, EventTail, EventWriter, read_events
+from core.paths import ROOT, write_atomic
+
+ACTIVE = ("queued", "starting", "running", "stopping")
+ENDED = ("done", "stopped", "failed", "interrupted")
+START_LIMIT_S = 60.0  # a worker that has not said its pid by then never started
+
+
+class State(msgspec.Struct):
+    """What state.json holds; fields that a newer version adds are ignored."""
+
+    state: str
+    pid: int | None = None
+    process: str | None = None  # identity of the process behind pid, see process_identity
+    updated: float = 0.0  # seconds since the epoch
+    step: int = 0
+    steps: int = 0
+    best_step: int | None = None
+    best_eval_loss: float | None = None
+    reason: str = ""  # why it ended, a sentence
+
+
+class Job:
+    """A job seen from outside: the app and the commands read it and send it requests."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+
+    @property
+    def events_path(self) -> Path:
+        return self.directory / "events.jsonl"
+
+    @property
+    def log_path(self) -> Path:
+        return self.directory / "log.txt"
+
+    def state(self) -> State:
+        """The state, corrected to "interrupted" when the process is gone without a last word."""
+        state = self.recorded_state()
+        if state.state in ACTIVE and not _alive(state):
+            state.state = "interrupted"
+            state.reason = state.reason or "The process ended without a last word; see log.txt."
+        return state
+
+    def recorded_state(self) -> State:
+        """The state as the worker last wrote it."""
+        try:
+            return msgspec.json.decode((self.directory / "state.json").read_bytes(), type=State)
+        except FileNotFoundError:
+            return State("interrupted", reason="It was never started: there is no state.json.")
+        except (msgspec.DecodeError, OSError) as error:
+            return State("interrupted", reason=f"state.json can't be read: {error}.")
+
+    def write_state(self, state: State) -> None:
+        state.updated = round(time.time(), 3)
+        write_atomic(self.directory / "state.json", msgspec.json.encode(state))
+
+    def events(self) -> list[Event]:
+        return read_events(self.events_path)
+
+    def request(self, action: str, **fields: Any) -> int:
+        """Asks the worker for something; its answer is a `control` event with this number."""
+        requests = EventWriter(self.directory / "control.jsonl")
+        try:
+            return requests.write(action, **fields)
+        finally:
+            requests.close()
+
+    def start(self, worker: str, environment: dict[str, str] | None = None) -> int:
+        """Starts the worker as a process of its own session; returns its pid.
+
+        The terminal can go: stdin is closed, stdout and stderr go to log.txt, and the process gets
+        no signal of ours.
+        """
+        state = self.state()
+        if state.state in ACTIVE and state.pid is not None:
+            raise AfinaError(
+                f'"{self.directory.name}" is {state.state} already, as process {state.pid}.',
+                "Watch it, or stop it first.",
+            )
+        self.write_state(State("starting", step=state.step, steps=state.steps))
+        with open(self.log_path, "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, str(ROOT / "afina.py"), "worker", worker, str(self.directory)],
+                cwd=self.directory,
+                env=worker_environment() | (environment or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return process.pid
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment of our processes: our packages first, and threads that don't spin."""
+    environment = dict(os.environ)
+    inherited = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([inherited] if inherited else [])])
+    environment.setdefault("PYTHONUNBUFFERED", "1")
+    environment.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # libgomp spins while it waits; beside one busy process a step became ten times as long
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    environment.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    return environment
+
+
+class JobWorker:
+    """A job seen from inside: owns its state, writes its events, reads its requests."""
+
+    def __init__(self, directory: str | Path) -> None:
+        self.job = Job(directory)
+        self._events = EventWriter(self.job.events_path)
+        self._requests = EventTail(self.job.directory / "control.jsonl")
+        self._requests.read()  # what was asked of an earlier process is over
+        before = self.job.recorded_state()
+        self.current = State(
+            "starting",
+            pid=os.getpid(),
+            process=process_identity(os.getpid()),
+            step=before.step,
+            steps=before.steps,
+            best_step=before.best_step,
+            best_eval_loss=before.best_eval_loss,
+        )
+        self.job.write_state(self.current)
+
+    def event(self, kind: str, **fields: Any) -> int:
+        return self._events.write(kind, **fields)
+
+    def update(self, state: str | None = None, **fields: Any) -> None:
+        """Replaces state.json; a change of the state itself is an event too."""
+        changed = state is not None and state != self.current.state
+        if state is not None:
+            self.current.state = state
+        for name, value in fields.items():
+            setattr(self.current, name, value)
+        self.job.write_state(self.current)
+        if changed:
+            self.event("state", state=self.current.state, reason=self.current.reason)
+
+    def requests(self) -> list[Event]:
+        """What was asked since the last call: events whose kind is the action."""
+        return self._requests.read()
+
+    def answer(self, request: Event, result: str) -> None:
+        self.event("control", request=request.get("seq"), action=request.get("kind"), result=result)
+
+    def close(self) -> None:
+        self._events.close()
+
+
+@contextmanager
+def sole_worker(directory: Path) -> Iterator[None]:
+    """Holds the job's lock, so that a second worker on the same directory is refused."""
+    with open(directory / "worker.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise AfinaError(
+                f'Another process works on "{directory.name}".',
+                "Stop it first, or wait for its end.",
+            ) from error
+        yield
+
+
+def process_identity(pid: int) -> str | None:
+    """A name for this very process, which a recycled pid doesn't have; None when it is gone.
+
+    On Linux the boot and the start in clock ticks since it, which no change of the clock moves.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except FileNotFoundError:
+        if Path("/proc/self/stat").exists():
+            return None
+        return _portable_identity(pid)
+    except (ProcessLookupError, PermissionError):
+        return None
+    fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces
+    if fields[0] in "ZX":  # ended, not yet collected by its parent
+        return None
+    return f"{boot}:{fields[19]}"
+
+
+def _portable_identity(pid: int) -> str | None:
+    import psutil
+
+    try:
+        return f"{psutil.Process(pid).create_time():.2f}"
+    except psutil.NoSuchProcess:
+        return None
+
+
+def _alive(state: State) -> bool:
+    if state.pid is None:
+        return time.time() - state.updated < START_LIMIT_S
+    return state.process is not None and process_identity(state.pid) == state.process

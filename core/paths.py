@@ -1,0 +1,61 @@
+"""Where Afina keeps things, and how it writes a file that a crash can't leave half done."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from core.errors import AfinaError
+
+ROOT = (
+    Path(__file__).resolve().parent.parent
+)  # the folder of afina.py, in a checkout and in site-packages
+SAMPLE_DATA = ROOT / "sample_data"
+
+
+def home(given: str | os.PathLike[str] | None = None) -> Path:
+    """The home of runs and caches: the one given, else $AFINA_HOME, else the user data folder."""
+    chosen = given or os.environ.get("AFINA_HOME")
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("afina", appauthor=False))
+
+
+def make_folder(path: Path) -> Path:
+    """Creates a folder with its parents; raises AfinaError with the reason when it can't."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise AfinaError(
+            f'Can\'t create the folder "{path}": {error.strerror}.',
+            "Choose another with --home DIR or $AFINA_HOME.",
+        ) from error
+    return path
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Replaces a file as a whole: written beside it, synced to disk, then renamed over it."""
+    data = content.encode() if isinstance(content, str) else content
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Makes the names in a folder durable, so that a rename survives a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

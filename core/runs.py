@@ -1,0 +1,178 @@
+"""Training runs: their directories under the home, and what a list of them shows."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from core import config_io
+from core.config import Config
+from core.errors import AfinaError, nearest
+from core.events import number
+from core.jobs import ACTIVE, Job
+from core.paths import make_folder, write_atomic
+
+
+class Run(Job):
+    """One training run. A checkpoint or a result counts when its manifest.json is there."""
+
+    @property
+    def id(self) -> str:
+        return self.directory.name
+
+    @property
+    def name(self) -> str:
+        """The id without its date and its random end."""
+        return re.sub(r"^\d{4}-\d\d-\d\d-|-[0-9a-f]{4}$", "", self.id)
+
+    @property
+    def config(self) -> Config:
+        return config_io.load(self.directory / "config.yaml")
+
+    @property
+    def result(self) -> Path | None:
+        """The folder of the finished adapter or model; None when there is none yet."""
+        for name in ("adapter", "model"):
+            if is_complete(self.directory / name):
+                return self.directory / name
+        return None
+
+    def checkpoints(self) -> list[Path]:
+        """The complete checkpoints, oldest first."""
+        folder = self.directory / "checkpoints"
+        return [path for path in sorted(folder.glob("step-*")) if is_complete(path)]
+
+
+class Summary(msgspec.Struct):
+    """A line in the list of runs; the shape of `afina runs --json`."""
+
+    run: str
+    directory: str
+    state: str
+    step: int
+    steps: int
+    train_loss: float | None
+    eval_loss: float | None
+    tokens_per_s: float | None
+    started: float | None  # seconds since the epoch
+    reason: str
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether the manifest, which is written last, is there."""
+    return (folder / "manifest.json").is_file()
+
+
+def runs_folder(home: Path) -> Path:
+    return home / "runs"
+
+
+def all_runs(home: Path) -> list[Run]:
+    """Every run of a home, newest first."""
+    folders = [p for p in runs_folder(home).glob("*") if (p / "config.yaml").is_file()]
+    return [Run(p) for p in sorted(folders, key=lambda p: p.stat().st_ctime, reverse=True)]
+
+
+def find_run(home: Path, word: str) -> Run:
+    """The run with this id, directory or name (the newest of that name); "last" is the newest."""
+    folder = Path(word).expanduser()
+    if (folder / "config.yaml").is_file() and (folder / "state.json").is_file():
+        return Run(folder.resolve())
+    runs = all_runs(home)
+    if word == "last" and runs:
+        return runs[0]
+    for run in runs:
+        if word in (run.id, run.name):
+            return run
+    starts = [run for run in runs if run.id.startswith(word)]
+    if len(starts) == 1:
+        return starts[0]
+    known = [run.id for run in runs] + [run.name for run in runs]
+    raise AfinaError(
+        f'There is no run "{word}" in "{runs_folder(home)}".',
+        nearest(word, known) or "`afina runs` lists them.",
+    )
+
+
+def create_run(home: Path, config: Config) -> Run:
+    """A new run directory with its frozen configuration, not started yet."""
+    name = slug(config.name or default_name(config))
+    stamp = time.strftime("%Y-%m-%d")
+    folder = runs_folder(home) / f"{stamp}-{name}-{secrets.token_hex(2)}"
+    make_folder(folder)
+    frozen = msgspec.structs.replace(_resolved(config), name=name)
+    write_atomic(folder / "config.yaml", config_io.to_yaml(frozen))
+    return Run(folder)
+
+
+def default_name(config: Config) -> str:
+    """The data file's name and the method: travel-lora."""
+    stem = Path(config.data.path).stem or "run"
+    return f"{stem}-{config.method.kind}"
+
+
+def slug(name: str) -> str:
+    """The name as a part of a folder's name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
+
+
+def summary(run: Run) -> Summary:
+    """What the list shows of a run, from its state and its events."""
+    state = run.state()
+    loss = eval_loss = speed = started = None
+    for event in run.events():
+        started = started or event.get("t")
+        if event["kind"] == "step":
+            loss = number(event.get("loss"))
+            speed = number(event.get("tokens_per_s"))
+        elif event["kind"] == "eval":
+            eval_loss = number(event.get("eval_loss"))
+    return Summary(
+        run=run.id,
+        directory=str(run.directory),
+        state=state.state,
+        step=state.step,
+        steps=state.steps,
+        train_loss=loss,
+        eval_loss=eval_loss,
+        tokens_per_s=speed,
+        started=started,
+        reason=state.reason,
+    )
+
+
+def delete_run(run: Run) -> None:
+    """Deletes a run's directory; one that is at work is refused."""
+    if run.state().state in ACTIVE:
+        raise AfinaError(f'"{run.id}" is at work.', "Stop it first.")
+    shutil.rmtree(run.directory)
+
+
+def _resolved(config: Config) -> Config:
+    """The configuration with absolute paths, so that it means the same from anywhere."""
+    data = {
+        name: _absolute(getattr(config.data, name))
+        for name in ("path", "eval_path", "chat_template")
+        if getattr(config.data, name)
+    }
+    model = msgspec.structs.replace(config.model, name_or_path=_absolute(config.model.name_or_path))
+    return msgspec.structs.replace(
+        config, model=model, data=msgspec.structs.replace(config.data, **data)
+    )
+
+
+def _absolute(path: str) -> str:
+    """The absolute path of what is there; anything else (a hub id) as it is."""
+    full = Path(path).expanduser()
+    return str(full.resolve()) if full.exists() else path
+
+
+def active_runs(home: Path) -> Iterator[Run]:
+    """The runs that are at work now, newest first."""
+    return (run for run in all_runs(home) if run.state().state in ACTIVE)

@@ -1,0 +1,1 @@
+"""Merging, GGUF and ONNX writers, and the check that an export is what was trained."""
