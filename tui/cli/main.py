@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from core.errors import AfinaError
@@ -64,18 +63,11 @@ def workbench(
 
 
 def command() -> None:
-    """Runs the command line and ends the process with its exit code."""
+    """Runs the command line; ends the process with its exit code."""
     try:
-        code = app(standalone_mode=False)
+        app()
     except AfinaError as error:
         typer.echo(f"afina: {error}", err=True)
-        code = 2
-    except click.exceptions.Abort:
-        code = 130
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
+        sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as in `afina runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)

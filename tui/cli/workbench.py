@@ -1,0 +1,25 @@
+"""Opens the workbench in this terminal."""
+
+from __future__ import annotations
+
+import sys
+
+from core.config import Config
+from core.errors import AfinaError
+from core.paths import home, make_folder
+
+
+def open_workbench(
+    *,
+    readonly: bool = False,
+    ascii: bool = False,
+    mouse: bool = True,
+    config: Config | None = None,
+) -> None:
+    """Runs the app until the person quits; needs a terminal on both sides."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise AfinaError("The workbench needs a terminal.", "`afina --help` lists the commands.")
+    from tui.app import AfinaApp
+
+    folder = make_folder(home())
+    AfinaApp(folder, config=config, readonly=readonly, ascii=ascii).run(mouse=mouse)
