@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = "torch transformers datasets peft trl pyarrow llama_cpp onnxruntime accelerate".split()
+HEAVY = ["torch", "transformers", "datasets", "peft", "trl", "accelerate"]
+HEAVY += ["pyarrow", "llama_cpp", "onnxruntime"]
 
 
 def python(*words: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -47,7 +48,7 @@ def test_a_foreign_core_that_was_imported_first_is_replaced(tmp_path: Path) -> N
     (tmp_path / "core").mkdir()
     (tmp_path / "core" / "__init__.py").write_text("foreign = True")
     code = "import core; assert core.foreign; import afina, core as ours; print(ours.__file__)"
-    run = python("-c", code, PYTHONPATH=f"{tmp_path}:{ROOT}")
+    run = python("-c", code, cwd=tmp_path, PYTHONPATH=str(ROOT))
     assert run.stdout.strip() == str(ROOT / "core" / "__init__.py"), run.stderr
 
 

@@ -18,7 +18,7 @@ import typer
 from core.jobs import worker_environment
 from core.paths import ROOT, home
 
-PACKAGES = [
+PACKAGES = (
     "textual",
     "torch",
     "transformers",
@@ -31,7 +31,7 @@ PACKAGES = [
     "bitsandbytes",
     "gguf",
     "llama-cpp-python",
-]
+)
 
 # Each runs in a process of its own: a broken build takes that process with it and nothing else.
 PROBES = {
