@@ -1,0 +1,118 @@
+"""How the turns of a conversation follow each other: who speaks last, who speaks twice, who answers which call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from core.data.problems import ERROR, NOTE, WARNING, RowProblem, problem
+from core.data.sample import Conversation, Message
+
+# C0 without tab, newline and carriage return; DEL; C1.
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def conduct_problems(sample: Conversation, places: list[str]) -> list[RowProblem]:
+    """The problems of a conversation whose messages are each well formed; `places` names each message's field."""
+    messages = sample.messages
+    found = list(_roles(messages, places))
+    for message, place in zip(messages, places, strict=True):
+        found.extend(_content(message, place))
+    found.extend(_calls(sample, places))
+    return found
+
+
+def _roles(messages: list[Message], places: list[str]) -> Iterator[RowProblem]:
+    roles = [message["role"] for message in messages]
+    if "assistant" not in roles:
+        yield problem(
+            "no_assistant_message",
+            places[0].split("[")[0],
+            "the roles " + ", ".join(dict.fromkeys(roles)),
+            "at least one assistant message",
+            "Add the answer, or drop the row.",
+        )
+    elif roles[-1] != "assistant":
+        yield problem(
+            "last_turn_not_assistant",
+            places[-1],
+            f'a last turn by "{roles[-1]}"',
+            "an assistant message at the end",
+            "Drop the last turn, or add the answer.",
+            WARNING,
+        )
+    for index in range(1, len(roles)):
+        if roles[index] == roles[index - 1] and roles[index] != "tool":
+            yield problem(
+                "consecutive_same_role",
+                places[index],
+                f'two turns by "{roles[index]}" in a row',
+                "turns that alternate",
+                "Join the two turns.",
+                WARNING,
+            )
+
+
+def _content(message: Message, place: str) -> Iterator[RowProblem]:
+    content = message["content"]
+    if not content.strip() and not message.get("tool_calls") and message["role"] != "tool":
+        yield problem(
+            "empty_content",
+            place,
+            "white space" if content else "no text",
+            "text",
+            "Write the text, or drop the turn.",
+            ERROR if message["role"] == "assistant" else WARNING,
+        )
+    if match := CONTROL.search(content):
+        yield control_problem(place, match)
+
+
+def control_problem(place: str, match: re.Match[str]) -> RowProblem:
+    """A note about a control character: it is learned like any other character."""
+    return problem(
+        "control_characters",
+        place,
+        f"U+{ord(match.group()):04X} at character {match.start() + 1}",
+        "text without control characters",
+        "Remove it, unless the model is to write it.",
+        NOTE,
+    )
+
+
+def _calls(sample: Conversation, places: list[str]) -> Iterator[RowProblem]:
+    """Calls of tools that the row does not declare, and results that nobody asked for."""
+    declared = {tool["function"]["name"] for tool in sample.tools or ()}
+    open_calls: list[dict[str, Any]] = []
+    for message, place in zip(sample.messages, places, strict=True):
+        if message["role"] == "tool":
+            if not _answers(message, open_calls):
+                yield problem(
+                    "tool_result_without_call",
+                    place,
+                    f'a result for "{message.get("tool_call_id", "")}"'
+                    if message.get("tool_call_id")
+                    else "a result",
+                    "an earlier call by the assistant",
+                    "Add the call, or drop the result.",
+                )
+            continue
+        if message["role"] == "assistant":
+            open_calls = list(message.get("tool_calls", ()))
+        for call in open_calls if declared and message["role"] == "assistant" else ():
+            if (name := call["function"]["name"]) not in declared:
+                yield problem(
+                    "unknown_tool",
+                    f"{place}.tool_calls",
+                    f'a call of "{name}"',
+                    "one of " + ", ".join(sorted(declared)),
+                    "Correct the name, or declare the tool.",
+                )
+
+
+def _answers(result: Message, calls: list[dict[str, Any]]) -> bool:
+    """Whether a result belongs to one of the calls, by its id where both have ids."""
+    wanted = result.get("tool_call_id")
+    ids = [call["id"] for call in calls if "id" in call]
+    return wanted in ids if wanted and ids else bool(calls)

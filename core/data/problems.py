@@ -1,0 +1,62 @@
+"""What can be wrong with a row: the record that the pane, the commands and the trainer share. Finds nothing itself."""
+
+from __future__ import annotations
+
+import msgspec
+
+ERROR = "error"  # the row can't be used as it is, or teaches nothing
+WARNING = "warning"  # the row is used, and something of it is lost or odd
+NOTE = "note"  # worth a look
+
+
+class RowProblem(msgspec.Struct, frozen=True):
+    """One thing that is wrong with one row. Row and line count from 1, as people see them; 0 means the whole file."""
+
+    row: int
+    line: int
+    check: str  # a name of the table in docs: "invalid_json", "unrecognized_role", ...
+    severity: str  # "error", "warning" or "note"
+    field: str  # where in the row: "messages[2].content"; empty for the whole row
+    found: str
+    expected: str
+    fix: str
+
+    def at(self, row: int, line: int) -> RowProblem:
+        """The same problem with its place in the file."""
+        return msgspec.structs.replace(self, row=row, line=line)
+
+    def __str__(self) -> str:
+        place = f"row {self.row}" if self.row else "file"
+        field = f" {self.field}" if self.field else ""
+        return f"{place}{field}: {self.check}: found {self.found}, expected {self.expected}"
+
+
+def problem(
+    check: str, field: str, found: str, expected: str, fix: str, severity: str = ERROR
+) -> RowProblem:
+    """A problem whose place in the file is not known yet (row and line 0); see `RowProblem.at`."""
+    return RowProblem(0, 0, check, severity, field, found, expected, fix)
+
+
+class RowRefused(Exception):
+    """A row that can't become a sample; carries every problem that stands in its way."""
+
+    def __init__(self, problems: list[RowProblem]) -> None:
+        super().__init__("; ".join(str(item) for item in problems))
+        self.problems = problems
+
+
+def shorten(value: object, limit: int = 60) -> str:
+    """A value as people can read it in a sentence: quoted if it is text, cut at `limit` characters."""
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= limit else f"{text[: limit - 4]}...{text[-1]}"
+
+
+def kind_of(value: object) -> str:
+    """The JSON name of a value's type: "an object", "a list", "a number", "null"."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true or false"
+    names = {dict: "an object", list: "a list", str: "text", int: "a number", float: "a number"}
+    return names.get(type(value), type(value).__name__)

@@ -1,0 +1,41 @@
+"""What a row becomes: a conversation or a text, in one form whatever the file's shape was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from core.data.problems import RowProblem
+
+Message = dict[
+    str, Any
+]  # "role", "content" and what templates read besides: "tool_calls", "name", ...
+
+
+class Conversation(msgspec.Struct):
+    """Messages as chat templates want them: content is text, the arguments of tool calls are objects."""
+
+    messages: list[Message]
+    tools: list[dict[str, Any]] | None = None
+    unlearned: frozenset[int] = frozenset()  # messages with weight 0
+    learn_from: int = 0  # messages before this one are prompt, also those of the assistant
+    plain: tuple[str, str] | None = (
+        None  # prompt and completion, for a model without a chat template
+    )
+
+
+class Text(msgspec.Struct):
+    """A document: every token of it is learned."""
+
+    text: str
+
+
+Sample = Conversation | Text
+
+
+class Reading(msgspec.Struct):
+    """A row as it was understood: no sample when it can't become one; the problems either way."""
+
+    sample: Sample | None
+    problems: list[RowProblem]

@@ -1,0 +1,198 @@
+"""Where rows begin: scanners over the bytes of a file. They keep offsets and line numbers, never the rows.
+
+Files are read in blocks, not mapped: a mapped file that shrinks kills the process that reads it (SIGBUS).
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import msgspec
+
+BLOCK_BYTES = 4 << 20
+_SPACE = b" \t\r\n\x0b\x0c"
+# A whole string, a bracket, a comma, or the quote of a string that does not end in this block.
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},"]', re.DOTALL)
+
+
+def _offsets() -> array[int]:
+    return array("Q")
+
+
+class Batch(msgspec.Struct):
+    """The rows that end in one block of the file."""
+
+    read: int = 0  # bytes of the file that lie behind us
+    starts: array[int] = msgspec.field(default_factory=_offsets)
+    lines: array[int] = msgspec.field(default_factory=_offsets)  # line of each row, from 1
+    ends: array[int] = msgspec.field(
+        default_factory=_offsets
+    )  # empty: a row ends where the next begins
+
+    def add(self, start: int, line: int) -> None:
+        self.starts.append(start)
+        self.lines.append(line)
+
+
+def _blocks(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
+    """(offset, block) pairs up to the end of the file."""
+    file.seek(start)
+    while block := file.read(BLOCK_BYTES):
+        yield start, block
+        start += len(block)
+
+
+def scan_lines(file: BinaryIO, start: int) -> Iterator[Batch]:
+    """One row per line; lines of nothing but white space are not rows. A last line without newline is one."""
+    row, line, blank = (
+        start,
+        1,
+        True,
+    )  # of the line being read: offset, number, nothing but space so far
+    read = start
+    for offset, block in _blocks(file, start):
+        batch, begin = Batch(), 0
+        while (end := block.find(b"\n", begin)) >= 0:
+            if not blank or block[begin] not in _SPACE or block[begin:end].strip():
+                batch.add(row, line)
+            begin = end + 1
+            row, line, blank = offset + begin, line + 1, True
+        blank = blank and not block[begin:].strip()
+        read, batch.read = offset + len(block), row
+        yield batch
+    if not blank:
+        last = Batch(read)
+        last.add(row, line)
+        yield last
+
+
+def scan_paragraphs(file: BinaryIO, start: int) -> Iterator[Batch]:
+    """One row per run of lines without a blank line between them."""
+    last_line, first, open_since = -1, (0, 0), False
+    read = start
+    for lines in scan_lines(file, start):
+        batch = Batch()
+        for row, line in zip(lines.starts, lines.lines, strict=True):
+            if line != last_line + 1:
+                if open_since:
+                    batch.add(*first)
+                    batch.read = row
+                first, open_since = (row, line), True
+            last_line = line
+        read = max(read, lines.read)
+        batch.read = batch.read or first[0]
+        yield batch
+    if open_since:
+        last = Batch(read)
+        last.add(*first)
+        yield last
+
+
+def scan_document(file: BinaryIO, start: int) -> Iterator[Batch]:
+    """The whole file as one row; none when it holds only white space."""
+    blank, read = True, start
+    for offset, block in _blocks(file, start):
+        blank = blank and not block.strip()
+        read = offset + len(block)
+    batch = Batch(read)
+    if not blank:
+        batch.add(start, 1)
+    yield batch
+
+
+def scan_values(file: BinaryIO, start: int, in_array: bool) -> Iterator[Batch]:
+    """One row per element of a top-level array, or per value in a file of values that span lines.
+
+    Brackets are counted outside of strings. What is broken stays a row (its text is not JSON then), and so does
+    whatever stands behind the array's end: nothing in the file is passed over.
+    """
+    scanner = _ValueScanner(start, in_array)
+    for offset, block in _blocks(file, start):
+        yield scanner.feed(offset, block)
+    yield scanner.finish()
+
+
+class _ValueScanner:
+    """Splits a stream of blocks at depth 1 of an array, or at depth 0 of a sequence of values."""
+
+    def __init__(self, start: int, in_array: bool) -> None:
+        self.floor = 1 if in_array else 0  # the depth at which values stand
+        self.depth = 0
+        self.closed = False  # the array has ended
+        self.region, self.region_line = start, 1  # where the current value's text begins
+        self.touched = False  # a token of the current value was seen
+        self.carry = b""
+        self.line, self.counted = 1, start  # newlines before `counted` are in `line`
+        self.batch = Batch()
+
+    def feed(self, offset: int, block: bytes) -> Batch:
+        self.batch = Batch()
+        data, base = self.carry + block, offset - len(self.carry)
+        keep = len(data)
+        for match in _TOKEN.finditer(data):
+            index, end = match.span()
+            token = data[index : index + 1]
+            if token == b'"' and end == index + 1:
+                keep = index  # the string goes on in the next block
+                break
+            self._take(token, data, base, index, end)
+        if not self.touched:
+            keep = min(keep, max(0, self.region - base))
+        self._count(data, base, keep)
+        self.carry = data[keep:]
+        self.end_of_data = base + len(data)
+        self.batch.read = self.region
+        return self.batch
+
+    def finish(self) -> Batch:
+        self.batch = Batch()
+        if self.touched or self.carry.strip():
+            self._emit(self.end_of_data)
+            self.batch.read = self.end_of_data
+        return self.batch
+
+    def _take(self, token: bytes, data: bytes, base: int, index: int, end: int) -> None:
+        at_floor = self.depth == self.floor and not self.closed
+        if token in b"[{":
+            opens_array = self.floor == 1 and self.depth == 0 and not self.closed
+            self.depth += 1
+            if opens_array and token == b"[" and not self.touched:
+                self._begin(data, base, end)
+                return
+        elif token in b"]}" and self.depth:
+            self.depth -= 1
+            if at_floor and self.floor == 1:
+                self._separate(data, base, index, end)
+                self.closed = True
+                return
+        elif token == b"," and at_floor and self.floor == 1:
+            self._separate(data, base, index, end)
+            return
+        if not self.touched:
+            self._count(data, base, index)
+            self.region_line, self.touched = self.line, True
+        if token in b"]}" and self.floor == 0 and self.depth == 0:
+            self._emit(base + end)
+            self._begin(data, base, end)
+
+    def _separate(self, data: bytes, base: int, index: int, end: int) -> None:
+        if self.touched or data[max(0, self.region - base) : index].strip():
+            self._emit(base + index)
+        self._begin(data, base, end)
+
+    def _begin(self, data: bytes, base: int, end: int) -> None:
+        self._count(data, base, end)
+        self.region, self.region_line, self.touched = base + end, self.line, False
+
+    def _emit(self, end: int) -> None:
+        self.batch.add(self.region, self.region_line)
+        self.batch.ends.append(end)
+
+    def _count(self, data: bytes, base: int, upto: int) -> None:
+        """Counts the newlines up to an index of the data."""
+        if base + upto > self.counted:
+            self.line += data.count(b"\n", self.counted - base, upto)
+            self.counted = base + upto
