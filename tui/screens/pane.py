@@ -1,0 +1,91 @@
+"""What the five panes share: their place in the app, the hooks that show and hide them, what can be opened in them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from textual.containers import Container
+from textual.css.query import NoMatches
+from textual.widget import Widget
+
+from core.config import Config
+from tui.actions import Scoped
+from tui.theme import Symbols
+
+if TYPE_CHECKING:
+    from tui.app import AfinaApp
+
+
+class Pane(Scoped, Container, can_focus=False):
+    """One of the five panes. It is created at its first visit and then kept.
+
+    A subclass sets `scope`, `BINDINGS = bindings(scope)`, composes Frames, and names in `first_focus`
+    the widget that gets the focus when the pane is shown.
+    """
+
+    DEFAULT_CSS = "Pane { layout: vertical; width: 1fr; height: 1fr; }"
+    first_focus = ""  # a selector
+
+    @property
+    def afina(self) -> AfinaApp:
+        return cast("AfinaApp", self.app)
+
+    @property
+    def home(self) -> Path:
+        return self.afina.home
+
+    @property
+    def config(self) -> Config:
+        """The configuration that Data and Train work on; change it with `self.afina.set_config`."""
+        return self.afina.config
+
+    @property
+    def symbols(self) -> Symbols:
+        return self.afina.symbols
+
+    @property
+    def wide(self) -> bool:
+        """Whether two frames fit side by side (120 columns and more)."""
+        return self.app.size.width >= 120
+
+    def on_pane_shown(self) -> None:
+        """The pane became visible: resume timers, read what changed meanwhile."""
+
+    def on_pane_hidden(self) -> None:
+        """The pane is no longer visible: pause timers."""
+
+    def on_config_changed(self, config: Config) -> None:
+        """The current configuration is another one now."""
+
+    def open_subject(self, subject: str) -> None:
+        """Shows one thing: a data file (data), a run (runs), a TARGET (chat, export), a YAML file (train)."""
+
+    def focus_first(self) -> None:
+        """Gives the focus to the pane's first widget, or back to the one that had it."""
+        last = getattr(self, "_last_focus", None)
+        if isinstance(last, Widget) and last.is_attached and last.focusable:
+            last.focus(scroll_visible=False)
+            return
+        if self.first_focus:
+            try:
+                self.query_one(self.first_focus).focus(scroll_visible=False)
+            except NoMatches:
+                return
+
+    def on_descendant_focus(self, event) -> None:  # noqa: ANN001 - textual.events.DescendantFocus
+        self._last_focus = event.widget
+
+
+class MissingPane(Pane):
+    """Stands in for a pane whose module is not there."""
+
+    def __init__(self, title: str, **options) -> None:  # noqa: ANN003
+        super().__init__(**options)
+        self.title = title
+
+    def compose(self):  # noqa: ANN201
+        from tui.widgets.frame import Frame, Words
+
+        with Frame(self.title):
+            yield Words(f"{self.title} is not part of this build.")
