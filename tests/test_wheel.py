@@ -1,4 +1,4 @@
-"""The wheel holds what an installed Afina needs: styles, sample data, the launcher; not the tools."""
+"""The wheel holds what an installed Afina needs: styles and sample data, but no build tools."""
 
 from __future__ import annotations
 
