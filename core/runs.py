@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 import time
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -75,8 +76,9 @@ def runs_folder(home: Path) -> Path:
 
 def all_runs(home: Path) -> list[Run]:
     """Every run of a home, newest first."""
-    folders = [p for p in runs_folder(home).glob("*") if (p / "config.yaml").is_file()]
-    return [Run(p) for p in sorted(folders, key=lambda p: p.stat().st_ctime, reverse=True)]
+    frozen = list(runs_folder(home).glob("*/config.yaml"))  # written once, when it was created
+    frozen.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return [Run(path.parent) for path in frozen]
 
 
 def find_run(home: Path, word: str) -> Run:
@@ -119,7 +121,8 @@ def default_name(config: Config) -> str:
 
 def slug(name: str) -> str:
     """The name as a part of a folder's name."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:40] or "run"
+    plain = unicodedata.normalize("NFKD", name.lower()).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:40].strip("-") or "run"
 
 
 def summary(run: Run) -> Summary:
