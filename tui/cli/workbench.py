@@ -22,4 +22,4 @@ def open_workbench(
     from tui.app import AfinaApp
 
     folder = make_folder(home())
-    AfinaApp(folder, config=config, readonly=readonly, ascii=ascii).run(mouse=mouse)
+    AfinaApp(folder, config=config, readonly=readonly, ascii_only=ascii).run(mouse=mouse)
