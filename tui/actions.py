@@ -1,5 +1,7 @@
-"""Every action of the workbench, once: its keys, label and meaning. Bindings, footer, palette, help, the table
-in docs/ and the keymap file are drawn from here. What an action does is `action_<id>` of the widget of its scope.
+"""Every action of the workbench, once: its keys, label and meaning.
+
+Bindings, footer, palette, help, the table in docs/ and the keymap file are drawn from here. What an
+action does is `action_<id>` of the widget of its scope.
 """
 
 from __future__ import annotations
@@ -8,14 +10,15 @@ from inspect import isawaitable
 from typing import NamedTuple
 
 from textual.binding import Binding
-from textual.widget import Widget
+from textual.dom import DOMNode
+from textual.screen import Screen
 
 
 class Action(NamedTuple):
-    """One thing that a key does. `keys` are Textual's names with commas between, single characters as they are."""
+    """One thing that a key does."""
 
     id: str
-    keys: str
+    keys: str  # Textual's names with commas between; single characters as they are
     label: str  # one to three words, for the footer
     tooltip: str  # a sentence, for help and palette
     scope: str
@@ -28,44 +31,145 @@ class Action(NamedTuple):
         return f"{self.scope}.{self.id}"
 
 
+def _quiet(scope: str, *entries: tuple[str, str, str, str]) -> list[Action]:
+    """Actions that everybody expects, so that the footer leaves them out."""
+    return [Action(*entry, scope=scope, footer=False) for entry in entries]
+
+
 ACTIONS: list[Action] = [
     # everywhere
     Action("help", "?,f1", "help", "Show the keys of this place.", "app"),
     Action("quit", "q,ctrl+q", "quit", "Leave the workbench; training goes on without it.", "app"),
-    Action(
-        "palette", "ctrl+p,colon", "actions", "Find an action by its name.", "app", footer=False
+    *_quiet(
+        "app",
+        ("palette", "ctrl+p,:", "actions", "Find an action by its name."),
+        ("pane_data", "1,alt+1", "Data", "Look at the training data."),
+        ("pane_train", "2,alt+2", "Train", "Configure and start a run."),
+        ("pane_runs", "3,alt+3", "Runs", "Watch the runs."),
+        ("pane_chat", "4,alt+4", "Chat", "Chat with models."),
+        ("pane_export", "5,alt+5", "Export", "Export a model."),
+        ("next_frame", "tab", "next frame", "To the next frame."),
+        ("previous_frame", "shift+tab", "previous frame", "To the frame before."),
     ),
-    Action("pane_data", "1,alt+1", "Data", "Look at the training data.", "app", footer=False),
-    Action("pane_train", "2,alt+2", "Train", "Configure and start a run.", "app", footer=False),
-    Action("pane_runs", "3,alt+3", "Runs", "Watch the runs.", "app", footer=False),
-    Action("pane_chat", "4,alt+4", "Chat", "Chat with models.", "app", footer=False),
-    Action("pane_export", "5,alt+5", "Export", "Export a model.", "app", footer=False),
     # lists of rows
-    Action("up", "up,k", "up", "One row up.", "list", footer=False),
-    Action("down", "down,j", "down", "One row down.", "list", footer=False),
-    Action("first", "g,home", "first", "To the first row.", "list", footer=False),
-    Action("last", "G,end", "last", "To the last row.", "list", footer=False),
-    Action("half_up", "ctrl+u", "half up", "Half a page up.", "list", footer=False),
-    Action("half_down", "ctrl+d", "half down", "Half a page down.", "list", footer=False),
-    Action("page_up", "pageup", "page up", "A page up.", "list", footer=False),
-    Action("page_down", "pagedown", "page down", "A page down.", "list", footer=False),
-    Action("open", "enter", "open", "Open the row under the cursor.", "list", footer=False),
+    *_quiet(
+        "list",
+        ("up", "up,k", "up", "One row up."),
+        ("down", "down,j", "down", "One row down."),
+        ("first", "g,home", "first", "To the first row."),
+        ("last", "G,end", "last", "To the last row."),
+        ("half_up", "ctrl+u", "half up", "Half a page up."),
+        ("half_down", "ctrl+d", "half down", "Half a page down."),
+        ("page_up", "pageup", "page up", "A page up."),
+        ("page_down", "pagedown", "page down", "A page down."),
+        ("open", "enter", "open", "Open the row under the cursor."),
+    ),
+    # texts that scroll
+    *_quiet(
+        "text",
+        ("up", "up,k", "up", "One line up."),
+        ("down", "down,j", "down", "One line down."),
+        ("first", "g,home", "first", "To the first line."),
+        ("last", "G,end", "last", "To the last line."),
+        ("half_up", "ctrl+u", "half up", "Half a page up."),
+        ("half_down", "ctrl+d", "half down", "Half a page down."),
+        ("page_up", "pageup", "page up", "A page up."),
+        ("page_down", "pagedown", "page down", "A page down."),
+    ),
+    # the form of the Train pane
+    Action("edit", "enter", "change", "Change the value under the cursor.", "form"),
+    *_quiet(
+        "form",
+        ("up", "up,k", "up", "To the option above."),
+        ("down", "down,j", "down", "To the option below."),
+        ("first", "g,home", "first", "To the first option."),
+        ("last", "G,end", "last", "To the last option."),
+        ("half_up", "ctrl+u", "half up", "Half a page up."),
+        ("half_down", "ctrl+d", "half down", "Half a page down."),
+        ("next_choice", "right,l,space", "next value", "The next of the possible values."),
+        ("previous_choice", "left,h", "value before", "The one before of the possible values."),
+        ("reset", "x,delete", "default", "Back to the option's default."),
+    ),
+    # dialogs
+    Action("back", "escape", "back", "Close without doing anything.", "dialog"),
+    *_quiet("dialog", ("quit", "ctrl+q", "quit", "Leave the workbench.")),
+    Action("yes", "y,enter", "yes", "Do it.", "question"),
+    Action("no", "n,escape", "no", "Leave it.", "question"),
+    *_quiet("question", ("quit", "ctrl+q", "quit", "Leave the workbench.")),
+    Action("take", "enter", "choose", "Take this one.", "choice"),
+    *_quiet(
+        "choice",
+        ("up", "up,ctrl+k", "up", "To the entry above."),
+        ("down", "down,ctrl+j", "down", "To the entry below."),
+    ),
+    Action("complete", "tab,right", "complete", "Complete the path as far as it is clear.", "path"),
     # Data
+    Action("search", "/", "search", "Find a text in the rows.", "data"),
+    Action("next_problem", "]", "next problem", "To the next row with a problem.", "data"),
+    Action("tokens", "t", "tokens", "Show each token with its id, or the plain text.", "data"),
+    Action("open_file", "o", "open", "Open another data file.", "data"),
+    Action("copy", "y", "copy", "Copy the row to the clipboard and to a file.", "data"),
+    *_quiet(
+        "data",
+        ("previous_problem", "[", "problem before", "To the row with a problem before."),
+        ("next_match", "n", "next match", "To the next row that has the text searched for."),
+        ("previous_match", "N", "match before", "To the row before that has the text."),
+        ("back", "escape", "back", "Back from the row to the list."),
+    ),
     # Train
+    Action("run", "r", "run", "Start the run as a process of its own.", "train"),
+    Action("edit_yaml", "e", "edit YAML", "Edit the configuration in $EDITOR.", "train"),
+    Action("open_yaml", "o", "open", "Open a configuration from a YAML file.", "train"),
+    Action("save_yaml", "w", "save", "Save the configuration to a YAML file.", "train"),
+    Action("preset", "p", "preset", "Lay the next preset over the configuration.", "train"),
+    *_quiet(
+        "train",
+        ("next_error", "]", "next problem", "To the next option with a problem."),
+        ("plan", "v", "plan", "Show the plan beside or instead of the form."),
+        ("back", "escape", "back", "Back from the plan to the form."),
+    ),
     # Runs
     # Chat
     # Export
 ]
 
-# the scopes whose keys can be pressed at the same time as those of the key
+# scope of a widget: the panes and dialogs that it can have the focus in, where both have keys
 INSIDE: dict[str, tuple[str, ...]] = {
     "list": ("data", "runs", "export"),
+    "text": ("data", "train", "runs"),
+    "form": ("train",),
+    "choice": ("dialog",),
+    "path": ("dialog", "choice"),
+}
+
+SCOPE_TITLES = {
+    "app": "everywhere",
+    "list": "lists",
+    "text": "texts",
+    "form": "form",
+    "dialog": "dialogs",
+    "question": "questions",
+    "choice": "choosing",
+    "path": "paths",
+    "data": "Data",
+    "train": "Train",
+    "runs": "Runs",
+    "chat": "Chat",
+    "export": "Export",
 }
 
 
 def of_scope(scope: str) -> list[Action]:
     """The actions of one scope, in their order."""
     return [action for action in ACTIONS if action.scope == scope]
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether keys of the two scopes can be meant by the same key press."""
+    modal = ("dialog", "question", "choice", "path")  # nothing of the app behind them is reachable
+    if "app" in (one, other):
+        return not {one, other} & set(modal)
+    return one == other or other in INSIDE.get(one, ()) or one in INSIDE.get(other, ())
 
 
 def bindings(scope: str) -> list[Binding]:
@@ -77,21 +181,38 @@ def bindings(scope: str) -> list[Binding]:
 
 
 class Scoped:
-    """A widget or app whose keys come from the registry: `scope`, `BINDINGS = bindings(scope)`, `action_<id>`."""
+    """A widget, screen or app whose keys come from the registry.
+
+    It sets `scope` and `BINDINGS = bindings(scope)`, and has an `action_<id>` for each action.
+    """
 
     scope: str = ""
 
     def why_not(self, action: str) -> str:
-        """Why the action can't be done now, as a sentence; empty when it can. Its key stays listed, greyed."""
+        """Why the action can't be done now, a sentence; empty when it can. Its key stays listed."""
         return ""
+
+    def footer_actions(self) -> list[Action]:
+        """What the footer shows of this scope, most wanted first."""
+        return [action for action in of_scope(self.scope) if action.footer]
 
     async def action_act(self, action: str) -> None:
         """What every binding calls: does the action, or says why not."""
         reason = self.why_not(action)
         if reason:
-            app = self.app if isinstance(self, Widget) else self
+            app = self.app if isinstance(self, DOMNode) else self
             app.say(reason, "warning")  # type: ignore[attr-defined]
             return
         result = getattr(self, f"action_{action}")()
         if isawaitable(result):
             await result
+
+
+def scoped_chain(node: DOMNode | None) -> list[Scoped]:
+    """The widgets with keys of their own, from the node up to the app, or to a modal screen."""
+    chain: list[Scoped] = []
+    while node is not None:
+        if isinstance(node, Scoped) and node.scope:
+            chain.append(node)
+        node = None if isinstance(node, Screen) and node.is_modal else node.parent
+    return chain

@@ -1,4 +1,4 @@
-"""The workbench: the top line, the five panes, the footer, and what they share. Draws nothing by itself."""
+"""The workbench: the top line, the five panes, the footer, and what they share."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""The colours and glyphs of the workbench: exact values of the 256-colour palette, so that a terminal without
-true colour shows the same. Style sheets use them as $amber, $teal and so on; drawing code imports the names.
+"""The colours and glyphs of the workbench.
+
+Exact values of the 256-colour palette, so that a terminal without true colour shows the same. Style
+sheets use them as $amber, $teal and so on; drawing code imports the names.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the five panes share: their place in the app, the hooks that show and hide them, what can be opened in them."""
+"""What the five panes share: their place in the app and the hooks that show and hide them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Pane(Scoped, Container, can_focus=False):
     """One of the five panes. It is created at its first visit and then kept.
 
-    A subclass sets `scope`, `BINDINGS = bindings(scope)`, composes Frames, and names in `first_focus`
-    the widget that gets the focus when the pane is shown.
+    A subclass sets `scope`, `BINDINGS = bindings(scope)`, composes Frames, and names in
+    `first_focus` the widget that gets the focus when the pane is shown.
     """
 
     DEFAULT_CSS = "Pane { layout: vertical; width: 1fr; height: 1fr; }"
@@ -59,7 +59,7 @@ class Pane(Scoped, Container, can_focus=False):
         """The current configuration is another one now."""
 
     def open_subject(self, subject: str) -> None:
-        """Shows one thing: a data file (data), a run (runs), a TARGET (chat, export), a YAML file (train)."""
+        """Shows one thing: a data file, a YAML file (train), a run, a TARGET (chat, export)."""
 
     def focus_first(self) -> None:
         """Gives the focus to the pane's first widget, or back to the one that had it."""

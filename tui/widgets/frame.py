@@ -1,4 +1,4 @@
-"""A rounded frame with its title at the left above and its facts at the right below; amber while it has the focus."""
+"""A rounded frame: title at the left above, facts at the right below; amber with the focus."""
 
 from __future__ import annotations
 

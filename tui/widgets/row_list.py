@@ -15,7 +15,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.actions import Scoped, bindings
+from tui.actions import Action, Scoped, bindings, of_scope
 from tui.theme import AMBER, BACKGROUND, BRIGHT, SECONDARY, SELECTION, TEXT
 
 Cell = str | tuple[str, str]  # the words, or (words, colour)
@@ -30,7 +30,7 @@ class Column(NamedTuple):
 
 
 class Rows(Protocol):
-    """What a RowList draws. `cells` is called for visible rows at every paint, so it has to be quick."""
+    """What a RowList draws. `cells` is called for each visible row at each paint: be quick."""
 
     def __len__(self) -> int: ...
 
@@ -47,12 +47,14 @@ class NoRows:
         raise IndexError(index)
 
 
-class RowList(Scoped, ScrollView, can_focus=True):
+class RowList(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
     """The list: a fixed header, a cursor, keys as in vi."""
 
     DEFAULT_CSS = """
-    RowList { width: 1fr; height: 1fr; background: $background; overflow-x: hidden; overflow-y: auto;
-              scrollbar-size: 1 1; }
+    RowList {
+        width: 1fr; height: 1fr; background: $background;
+        overflow-x: hidden; overflow-y: auto; scrollbar-size: 1 1;
+    }
     """
     scope = "list"
     BINDINGS = bindings("list")
@@ -73,11 +75,22 @@ class RowList(Scoped, ScrollView, can_focus=True):
     class Opened(Moved):
         """Enter, or a double click, on a row."""
 
-    def __init__(self, columns: Sequence[Column], rows: Rows | None = None, **options) -> None:  # noqa: ANN003
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        rows: Rows | None = None,
+        open_label: str = "",  # what enter does, for the footer
+        **options,  # noqa: ANN003
+    ) -> None:
         super().__init__(**options)
+        self.open_label = open_label
         self.columns = list(columns)
         self.rows: Rows = rows or NoRows()
         self.virtual_size = Size(0, len(self.rows) + 1)
+
+    def footer_actions(self) -> list[Action]:
+        opening = [action for action in of_scope(self.scope) if action.id == "open"]
+        return [action._replace(label=self.open_label) for action in opening if self.open_label]
 
     def set_rows(self, rows: Rows, cursor: int = 0) -> None:
         """Draws other rows, with the cursor on one of them."""
