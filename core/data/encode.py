@@ -1,0 +1,336 @@
+"""From a sample to what the model sees: token ids, which of them are learned, and the text they stand for.
+
+The pane and `data show` draw an Encoding, the trainer learns from the same one. Packing and batches come after it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from core.data.mask import (
+    Span,
+    find_answers,
+    find_segments,
+    learned_messages,
+    rewriting_problem,
+    supervise_tokens,
+)
+from core.data.problems import ERROR, WARNING, RowProblem, problem
+from core.data.sample import Conversation, Message, Sample, Text
+from core.data.shapes import read_sample
+from core.data.source import Source
+from core.data.template import ChatTemplate, TemplateRefusal
+from core.data.tokenizer import Tokenizer, TokenSpans
+from core.errors import AfinaError, nearest
+
+SUPERVISE = ("assistant", "last_assistant", "all")
+IGNORED = -100  # the label that PyTorch's cross entropy leaves out
+BATCH_ROWS = 64
+
+
+class Encoding(msgspec.Struct):
+    """A row as the model sees it. ids, supervised and offsets are equally long, at most max_length."""
+
+    ids: list[int]
+    supervised: list[bool]
+    text: str  # whole, also where the ids are cut
+    offsets: list[tuple[int, int]]  # characters of the text
+    segments: list[tuple[str, int, int]]  # (role, start, end) of each message, in characters
+    truncated_tokens: int  # tokens beyond max_length
+    problems: list[RowProblem]
+    index: int = 0  # of the row in its source, from 0
+
+    @property
+    def supervised_tokens(self) -> int:
+        return sum(self.supervised)
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is something to learn from."""
+        return any(self.supervised)
+
+
+class _Draft(msgspec.Struct):
+    """A sample as text, with what to learn in characters; `before` and `after` are added as ids."""
+
+    text: str
+    learned: list[Span]
+    segments: list[tuple[str, int, int]]
+    problems: list[RowProblem]
+    before: list[int] = msgspec.field(default_factory=list)
+    after: list[int] = msgspec.field(default_factory=list)
+
+
+class Encoder:
+    """Turns samples into encodings, one way for everyone.
+
+    supervise: "assistant" learns every answer, "last_assistant" the last one, "all" every token. max_length is in tokens;
+    None cuts nothing. A text is learned as a whole under every setting.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        template: ChatTemplate | None,
+        max_length: int | None = None,
+        supervise: str = "assistant",
+    ) -> None:
+        if supervise not in SUPERVISE:
+            hint = f"{nearest(supervise, SUPERVISE)} One of: {', '.join(SUPERVISE)}."
+            raise AfinaError(f'There is no way to supervise named "{supervise}".', hint.lstrip())
+        if max_length is not None and max_length < 1:
+            raise AfinaError(f"max_length must be at least 1, not {max_length}.")
+        self.tokenizer = tokenizer
+        self.template = template
+        self.max_length = max_length
+        self.supervise = supervise
+
+    @classmethod
+    def load(
+        cls,
+        model: str | os.PathLike[str],
+        max_length: int | None = None,
+        supervise: str = "assistant",
+        chat_template: str | os.PathLike[str] | None = None,
+    ) -> Encoder:
+        """The encoder of a model folder (or cached hub id), with its template or the file given instead."""
+        tokenizer = Tokenizer.load(model)
+        return cls(tokenizer, ChatTemplate.find(model, chat_template), max_length, supervise)
+
+    def encode(self, sample: Sample, segments: bool = True) -> Encoding:
+        """One sample; what is wrong with it on the way stands in the encoding's problems."""
+        return self.encode_many([sample], segments)[0]
+
+    def encode_many(self, samples: list[Sample], segments: bool = False) -> list[Encoding]:
+        """Several samples, tokenized together; segments cost more rendering and are for looking at."""
+        drafts = [self._draft(sample, segments) for sample in samples]
+        tokens = self.tokenizer.encode_many([draft.text for draft in drafts])
+        return [self._finish(*pair) for pair in zip(drafts, tokens, strict=True)]
+
+    def labels(self, encoding: Encoding) -> list[int]:
+        """The ids with -100 in every place that is not learned."""
+        pairs = zip(encoding.ids, encoding.supervised, strict=True)
+        return [token if learned else IGNORED for token, learned in pairs]
+
+    def prompt(
+        self, messages: list[Message], tools: list[dict[str, Any]] | None = None
+    ) -> tuple[str, list[int]]:
+        """The text and ids that ask the model for the next answer, for chat and watch prompts."""
+        if self.template is None:
+            if len(messages) != 1:
+                raise AfinaError(
+                    "The model has no chat template, so it takes one message, not a conversation.",
+                    "Give it a template with data.chat_template=FILE.",
+                )
+            text = str(messages[0]["content"])
+            return text, self._leading(text) + self.tokenizer.encode(text).ids
+        messages = self._messages(messages)
+        text = self.template.render(messages, tools, add_generation_prompt=True).text
+        return text, self.tokenizer.encode(text).ids
+
+    def _draft(self, sample: Sample, segments: bool) -> _Draft:
+        if isinstance(sample, Text):
+            return self._plain("", sample.text, [("text", 0, len(sample.text))])
+        if self.template is not None:
+            return self._conversation(self.template, sample, segments)
+        if sample.plain is None:
+            raise AfinaError(
+                "The model has no chat template, and these rows are conversations.",
+                "Give it a template with data.chat_template=FILE.",
+            )
+        prompt, completion = sample.plain
+        cut, end = len(prompt), len(prompt) + len(completion)
+        return self._plain(prompt, completion, [("user", 0, cut), ("assistant", cut, end)])
+
+    def _plain(self, prompt: str, learned: str, segments: list[tuple[str, int, int]]) -> _Draft:
+        """Text without a template: the tokenizer's own beginning before it, the end token behind it."""
+        text = prompt + learned
+        start = 0 if self.supervise == "all" else len(prompt)
+        draft = _Draft(text, [(start, len(text))], segments, [], self._leading(text))
+        eos, eos_id = self.tokenizer.eos, self.tokenizer.eos_id
+        if eos and eos_id is not None and not text.endswith(eos):
+            draft.after = [eos_id]
+        return draft
+
+    def _leading(self, text: str) -> list[int]:
+        bos = self.tokenizer.bos
+        return [] if bos and text.startswith(bos) else self.tokenizer.leading_ids
+
+    def _conversation(self, template: ChatTemplate, sample: Conversation, segments: bool) -> _Draft:
+        messages, tools = self._messages(sample.messages), sample.tools
+        try:
+            rendered = template.render(messages, tools)
+        except TemplateRefusal as error:
+            return _Draft("", [], [], [_template_error(error)])
+        draft = _Draft(rendered.text, [], [], [])
+        if segments or (self.supervise == "all" and sample.unlearned):
+            draft.segments = find_segments(template, messages, tools, rendered.text)
+        if self.supervise == "all":
+            draft.learned = _all_but(sample.unlearned, draft)
+            return draft
+        wanted = learned_messages(sample, self.supervise)
+        answers = find_answers(template, messages, tools, rendered, wanted)
+        draft.learned = [answers.spans[index] for index in wanted if index in answers.spans]
+        if answers.rewritten:
+            draft.problems.append(rewriting_problem(answers))
+        return draft
+
+    def _messages(self, messages: list[Message]) -> list[Message]:
+        """ "developer" is OpenAI's newer word for "system"; templates that don't know it get the older one."""
+        template = self.template
+        if template is None or all(message["role"] != "developer" for message in messages):
+            return messages
+        if "developer" in template.source():
+            return messages
+        return [
+            {**message, "role": "system"} if message["role"] == "developer" else message
+            for message in messages
+        ]
+
+    def _finish(self, draft: _Draft, tokens: TokenSpans) -> Encoding:
+        stops = self.tokenizer.stop_ids
+        learned = draft.learned
+        supervised = supervise_tokens(tokens, draft.text, learned, stops)
+        if draft.before or draft.after:
+            whole = self.supervise == "all" or learned == [(0, len(draft.text))]
+            _surround(draft, tokens, supervised, self.tokenizer, whole)
+        problems = draft.problems
+        total = len(tokens.ids)
+        limit = total if self.max_length is None else self.max_length
+        cut = max(0, total - limit)
+        problems += _learning_problems(tokens.ids, supervised, limit, stops, bool(draft.text))
+        return Encoding(
+            tokens.ids[:limit],
+            supervised[:limit],
+            draft.text,
+            tokens.offsets[:limit],
+            draft.segments,
+            cut,
+            problems,
+        )
+
+
+def encode_rows(
+    source: Source,
+    shape: str,
+    encoder: Encoder,
+    rows: Iterable[int] | None = None,
+    segments: bool = False,
+) -> Iterator[Encoding]:
+    """The encoding of each row asked for (all of them by default), in order, none left out.
+
+    A row that can't become a sample gives an encoding without tokens, with its problems.
+    """
+    wanted = iter(range(len(source)) if rows is None else rows)
+    while batch := list(islice(wanted, BATCH_ROWS)):
+        read = [source.row(index) for index in batch]
+        readings = [None if row.value is None else read_sample(shape, row.value) for row in read]
+        samples = [item.sample for item in readings if item and item.sample is not None]
+        encoded = iter(encoder.encode_many(samples, segments))
+        for row, reading in zip(read, readings, strict=True):
+            found = [row.problem] if row.problem else []
+            found += reading.problems if reading else []
+            empty = Encoding([], [], "", [], [], 0, [])
+            encoding = next(encoded) if reading and reading.sample is not None else empty
+            located = [item.at(row.number, row.line) for item in found + encoding.problems]
+            encoding.problems, encoding.index = located, row.index
+            yield encoding
+
+
+def _surround(
+    draft: _Draft, tokens: TokenSpans, supervised: list[bool], tokenizer: Tokenizer, whole: bool
+) -> None:
+    """Adds the ids before and after a plain text, and their names to the text."""
+    head = [tokenizer.token_text(token) for token in draft.before]
+    tail = [tokenizer.token_text(token) for token in draft.after]
+    shift = sum(map(len, head))
+    tokens.ids = draft.before + tokens.ids + draft.after
+    inner = [(start + shift, end + shift) for start, end in tokens.offsets]
+    size = shift + len(draft.text)
+    tokens.offsets = _spell(head, 0) + inner + _spell(tail, size)
+    draft.segments = [(role, a + shift, b + shift) for role, a, b in draft.segments]
+    draft.text = "".join([*head, draft.text, *tail])
+    supervised[:0] = [whole] * len(head)
+    supervised.extend([True] * len(tail))
+
+
+def _spell(words: list[str], start: int) -> list[tuple[int, int]]:
+    spans = []
+    for word in words:
+        spans.append((start, start + len(word)))
+        start += len(word)
+    return spans
+
+
+def _all_but(unlearned: frozenset[int], draft: _Draft) -> list[Span]:
+    """The whole text without the segments of some messages."""
+    if not unlearned:
+        return [(0, len(draft.text))]
+    kept = (item for index, item in enumerate(draft.segments) if index not in unlearned)
+    return [(start, end) for _, start, end in kept]
+
+
+def _learning_problems(
+    ids: list[int], supervised: list[bool], limit: int, stops: frozenset[int], rendered: bool
+) -> Iterator[RowProblem]:
+    """Cut tokens, nothing to learn, and an answer that never ends. `limit` is max_length in tokens."""
+    if not rendered:
+        return
+    total, learned = len(ids), sum(supervised)
+    kept = sum(supervised[:limit])
+    if learned and not kept:
+        first = supervised.index(True)
+        yield problem(
+            "prompt_fills_max_length",
+            "",
+            f"{first} tokens before the answer",
+            f"fewer than {limit}",
+            "Raise max_length, or shorten the prompt.",
+            WARNING,
+        )
+    elif total > limit:
+        lost = learned - kept
+        yield problem(
+            "truncated",
+            "",
+            f"{total} tokens; {total - limit} are cut, {lost} of them supervised",
+            f"at most {limit}",
+            f"Raise max_length to {total}, or shorten the row.",
+            WARNING,
+        )
+    if not kept:
+        yield problem(
+            "zero_supervised_tokens",
+            "",
+            f"no supervised token in {min(total, limit)}",
+            "at least one",
+            "Raise max_length." if learned else "Give the row an answer with weight 1, or drop it.",
+            ERROR,
+        )
+    if learned:
+        last = max(index for index, flag in enumerate(supervised) if flag)
+        if ids[last] not in stops:
+            yield problem(
+                "no_stop_token_learned",
+                "",
+                f"token {ids[last]} as the last supervised one",
+                "one of the stop tokens "
+                + (", ".join(map(str, sorted(stops))) or "(the model names none)"),
+                "Let the chat template end answers with a token of eos_token_id.",
+                WARNING,
+            )
+
+
+def _template_error(error: TemplateRefusal) -> RowProblem:
+    return problem(
+        "template_error",
+        "messages",
+        error.message,
+        "a conversation that the model's chat template takes",
+        "Change the turns, or use another template.",
+    )

@@ -1,0 +1,193 @@
+"""Which characters of a rendered conversation each message wrote, and which tokens are learned from.
+
+From the template's own generation markers where it has them; else by rendering the conversation prefix by prefix and
+comparing. A place that the comparison does not prove is not learned from, and that is said.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import Any
+
+import msgspec
+
+from core.data.problems import WARNING, RowProblem, problem
+from core.data.sample import Conversation, Message
+from core.data.template import ChatTemplate, Rendered, TemplateRefusal
+from core.data.tokenizer import TokenSpans
+
+Span = tuple[int, int]  # characters, the end not included
+_PROBE = (
+    "\u2060afina probe\u2060"  # stands in for an answer to see what the template puts around it
+)
+
+
+class Answers(msgspec.Struct):
+    """Where each message of the assistant stands in the text, as far as that is certain."""
+
+    spans: dict[int, Span]  # message index -> characters
+    rewritten: list[
+        int
+    ]  # answers that the template shows differently once the conversation goes on
+    lost: list[int]  # of them, those whose place could not be proven
+
+
+def learned_messages(sample: Conversation, supervise: str) -> list[int]:
+    """The indexes of the messages to learn from: weight 0 and the prompt's messages left out."""
+    roles = enumerate(message["role"] for message in sample.messages)
+    answers = [index for index, role in roles if role == "assistant" and index >= sample.learn_from]
+    if supervise == "last_assistant":
+        answers = answers[-1:]
+    return [index for index in answers if index not in sample.unlearned]
+
+
+def find_answers(
+    template: ChatTemplate,
+    messages: list[Message],
+    tools: list[dict[str, Any]] | None,
+    rendered: Rendered,
+    wanted: list[int],
+) -> Answers:
+    """The place of each wanted answer in the rendered text."""
+    answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+    if rendered.has_generation_markers and len(rendered.generated) == len(answers):
+        marked = dict(zip(answers, rendered.generated, strict=True))
+        return Answers({index: marked[index] for index in wanted}, [], [])
+    found = Answers({}, [], [])
+    for index in wanted:
+        span = _between_prefixes(template, messages, tools, rendered.text, index)
+        if span is None:
+            found.rewritten.append(index)
+            span = _by_probe(template, messages, tools, rendered.text, index)
+        if span is None:
+            found.lost.append(index)
+        else:
+            found.spans[index] = span
+    return found
+
+
+def find_segments(
+    template: ChatTemplate,
+    messages: list[Message],
+    tools: list[dict[str, Any]] | None,
+    text: str,
+) -> list[tuple[str, int, int]]:
+    """(role, start, end) for each message, for people to look at: where one ends the next begins."""
+    starts = [0]
+    for index in range(1, len(messages)):
+        before = _render(template, messages[:index], tools)
+        if before is not None and starts[-1] <= len(before) and text.startswith(before):
+            starts.append(len(before))
+        else:
+            place = text.find(messages[index].get("content") or "\0", starts[-1])
+            starts.append(place if place >= 0 else starts[-1])
+    ends = [*starts[1:], len(text)]
+    roles = [message["role"] for message in messages]
+    return list(zip(roles, starts, ends, strict=True))
+
+
+def rewriting_problem(answers: Answers) -> RowProblem:
+    """What a template that changes earlier turns means for this row."""
+    named = ", ".join(f"messages[{index}]" for index in answers.rewritten)
+    lost = f"; {len(answers.lost)} of them can't be learned from" if answers.lost else ""
+    return problem(
+        "template_rewrites_history",
+        f"messages[{answers.rewritten[0]}]",
+        f"a chat template that shows {named} differently once the conversation goes on{lost}",
+        "a template that only adds to the text",
+        "Split the conversation so that each answer is the last, or use another template.",
+        WARNING,
+    )
+
+
+def supervise_tokens(
+    tokens: TokenSpans, text: str, spans: list[Span], stop_ids: frozenset[int]
+) -> list[bool]:
+    """One flag per token: whether it belongs to one of the spans.
+
+    A token that reaches into a span belongs to it. Each span ends with the stop token that follows the answer, also where
+    the span itself leaves it out, and white space behind that stop token is not learned.
+    """
+    ids, offsets = tokens.ids, tokens.offsets
+    flags = [False] * len(ids)
+    for start, end in spans:
+        if start == end:
+            continue
+        first = bisect_right(offsets, start, key=lambda span: span[1])
+        stop = bisect_left(offsets, end, lo=first, key=lambda span: span[0])
+        stop = _close(tokens, text, first, stop, stop_ids)
+        flags[first:stop] = [True] * (stop - first)
+    return flags
+
+
+def _close(tokens: TokenSpans, text: str, first: int, stop: int, stop_ids: frozenset[int]) -> int:
+    """Moves the end of an answer (a token index, not included) to just behind its stop token, if it has one."""
+    ids, offsets = tokens.ids, tokens.offsets
+
+    def blank(index: int) -> bool:
+        return ids[index] not in stop_ids and not text[slice(*offsets[index])].strip()
+
+    last = stop - 1
+    while last > first and blank(last):
+        last -= 1
+    if last >= first and ids[last] in stop_ids:
+        return last + 1
+    following = stop
+    while following < len(ids) and blank(following):
+        following += 1
+    if following < len(ids) and ids[following] in stop_ids:
+        return following + 1
+    return stop
+
+
+def _between_prefixes(
+    template: ChatTemplate,
+    messages: list[Message],
+    tools: list[dict[str, Any]] | None,
+    text: str,
+    index: int,
+) -> Span | None:
+    """From the end of the generation prompt to the end of the text with the answer; None if they are no prefixes."""
+    prompt = _render(template, messages[:index], tools, add_generation_prompt=True)
+    if prompt is None or not text.startswith(prompt):
+        return None
+    if index == len(messages) - 1:
+        return len(prompt), len(text)
+    answered = _render(template, messages[: index + 1], tools)
+    if answered is None or len(answered) < len(prompt) or not text.startswith(answered):
+        return None
+    return len(prompt), len(answered)
+
+
+def _by_probe(
+    template: ChatTemplate,
+    messages: list[Message],
+    tools: list[dict[str, Any]] | None,
+    text: str,
+    index: int,
+) -> Span | None:
+    """What stands in the place of an answer: the text around a probe put there must equal the text around it."""
+    probe: Message = {"role": "assistant", "content": _PROBE}
+    probed = _render(template, [*messages[:index], probe, *messages[index + 1 :]], tools)
+    if probed is None or probed.count(_PROBE) != 1:
+        return None
+    before, after = probed.split(_PROBE)
+    start, end = len(before), len(text) - len(after)
+    return (
+        (start, end) if start <= end and text.startswith(before) and text.endswith(after) else None
+    )
+
+
+def _render(
+    template: ChatTemplate,
+    messages: list[Message],
+    tools: list[dict[str, Any]] | None,
+    add_generation_prompt: bool = False,
+) -> str | None:
+    """The text, or None where the template refuses such a beginning of a conversation."""
+    if not messages:
+        return None
+    try:
+        return template.render(messages, tools, add_generation_prompt).text
+    except TemplateRefusal:
+        return None
