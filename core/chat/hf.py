@@ -1,0 +1,202 @@
+"""Chat through transformers: a base model, an adapter laid over it unmerged, a merged model.
+
+safetensors only, no code out of the model's folder, no network unless a hub id is named.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.chat.backend import Cancelled, Interrupted, default_threads, shared_start
+from core.chat.protocol import Load, Loaded
+from core.data.template import ChatTemplate
+from core.data.tokenizer import Tokenizer
+from core.errors import AfinaError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CHUNK = 512  # tokens of a prompt read at once; a cancel is seen between two chunks
+
+
+class Transformers:
+    """A model in a folder, with the key-value cache of what it has read."""
+
+    def __init__(self, request: Load) -> None:
+        start = time.perf_counter()
+        target = request.target
+        folder = _folder(target.model)
+        _check_weights(folder, target.adapter)
+        self._tokenizer = Tokenizer.load(folder)
+        self._template = ChatTemplate.load(folder, target.chat_template)
+        self._torch, self._device, self._dtype = _device(request.device)
+        self.use_threads(request.threads or default_threads())
+        with _as_sentences(target.model):
+            self._model, parameters = self._open(folder, target.adapter)
+        self._adapted = target.adapter is not None
+        self.forget()
+        config = self._model.config
+        self.loaded = Loaded(
+            label=target.label or target.word,
+            backend="transformers",
+            parameters=parameters,
+            context_length=int(getattr(config, "max_position_embeddings", None) or 2**20),
+            load_s=round(time.perf_counter() - start, 3),
+            stop_ids=sorted(self._tokenizer.stop_ids),
+            device=self._device,
+            dtype=str(self._dtype).removeprefix("torch."),
+            adapter=self._adapted,
+        )
+
+    def _open(self, folder: Path, adapter: str | None) -> tuple[Any, int]:
+        from transformers import AutoModelForCausalLM
+
+        model = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=self._dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+        )
+        parameters = model.num_parameters()
+        if adapter is not None:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, adapter)
+        return model.to(self._device).eval(), parameters
+
+    def prompt(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
+    ) -> list[int]:
+        rendered = self._template.render(messages, tools, add_generation_prompt=True)
+        return self._tokenizer.encode(rendered.text).ids
+
+    def decode(self, ids: list[int]) -> str:
+        return self._tokenizer.decode(ids)
+
+    def read(self, ids: list[int], cancelled: Cancelled) -> np.ndarray:
+        kept = self._keep(ids)
+        for logits in self._chunks(ids[kept:], cancelled, keep_logits=1):
+            last = logits
+        return last[-1]
+
+    def step(self, token: int) -> np.ndarray:
+        return self._forward([token], keep_logits=1)[-1]
+
+    def logits(self, ids: list[int], start: int, cancelled: Cancelled) -> np.ndarray:
+        import numpy as np
+
+        self.forget()
+        rows = np.concatenate(list(self._chunks(ids, cancelled, keep_logits=0)))
+        self.forget()
+        return rows[start - 1 :]
+
+    def forget(self) -> None:
+        from transformers import DynamicCache
+
+        self._read: list[int] = []
+        self._cache = DynamicCache(config=self._model.config)
+
+    def use_adapter(self, on: bool) -> None:
+        if not self.loaded.adapter or on == self._adapted:
+            return
+        layers = self._model.base_model
+        layers.enable_adapter_layers() if on else layers.disable_adapter_layers()
+        self._adapted = on
+        self.forget()
+
+    def use_threads(self, count: int) -> None:
+        self._torch.set_num_threads(count)
+
+    def close(self) -> None:
+        self._model = self._cache = None
+
+    def _keep(self, ids: list[int]) -> int:
+        """Shortens the cache to what it shares with a new prompt; returns how many ids that is."""
+        kept = shared_start(self._read, ids)
+        if not self._cache.is_croppable or any(self._cache.is_sliding):
+            kept = kept if kept == len(self._read) else 0
+        if kept == 0:
+            self.forget()
+        elif kept < len(self._read):
+            self._cache.crop(kept - len(self._read))
+            del self._read[kept:]
+        return kept
+
+    def _chunks(
+        self, ids: list[int], cancelled: Cancelled, keep_logits: int
+    ) -> Iterator[np.ndarray]:
+        for begin in range(0, len(ids), CHUNK):
+            if cancelled():
+                raise Interrupted
+            yield self._forward(ids[begin : begin + CHUNK], keep_logits)
+
+    def _forward(self, ids: list[int], keep_logits: int) -> np.ndarray:
+        """Reads on; returns the logits of the last `keep_logits` positions, 0 for all of them."""
+        torch = self._torch
+        try:
+            with torch.inference_mode():
+                output = self._model(
+                    input_ids=torch.tensor([ids], device=self._device),  # (1, positions)
+                    past_key_values=self._cache,
+                    use_cache=True,
+                    logits_to_keep=keep_logits,
+                )
+        except BaseException:
+            self.forget()  # some layers may have read the tokens, others not
+            raise
+        self._read.extend(ids)
+        return output.logits[0].float().cpu().numpy()  # (positions, vocabulary)
+
+
+def _folder(name: str) -> Path:
+    """The model's folder; a hub id is fetched, its weights and tokenizer only."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+
+    with _as_sentences(name):
+        wanted = ["*.json", "*.safetensors", "*.jinja", "*.txt"]
+        return Path(snapshot_download(name, allow_patterns=wanted))
+
+
+def _check_weights(folder: Path, adapter: str | None) -> None:
+    if not any(folder.glob("*.safetensors")):
+        raise AfinaError(
+            f'"{folder}" holds no .safetensors weights.',
+            "Other formats can run code when they are loaded; convert them first.",
+        )
+    if adapter and not (Path(adapter) / "adapter_model.safetensors").is_file():
+        raise AfinaError(
+            f'"{adapter}" holds no adapter_model.safetensors.', "Name the folder of a PEFT adapter."
+        )
+
+
+def _device(wanted: str) -> tuple[Any, str, Any]:
+    """torch, the device's name and the number type that suits it."""
+    import torch
+
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise AfinaError("torch sees no GPU here.", "Use the device cpu.")
+    if wanted != "cpu" and torch.cuda.is_available():
+        return torch, "cuda", torch.bfloat16
+    return torch, "cpu", torch.float32
+
+
+@contextmanager
+def _as_sentences(model: str) -> Iterator[None]:
+    """What transformers, PEFT, safetensors and the hub raise for files they can't use, as one error."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise AfinaError(
+            f'"{model}" can\'t be loaded: {reason.rstrip(".")}.', "Check its files and its family."
+        ) from error
