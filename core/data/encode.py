@@ -18,6 +18,7 @@ from core.data.mask import (
     find_segments,
     learned_messages,
     rewriting_problem,
+    supervise_answers,
     supervise_tokens,
 )
 from core.data.problems import ERROR, WARNING, RowProblem, problem
@@ -195,7 +196,10 @@ class Encoder:
     def _finish(self, draft: _Draft, tokens: TokenSpans) -> Encoding:
         stops = self.tokenizer.stop_ids
         learned = draft.learned
-        supervised = supervise_tokens(tokens, draft.text, learned, stops)
+        if self.supervise == "all":
+            supervised = supervise_tokens(tokens, learned)
+        else:
+            supervised = supervise_answers(tokens, draft.text, learned, stops)
         if draft.before or draft.after:
             whole = self.supervise == "all" or learned == [(0, len(draft.text))]
             _surround(draft, tokens, supervised, self.tokenizer, whole)
@@ -203,7 +207,7 @@ class Encoder:
         total = len(tokens.ids)
         limit = total if self.max_length is None else self.max_length
         cut = max(0, total - limit)
-        problems += _learning_problems(tokens.ids, supervised, limit, stops, bool(draft.text))
+        problems += _learning_problems(tokens, supervised, limit, stops, draft.text)
         return Encoding(
             tokens.ids[:limit],
             supervised[:limit],
@@ -276,11 +280,12 @@ def _all_but(unlearned: frozenset[int], draft: _Draft) -> list[Span]:
 
 
 def _learning_problems(
-    ids: list[int], supervised: list[bool], limit: int, stops: frozenset[int], rendered: bool
+    tokens: TokenSpans, supervised: list[bool], limit: int, stops: frozenset[int], text: str
 ) -> Iterator[RowProblem]:
     """Cut tokens, nothing to learn, and an answer that never ends. `limit` is max_length in tokens."""
-    if not rendered:
-        return
+    if not text:
+        return  # refused by the template, which is a problem of its own
+    ids = tokens.ids
     total, learned = len(ids), sum(supervised)
     kept = sum(supervised[:limit])
     if learned and not kept:
@@ -313,8 +318,10 @@ def _learning_problems(
             ERROR,
         )
     if learned:
-        last = max(index for index, flag in enumerate(supervised) if flag)
-        if ids[last] not in stops:
+        said = [index for index, flag in enumerate(supervised) if flag]
+        while len(said) > 1 and not text[slice(*tokens.offsets[said[-1]])].strip():
+            said.pop()  # white space behind the stop token, under supervise=all
+        if ids[last := said[-1]] not in stops:
             yield problem(
                 "no_stop_token_learned",
                 "",

@@ -100,24 +100,37 @@ def rewriting_problem(answers: Answers) -> RowProblem:
     )
 
 
-def supervise_tokens(
+def supervise_tokens(tokens: TokenSpans, spans: list[Span]) -> list[bool]:
+    """One flag per token: whether it belongs to one of the spans, if only by one character."""
+    flags = [False] * len(tokens.ids)
+    for start, end in spans:
+        first, stop = _token_range(tokens, start, end)
+        flags[first:stop] = [True] * (stop - first)
+    return flags
+
+
+def supervise_answers(
     tokens: TokenSpans, text: str, spans: list[Span], stop_ids: frozenset[int]
 ) -> list[bool]:
-    """One flag per token: whether it belongs to one of the spans.
+    """Like supervise_tokens, for spans that are answers.
 
-    A token that reaches into a span belongs to it. Each span ends with the stop token that follows the answer, also where
-    the span itself leaves it out, and white space behind that stop token is not learned.
+    Each ends with the stop token that follows it, also where the span itself leaves that out, and
+    white space behind the stop token is not learned.
     """
-    ids, offsets = tokens.ids, tokens.offsets
-    flags = [False] * len(ids)
+    flags = [False] * len(tokens.ids)
     for start, end in spans:
         if start == end:
             continue
-        first = bisect_right(offsets, start, key=lambda span: span[1])
-        stop = bisect_left(offsets, end, lo=first, key=lambda span: span[0])
+        first, stop = _token_range(tokens, start, end)
         stop = _close(tokens, text, first, stop, stop_ids)
         flags[first:stop] = [True] * (stop - first)
     return flags
+
+
+def _token_range(tokens: TokenSpans, start: int, end: int) -> tuple[int, int]:
+    """The tokens that reach into a span of characters: first, and one behind the last."""
+    first = bisect_right(tokens.offsets, start, key=lambda span: span[1])
+    return first, bisect_left(tokens.offsets, end, lo=first, key=lambda span: span[0])
 
 
 def _close(tokens: TokenSpans, text: str, first: int, stop: int, stop_ids: frozenset[int]) -> int:
