@@ -1,4 +1,4 @@
-"""What a model must offer to answer, and the choice between the two that do. Loads nothing itself."""
+"""What a model must offer to answer, and the choice between those that do. Loads nothing itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One answer from the request to its last token, the same for every backend; and log probabilities."""
+"""One answer from the request to its last token, alike for all backends; log probabilities."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def answer(
         backend.use_threads(request.threads)
     if request.ids is not None:
         backend.forget()
-    ids = (
-        request.ids if request.ids is not None else backend.prompt(request.messages, request.tools)
-    )
+    ids = request.ids
+    if ids is None:
+        ids = backend.prompt(request.messages, request.tools)
     if not ids:
         raise AfinaError("The prompt has no tokens.", "Write something first.")
     _check_length(len(ids) + 1, backend.loaded.context_length)

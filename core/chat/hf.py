@@ -36,7 +36,8 @@ class Transformers:
         self._torch, self._device, self._dtype = _device(request.device)
         self.use_threads(request.threads or default_threads())
         with _as_sentences(target.model):
-            self._model, parameters = self._open(folder, target.adapter)
+            model, parameters = self._open(folder, target.adapter)
+        self._model: Any = model
         self._adapted = target.adapter is not None
         self.forget()
         config = self._model.config
@@ -54,8 +55,10 @@ class Transformers:
 
     def _open(self, folder: Path, adapter: str | None) -> tuple[Any, int]:
         from transformers import AutoModelForCausalLM
+        from transformers.utils.logging import disable_progress_bar
 
-        model = AutoModelForCausalLM.from_pretrained(
+        disable_progress_bar()  # stderr is what people read when the worker dies
+        model: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=self._dtype,
             use_safetensors=True,
@@ -80,9 +83,7 @@ class Transformers:
 
     def read(self, ids: list[int], cancelled: Cancelled) -> np.ndarray:
         kept = self._keep(ids)
-        for logits in self._chunks(ids[kept:], cancelled, keep_logits=1):
-            last = logits
-        return last[-1]
+        return list(self._chunks(ids[kept:], cancelled, keep_logits=1))[-1][-1]
 
     def step(self, token: int) -> np.ndarray:
         return self._forward([token], keep_logits=1)[-1]
@@ -99,7 +100,7 @@ class Transformers:
         from transformers import DynamicCache
 
         self._read: list[int] = []
-        self._cache = DynamicCache(config=self._model.config)
+        self._cache: Any = DynamicCache(config=self._model.config)
 
     def use_adapter(self, on: bool) -> None:
         if not self.loaded.adapter or on == self._adapted:
@@ -190,7 +191,7 @@ def _device(wanted: str) -> tuple[Any, str, Any]:
 
 @contextmanager
 def _as_sentences(model: str) -> Iterator[None]:
-    """What transformers, PEFT, safetensors and the hub raise for files they can't use, as one error."""
+    """Makes one error of what the libraries raise for files that they can't use."""
     from safetensors import SafetensorError
 
     try:

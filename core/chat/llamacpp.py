@@ -35,7 +35,8 @@ class LlamaCpp:
 
         self._c: Any = llama_cpp
         self._log = _log()
-        self._model = self._context = None
+        self._model: Any = None
+        self._context: Any = None
         self._read: list[int] = []
         self._path = Path(request.target.model)
         try:

@@ -1,4 +1,4 @@
-"""Choosing the next token. All backends share it, so that a seed means the same for each of them."""
+"""Choosing the next token. All backends share it, so that a seed means the same for each."""
 
 from __future__ import annotations
 
