@@ -183,9 +183,11 @@ class PipeWorker:
         """The newest lines of the worker's stderr, oldest first."""
         return list(self._tail)
 
-    def request(self, op: str, **fields: Any) -> int:
-        """Sends a request; its answers come to `on_message`. Returns its id."""
-        return self._send(op, fields, self._on_message)
+    def request(
+        self, op: str, *, on_message: Callable[[Message], None] | None = None, **fields: Any
+    ) -> int:
+        """Sends a request; its answers come to `on_message`, else to the worker's. Returns its id."""
+        return self._send(op, fields, on_message or self._on_message)
 
     def call(
         self,
