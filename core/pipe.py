@@ -17,7 +17,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -32,7 +32,7 @@ _TAIL_LINES = 40  # of stderr, kept for the message about a crash
 
 
 class Request:
-    """One request inside the worker: its fields, the wish to cancel it, and a way to answer on the way."""
+    """One request inside the worker: its fields, the wish to cancel it, a way to answer early."""
 
     def __init__(self, message: Message, send: Callable[[Message], None]) -> None:
         self.id: int = message["id"]
@@ -52,9 +52,10 @@ class Request:
 Handler = Callable[[Request], Message | None]
 
 
-def serve(handlers: Mapping[str, Handler]) -> int:
-    """The worker's loop: answers requests one after another until stdin ends; returns the exit code.
+def serve(handlers: Mapping[str, Handler], background: Container[str] = ()) -> int:
+    """The worker's loop: answers requests until stdin ends; returns the exit code.
 
+    One after another, but for the operations in `background`: each of those runs in its own thread.
     stdout is taken away from everyone else: what libraries print goes to stderr.
     """
     requests = os.fdopen(os.dup(0), "rb")
@@ -62,9 +63,16 @@ def serve(handlers: Mapping[str, Handler]) -> int:
     _redirect()
     loop = _Loop(requests, answers)
     while (request := loop.next()) is not None:
-        _answer(request, handlers)
-        loop.done(request)
+        if request.op in background:
+            threading.Thread(target=_work, args=(request, handlers, loop), daemon=True).start()
+        else:
+            _work(request, handlers, loop)
     return 0
+
+
+def _work(request: Request, handlers: Mapping[str, Handler], loop: _Loop) -> None:
+    _answer(request, handlers)
+    loop.done(request)
 
 
 def _redirect() -> None:
@@ -95,7 +103,7 @@ def _answer(request: Request, handlers: Mapping[str, Handler]) -> None:
 
 
 class _Loop:
-    """The worker's side of the pipe: a thread reads, so that a cancel arrives while a handler runs."""
+    """The worker's side: a thread reads, so that a cancel arrives while a handler runs."""
 
     def __init__(self, requests: BinaryIO, answers: BinaryIO) -> None:
         self._answers, self._lock = answers, threading.Lock()
@@ -199,7 +207,7 @@ class PipeWorker:
     ) -> Message:
         """Sends a request and waits for its last answer; `on_message` gets those before it.
 
-        Raises AfinaError for an error, for the worker's death and after `timeout` seconds.
+        Raises AfinaError for an error, for the worker's death and after `timeout` seconds of silence.
         """
         answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
         number = self._send(op, fields, answers.put)

@@ -22,9 +22,9 @@ from core.data.mask import (
     supervise_tokens,
 )
 from core.data.problems import ERROR, WARNING, RowProblem, problem
-from core.data.sample import Conversation, Message, Sample, Text
+from core.data.sample import Conversation, Message, Reading, Sample, Text
 from core.data.shapes import read_sample
-from core.data.source import Source
+from core.data.source import Row, Source
 from core.data.template import ChatTemplate, TemplateRefusal
 from core.data.tokenizer import Tokenizer, TokenSpans
 from core.errors import AfinaError, nearest
@@ -219,6 +219,14 @@ class Encoder:
         )
 
 
+class EncodedRow(msgspec.Struct):
+    """A row with what became of it on each step of the way."""
+
+    row: Row
+    sample: Sample | None  # None for a row that can't be read or used
+    encoding: Encoding
+
+
 def encode_rows(
     source: Source,
     shape: str,
@@ -230,20 +238,36 @@ def encode_rows(
 
     A row that can't become a sample gives an encoding without tokens, with its problems.
     """
+    return (item.encoding for item in walk_rows(source, shape, encoder, rows, segments))
+
+
+def walk_rows(
+    source: Source,
+    shape: str,
+    encoder: Encoder | None,
+    rows: Iterable[int] | None = None,
+    segments: bool = False,
+) -> Iterator[EncodedRow]:
+    """Like encode_rows, with the row and its sample; without an encoder, problems of form only."""
     wanted = iter(range(len(source)) if rows is None else rows)
     while batch := list(islice(wanted, BATCH_ROWS)):
         read = [source.row(index) for index in batch]
-        readings = [None if row.value is None else read_sample(shape, row.value) for row in read]
-        samples = [item.sample for item in readings if item and item.sample is not None]
-        encoded = iter(encoder.encode_many(samples, segments))
+        readings = [_reading(shape, row) for row in read]
+        samples = [item.sample for item in readings if item.sample is not None]
+        encoded = iter(encoder.encode_many(samples, segments) if encoder else ())
         for row, reading in zip(read, readings, strict=True):
-            found = [row.problem] if row.problem else []
-            found += reading.problems if reading else []
-            empty = Encoding([], [], "", [], [], 0, [])
-            encoding = next(encoded) if reading and reading.sample is not None else empty
-            located = [item.at(row.number, row.line) for item in found + encoding.problems]
-            encoding.problems, encoding.index = located, row.index
-            yield encoding
+            known = encoder is not None and reading.sample is not None
+            encoding = next(encoded) if known else Encoding([], [], "", [], [], 0, [])
+            found = reading.problems + encoding.problems
+            encoding.problems = [item.at(row.number, row.line) for item in found]
+            encoding.index = row.index
+            yield EncodedRow(row, reading.sample, encoding)
+
+
+def _reading(shape: str, row: Row) -> Reading:
+    if row.problem is not None or row.value is None:
+        return Reading(None, [row.problem] if row.problem else [])
+    return read_sample(shape, row.value)
 
 
 def _surround(

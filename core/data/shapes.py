@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from core.data.conduct import conduct_problems
+from core.data.conduct import CONTROL, conduct_problems, control_problem
 from core.data.instruction import is_alpaca, read_alpaca, read_completion, spelling
 from core.data.problems import RowRefused, kind_of, problem
 from core.data.sample import Conversation, Reading, Sample, Text
@@ -189,7 +189,8 @@ def _read_text(value: dict[str, Any] | list[Any], into: Turns) -> Reading:
         )
     if into.fatal or not isinstance(text, str):
         return Reading(None, into.fatal)
-    return Reading(Text(text), [])
+    match = CONTROL.search(text)
+    return Reading(Text(text), [control_problem(key or "", match)] if match else [])
 
 
 def _wrong_shape(shape: str, value: Any) -> Any:

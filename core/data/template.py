@@ -80,6 +80,11 @@ class ChatTemplate:
         sources = read or sources
         return cls(sources, special, str(folder)) if sources else None
 
+    @property
+    def has_markers(self) -> bool:
+        """Whether the template says itself what the assistant wrote."""
+        return any(_GENERATION.search(source) for source in self.sources.values())
+
     def source(self, tools: bool = False) -> str:
         """The Jinja text that is used, with or without tools."""
         if tools and "tool_use" in self.sources:
