@@ -10,8 +10,8 @@ open    {path, model?, max_length?, supervise?, shape?, chat_template?}
         on the way {kind "progress", done, total} in bytes
 encode  {rows} -> {kind "done", facts: [{index, line, turns, tokens, supervised, truncated, problems,
                    severity, first_words}]}
-show    {row} -> {kind "done", index, line, ids, pieces, offsets, supervised, text, cut_at, segments,
-                  truncated_tokens, problems, raw}; the pieces join to text[:cut_at]
+show    {row} -> {kind "done", index, raw, ...} and all of core.data.report.row_fields; the pieces
+        join to text[:cut_at]
 stats   {} -> {kind "stats", ...} as they grow, {kind "done", ...}: TokenStats.snapshot()
 check   {} -> {kind "problems", problems, done, total} ..., {kind "done", errors, warnings, rows}
 """
@@ -28,8 +28,9 @@ from typing import Any
 import msgspec
 
 from core.data.checks import Checker
-from core.data.encode import EncodedRow, Encoder, Encoding, walk_rows
+from core.data.encode import EncodedRow, Encoder, walk_rows
 from core.data.problems import ERROR, NOTE, WARNING
+from core.data.report import row_fields
 from core.data.sample import Conversation, Text
 from core.data.shapes import Detection, detect, named_shape, require_trainable
 from core.data.source import Source
@@ -164,7 +165,7 @@ class Session:
         with self._gate.foreground():
             item = next(walk_rows(*opened.ready(), [row], segments=True))
             raw = opened.source.raw(row).decode("utf-8", "replace")
-        return {**shown(item), "raw": raw}
+        return {**row_fields(item), "index": row, "raw": raw}
 
     def stats(self, request: Request) -> Message:
         """Token statistics over all rows, growing."""
@@ -211,37 +212,6 @@ class Session:
         if self._opened is None:
             raise AfinaError("No file is open.")
         return self._opened
-
-
-def shown(item: EncodedRow) -> dict[str, Any]:
-    """Everything the token view draws; `pieces` are the tokens' texts and join to text[:cut_at]."""
-    encoding = item.encoding
-    pieces = token_pieces(encoding)
-    return {
-        "index": item.row.index,
-        "line": item.row.line,
-        "ids": encoding.ids,
-        "pieces": pieces,
-        "offsets": encoding.offsets,
-        "supervised": encoding.supervised,
-        "text": encoding.text,
-        "cut_at": sum(map(len, pieces)),
-        "segments": encoding.segments,
-        "truncated_tokens": encoding.truncated_tokens,
-        "problems": encoding.problems,
-    }
-
-
-def token_pieces(encoding: Encoding) -> list[str]:
-    """The text of each token, gaps and overlaps evened out: a character stands with one token only.
-
-    Where several tokens make one character (the bytes of an emoji), the first has it, the others have "".
-    """
-    pieces, done = [], 0
-    for _, end in encoding.offsets:
-        pieces.append(encoding.text[done:end])
-        done = max(done, end)
-    return pieces
 
 
 def _facts(item: EncodedRow) -> dict[str, Any]:

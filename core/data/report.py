@@ -1,0 +1,70 @@
+"""Reports and rows as plain data: the shapes that `data check --json`, `data show --json` and the pane share."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import msgspec
+
+from core.data.checks import Report
+from core.data.encode import EncodedRow, Encoder, Encoding, walk_rows
+from core.data.shapes import detect, named_shape, require_trainable
+from core.data.source import open_source
+from core.errors import AfinaError
+
+
+def report_fields(report: Report) -> dict[str, Any]:
+    """A report as `data check --json` prints it."""
+    fields = msgspec.to_builtins(report)
+    fields["notes"] = sum(item.severity == "note" for item in report.problems)
+    return fields
+
+
+def load_row(
+    path: str | os.PathLike[str],
+    number: int,
+    model: str | os.PathLike[str],
+    max_length: int | None = None,
+    supervise: str = "assistant",
+    shape: str | None = None,
+) -> EncodedRow:
+    """One row of a file, counted from 1, encoded; raises AfinaError where there is no such row."""
+    encoder = Encoder.load(model, max_length, supervise)
+    with open_source(path) as source:
+        if not 1 <= number <= len(source):
+            have = f"{len(source):,} row" + ("" if len(source) == 1 else "s")
+            raise AfinaError(f'There is no row {number}: "{path}" has {have}.')
+        name = named_shape(shape) if shape else require_trainable(detect(source))
+        return next(walk_rows(source, name, encoder, [number - 1], segments=True))
+
+
+def row_fields(item: EncodedRow) -> dict[str, Any]:
+    """A row as `data show --json` prints it; `pieces` are the tokens' texts, see token_pieces."""
+    encoding = item.encoding
+    pieces = token_pieces(encoding)
+    return {
+        "row": item.row.number,
+        "line": item.row.line,
+        "text": encoding.text,
+        "ids": encoding.ids,
+        "supervised": encoding.supervised,
+        "problems": msgspec.to_builtins(encoding.problems),
+        "pieces": pieces,
+        "offsets": encoding.offsets,
+        "cut_at": sum(map(len, pieces)),  # characters of the text that the model sees
+        "segments": encoding.segments,
+        "truncated_tokens": encoding.truncated_tokens,
+    }
+
+
+def token_pieces(encoding: Encoding) -> list[str]:
+    """The text of each token, gaps and overlaps evened out: a character stands with one token only.
+
+    Where several tokens make one character (the bytes of an emoji), the first has it, the others "".
+    """
+    pieces, done = [], 0
+    for _, end in encoding.offsets:
+        pieces.append(encoding.text[done:end])
+        done = max(done, end)
+    return pieces

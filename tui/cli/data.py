@@ -1,0 +1,186 @@
+"""`afina data`: what is wrong with a data file, and what the model sees of a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from core.data.checks import Report
+    from core.data.encode import EncodedRow
+
+app = typer.Typer(
+    help="Look at training data: exactly what the model will see.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+LISTED = 40  # problems that are printed for people; --json prints all
+File = Annotated[Path, typer.Argument(help="A data file: .jsonl, .ndjson, .json, .txt or .md.")]
+Model = Annotated[
+    str | None, typer.Option(help="Model folder whose tokenizer and template are used.")
+]
+MaxLength = Annotated[int, typer.Option(min=1, help="Tokens that are kept of a row.")]
+Supervise = Annotated[str, typer.Option(help="What is learned: assistant, last_assistant or all.")]
+Shape = Annotated[str | None, typer.Option(help="The rows' shape, if the guess is wrong.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@app.command()
+def check(
+    file: File,
+    model: Model = None,
+    max_length: MaxLength = 512,
+    supervise: Supervise = "assistant",
+    shape: Shape = None,
+    as_json: Json = False,
+) -> None:
+    """Lists every problem of a file. Exit code 0: none, 1: some, 2: it can't be read.
+
+    Notes are listed, but a file with nothing else has no problems.
+    """
+    from core.data.checks import check_file
+
+    with _progress() as progress:
+        report = check_file(file, _model(model), shape, max_length, supervise, progress)
+    if as_json:
+        from core.data.report import report_fields
+
+        _print_json(report_fields(report))
+    else:
+        _print_report(report, model is None)
+    raise typer.Exit(0 if report.clean else 1)
+
+
+@app.command()
+def show(
+    file: File,
+    row: Annotated[int, typer.Option(min=1, help="The row, counted from 1.")],
+    model: Model = None,
+    max_length: MaxLength = 512,
+    supervise: Supervise = "assistant",
+    shape: Shape = None,
+    as_json: Json = False,
+) -> None:
+    """Shows one row as the model sees it: tokens, and which of them it learns.
+
+    Exit code 1 for a row that can't be used.
+    """
+    from core.data.report import load_row, row_fields
+
+    item = load_row(file, row, _model(model), max_length, supervise, shape)
+    if as_json:
+        _print_json(row_fields(item))
+    else:
+        _print_row(item)
+    raise typer.Exit(0 if item.sample is not None and item.encoding.ids else 1)
+
+
+def _model(given: str | None) -> str:
+    """The model named, else the sample model."""
+    from core.errors import AfinaError
+    from core.paths import SAMPLE_DATA
+
+    if given is not None:
+        return given
+    folder = SAMPLE_DATA / "tiny-travel"
+    if not (folder / "tokenizer.json").is_file():
+        raise AfinaError(
+            f'The sample model is not at "{folder}".', "Name a model folder with --model DIR."
+        )
+    return str(folder)
+
+
+def _print_json(fields: dict[str, Any]) -> None:
+    """One line of JSON. ASCII only, so that no data can control the terminal it is printed to."""
+    import json
+
+    typer.echo(json.dumps(fields))
+
+
+class _progress:
+    """A progress bar on stderr, drawn only in a terminal and only once there is something to wait for."""
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self._bar = Progress(console=Console(stderr=True), transient=True)
+        self._bar.disable = not self._bar.console.is_terminal
+        self._bar.start()
+        task = self._bar.add_task("Checking rows", total=None)
+        return lambda done, total: self._bar.update(task, completed=done, total=total)
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.stop()
+
+
+def _print_report(report: Report, sample_model: bool) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from core.data.visible import visible
+
+    console = Console(highlight=False)
+    title = f"{report.path} · {report.shape} · {report.rows:,} rows"
+    if 0.0 < report.share < 1.0:
+        title += f" · {report.share:.0%} of the sampled rows have this shape"
+    console.print(Text(visible(title, newlines=False)))
+    if sample_model:
+        console.print(Text("Tokens counted with the sample model; --model DIR for another.", "dim"))
+    for item in report.problems[:LISTED]:
+        console.print(_problem_line(item))
+        console.print(Text(f"       {visible(item.fix, newlines=False)}", "dim"))
+    hidden = len(report.problems) - LISTED
+    if hidden > 0:
+        console.print(Text(f"... and {hidden:,} more; --json lists all."))
+    for name, count in report.by_check():
+        console.print(Text(f"{count:7,}  {name}"))
+    console.print(Text(f"{_count(report.errors, 'error')}, {_count(report.warnings, 'warning')}"))
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+
+
+def _problem_line(item: Any) -> Any:
+    """row 7, messages[2].role: unrecognized_role: found ..., expected ..."""
+    from rich.text import Text
+
+    from core.data.visible import visible
+
+    styles = {"error": "red", "warning": "yellow"}
+    place = f"row {item.row}" if item.row else "file"
+    field = f" {item.field}" if item.field else ""
+    line = Text(f"{place + visible(field, newlines=False):<6} ")
+    line.append(f"{item.severity} {item.check}", styles.get(item.severity, "dim"))
+    said = f": found {item.found}, expected {item.expected}"
+    return line.append(visible(said, newlines=False))
+
+
+def _print_row(item: EncodedRow) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    from core.data.report import token_pieces
+    from core.data.visible import visible
+
+    console = Console(highlight=False)
+    encoding = item.encoding
+    counts = f"{len(encoding.ids):,} tokens · {encoding.supervised_tokens:,} supervised"
+    if encoding.truncated_tokens:
+        counts += f" · {encoding.truncated_tokens:,} cut"
+    console.print(Text(f"row {item.row.number} · line {item.row.line} · {counts}"))
+    drawn = Text()
+    for piece, learned in zip(token_pieces(encoding), encoding.supervised, strict=True):
+        drawn.append(visible(piece), "underline green" if learned else "")
+    lost = encoding.text[len(drawn.plain) :]
+    drawn.append(visible(lost), "strike dim")
+    console.print(drawn)
+    for found in encoding.problems:
+        console.print(_problem_line(found))
+    if encoding.ids:
+        console.print(Text("Underlined tokens are learned.", "dim"))
