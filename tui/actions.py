@@ -9,7 +9,7 @@ from __future__ import annotations
 from inspect import isawaitable
 from typing import NamedTuple
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
 
@@ -99,8 +99,8 @@ ACTIONS: list[Action] = [
     Action("take", "enter", "choose", "Take this one.", "choice"),
     *_quiet(
         "choice",
-        ("up", "up,ctrl+k", "up", "To the entry above."),
-        ("down", "down,ctrl+j", "down", "To the entry below."),
+        ("up", "up,ctrl+p", "up", "To the entry above."),
+        ("down", "down,ctrl+n", "down", "To the entry below."),
     ),
     Action("complete", "tab,right", "complete", "Complete the path as far as it is clear.", "path"),
     # Data
@@ -129,6 +129,36 @@ ACTIONS: list[Action] = [
         ("back", "escape", "back", "Back from the plan to the form."),
     ),
     # Runs
+    Action(
+        "stop",
+        "s",
+        "stop",
+        "Save the whole state and end the run; it can be resumed.",
+        "runs",
+        danger=True,
+    ),
+    Action("checkpoint", "c", "checkpoint", "Save a checkpoint now; training goes on.", "runs"),
+    Action("resume", "r", "resume", "Go on from the newest complete checkpoint.", "runs"),
+    Action("log", "l", "log", "Show what the run's process printed, or the curves again.", "runs"),
+    Action("export", "x", "export", "Open the run in the Export pane.", "runs"),
+    *_quiet(
+        "runs",
+        ("chat", "o", "chat", "Open the run in the Chat pane, as enter does."),
+        ("next_tab", "right", "next tab", "Curves, samples, log, configuration, checkpoints."),
+        ("previous_tab", "left", "tab before", "The tab at the left."),
+        ("next_sample", "]", "next answers", "The answers of the next evaluation."),
+        ("previous_sample", "[", "answers before", "The answers of the evaluation before."),
+        ("log_axis", "a", "log axis", "Draw the loss on a logarithmic axis, or a linear one."),
+    ),
+    Action(
+        "delete",
+        "d",
+        "delete",
+        "Delete the run with its checkpoints and exports.",
+        "runs",
+        danger=True,
+        footer=False,
+    ),
     # Chat
     # Export
 ]
@@ -172,7 +202,7 @@ def overlap(one: str, other: str) -> bool:
     return one == other or other in INSIDE.get(one, ()) or one in INSIDE.get(other, ())
 
 
-def bindings(scope: str) -> list[Binding]:
+def bindings(scope: str) -> list[BindingType]:
     """The bindings of a scope's widget, which has to be `Scoped`."""
     return [
         Binding(action.keys, f"act('{action.id}')", action.label, id=action.name)

@@ -5,16 +5,23 @@ from __future__ import annotations
 import importlib
 from pathlib import Path
 
+import msgspec
 from textual.app import App, ComposeResult
 from textual.css.query import NoMatches
+from textual.screen import Screen
 from textual.widgets import ContentSwitcher
 
+from core import config_io
 from core.config import Config
-from tui.actions import Action, Scoped, bindings
+from core.data.visible import visible
+from tui import clipboard, keymap, session, terminal
+from tui.actions import Action, Scoped, bindings, scoped_chain
+from tui.activity import Activity, ActivityThread
+from tui.messages import ActivityTick
 from tui.screens.pane import MissingPane, Pane
 from tui.theme import ASCII, THEME, UNICODE, Symbols
 from tui.widgets.footer import Footer
-from tui.widgets.status_bar import TITLES, StatusBar
+from tui.widgets.status_bar import TITLES, StatusBar, TooSmall
 
 # imported at the first visit
 PANES = {
@@ -32,6 +39,7 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
     CSS_PATH = "app.tcss"
     TITLE = "afina"
     ENABLE_COMMAND_PALETTE = False
+    NOTIFICATION_TIMEOUT = 6
     HORIZONTAL_BREAKPOINTS = [(0, "-too-narrow"), (60, "-narrow"), (80, "-medium"), (120, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-too-low"), (16, "-high")]
     scope = "app"
@@ -48,36 +56,69 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
         super().__init__()
         self.home = home
         self.readonly = readonly
-        self.symbols: Symbols = ASCII if ascii_only else UNICODE
-        self.config = config or Config()
-        self.data_path = data_path
-        self.first_pane = "data"
+        self.ascii_only = ascii_only or not terminal.speaks_unicode()
+        self.symbols: Symbols = ASCII if self.ascii_only else UNICODE
+        self.session = session.load(home)
+        self.config = config or session.last_config(self.session)
+        if data_path is not None:
+            self.config = with_data(self.config, data_path)
+        fresh = config is not None or data_path is not None
+        self.first_pane = "data" if fresh or self.session.pane not in PANES else self.session.pane
+        self.activity = Activity()
         self.animation_level = "none"
         self.register_theme(THEME)
         self.theme = THEME.name
+        self.keymap_file = keymap.load(home)
+        self.set_keymap(self.keymap_file.for_textual())
+        self._watch = ActivityThread(home, lambda seen: self.post_message(ActivityTick(seen)))
 
     def compose(self) -> ComposeResult:
         yield StatusBar()
         yield ContentSwitcher(id="panes")
         yield Footer()
+        yield TooSmall()
 
     async def on_mount(self) -> None:
-        self.screen.set_class(self.symbols is ASCII, "-ascii")
+        if not self.is_headless:
+            terminal.on_hangup(self.exit)
+        self.screen.set_class(self.ascii_only, "-ascii")
         await self.show_pane(self.first_pane)
         self.watch(self.screen, "focused", self.refresh_footer, init=False)
+        if self.keymap_file.problems:
+            problems = "\n".join(map(str, self.keymap_file.problems))
+            self.say(f"{problems}\nThe default keys are on until it is mended.", "error")
+        self._watch.start()
+
+    def on_unmount(self) -> None:
+        self._watch.stop()
+        self.save_session()
+
+    # panes
+
+    @property
+    def pane(self) -> Pane | None:
+        """The pane that is shown."""
+        shown = self.main.query_one("#panes", ContentSwitcher).visible_content
+        return shown if isinstance(shown, Pane) else None
+
+    @property
+    def main(self) -> Screen:
+        """The screen with the panes, under whatever dialog is open."""
+        return self.screen_stack[0]
 
     async def show_pane(self, name: str, subject: str | None = None) -> Pane:
         """Shows a pane, created now if it is its first visit, and opens a subject in it."""
-        switcher = self.query_one("#panes", ContentSwitcher)
-        before = switcher.visible_content
+        switcher = self.main.query_one("#panes", ContentSwitcher)
+        before = self.pane
         pane = self._existing(name)
         if pane is None:
             pane = _create(name)
             await switcher.add_content(pane)
-        if isinstance(before, Pane) and before is not pane:
+        if before is not None and before is not pane:
             before.on_pane_hidden()
         switcher.current = name
-        self.query_one(StatusBar).pane = name
+        self.main.query_one(StatusBar).pane = name
+        self.session.pane = name
         if before is not pane:
             pane.on_pane_shown()
             self.call_after_refresh(pane.focus_first)
@@ -88,27 +129,75 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
 
     def _existing(self, name: str) -> Pane | None:
         try:
-            return self.query_one(f"#panes > #{name}", Pane)
+            return self.main.query_one(f"#panes > #{name}", Pane)
         except NoMatches:
             return None
 
-    def keys_of(self, action: Action) -> list[str]:
-        """The keys of an action, as the keymap has them."""
-        return [key.strip() for key in action.keys.split(",")]
+    async def on_status_bar_chosen(self, event: StatusBar.Chosen) -> None:
+        await self.show_pane(event.pane)
 
-    def refresh_footer(self) -> None:
-        """Draws the footer again: a pane calls it when a reason (`why_not`) comes or goes."""
-        self.query_one(Footer).refresh()
+    # what the panes share
 
     def set_config(self, config: Config) -> None:
-        """Makes this the current configuration and tells the panes."""
+        """Makes this the current configuration, keeps it in the session, tells the panes."""
+        if config == self.config:
+            return
         self.config = config
-        for pane in self.query(Pane):
+        self.save_session()
+        for pane in self.main.query(Pane):
             pane.on_config_changed(config)
+
+    def open_data(self, path: str) -> None:
+        """Makes a file the training data, for the form and the run too."""
+        self.session.opened(path)
+        self.set_config(with_data(self.config, path))
+
+    def save_session(self) -> None:
+        if not self.readonly:
+            self.session.config = config_io.to_values(self.config)
+            session.save(self.home, self.session)
 
     def say(self, words: str, severity: str = "information") -> None:
         """Tells the person something in passing; severity is information, warning or error."""
-        self.notify(words, severity=severity, markup=False)  # type: ignore[arg-type]
+        self.notify(visible(words), severity=severity, markup=False)  # type: ignore[arg-type]
+
+    def copy(self, text: str) -> None:
+        """Copies to the clipboard of the person's terminal, and to a file whose path is said."""
+        sequence = clipboard.osc52(text)
+        if sequence and self._driver is not None:  # Textual's own way knows nothing of tmux
+            self._driver.write(sequence)
+        if self.readonly:
+            self.say("Copied to the clipboard.")
+            return
+        try:
+            path = clipboard.write_file(self.home, text)
+        except OSError as error:
+            self.say(f"Copied to the clipboard; no file was written: {error.strerror}.", "warning")
+            return
+        where = "the clipboard and to " if sequence else ""
+        self.say(f"Copied to {where}{path}.")
+
+    # keys
+
+    def keys_of(self, action: Action) -> list[str]:
+        """The keys of an action, as the keymap has them."""
+        return self.keymap_file.of(action)
+
+    def refresh_footer(self) -> None:
+        """Draws the footer again: a pane calls it when a reason (`why_not`) comes or goes."""
+        for footer in self.screen.query(Footer):
+            footer.refresh()
+
+    def scoped_focus(self) -> list[Scoped]:
+        """Everything with keys, from what has the focus up to the app."""
+        return scoped_chain(self.screen.focused or self.pane or self.screen)
+
+    def on_activity_tick(self, message: ActivityTick) -> None:
+        self.activity = message.activity
+        self.main.query_one(StatusBar).activity = message.activity
+        self.main.query_one(TooSmall).activity = message.activity
+
+    # actions
 
     async def action_pane_data(self) -> None:
         await self.show_pane("data")
@@ -125,8 +214,42 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
     async def action_pane_export(self) -> None:
         await self.show_pane("export")
 
+    def action_next_frame(self) -> None:
+        self.screen.focus_next()
+
+    def action_previous_frame(self) -> None:
+        self.screen.focus_previous()
+
+    def action_help(self) -> None:
+        from tui.screens.help import Help
+
+        self.push_screen(Help(self.scoped_focus()))
+
+    def action_palette(self) -> None:
+        from tui.palette import Doable, Palette
+
+        async def do(chosen: Doable | None) -> None:
+            if chosen is not None:
+                node, action = chosen
+                await node.action_act(action.id)
+
+        self.push_screen(Palette(self.scoped_focus()), do)
+
     async def action_quit(self) -> None:
-        self.exit()
+        if self.activity.run:
+            self.exit(message=f"Training goes on: {self.activity.run}. Come back with `afina`.")
+        else:
+            self.exit()
+
+
+def with_data(config: Config, path: str) -> Config:
+    """The configuration on another data file; what belonged to the old one goes with it."""
+    full = str(Path(path).expanduser().resolve())
+    if full == str(Path(config.data.path).expanduser().resolve()):
+        return config
+    data = msgspec.structs.replace(config.data, path=full, eval_path=None, format="auto")
+    evaluation = msgspec.structs.replace(config.eval, watch_prompts=[])
+    return msgspec.structs.replace(config, name=None, data=data, eval=evaluation)
 
 
 def _create(name: str) -> Pane:

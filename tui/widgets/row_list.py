@@ -15,6 +15,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from core.data.visible import visible
 from tui.actions import Action, Scoped, bindings, of_scope
 from tui.theme import AMBER, BACKGROUND, BRIGHT, SECONDARY, SELECTION, TEXT
 
@@ -84,6 +85,7 @@ class RowList(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
     ) -> None:
         super().__init__(**options)
         self.open_label = open_label
+        self.lit = False  # the cursor is amber without the focus too
         self.columns = list(columns)
         self.rows: Rows = rows or NoRows()
         self.virtual_size = Size(0, len(self.rows) + 1)
@@ -142,7 +144,7 @@ class RowList(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         ground = SELECTION if here else BACKGROUND
         base = Style.parse(f"{BRIGHT if here else TEXT} on {ground}")
         pointer = self.app.symbols.cursor if here else " "  # type: ignore[attr-defined]
-        colour = AMBER if self.has_focus else SECONDARY
+        colour = AMBER if self.has_focus or self.lit else SECONDARY
         segments = [Segment(f" {pointer} ", Style.parse(f"{colour} on {ground}"))]
         for (column, size), cell in zip(self._sizes(width), self.rows.cells(index), strict=False):
             words, style = (
@@ -215,7 +217,8 @@ class RowList(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
 
 
 def fit(words: str, width: int, right: bool = False) -> str:
-    """The words in exactly so many cells: cut at the end, or padded."""
+    """The words in exactly so many cells: cut at the end or padded, control characters shown."""
+    words = visible(words, newlines=False, tabs=False)
     if right:
         words = words.rjust(width)
     return set_cell_size(words, width)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rich.text import Text
 from textual.app import RenderResult
 from textual.events import Click
+from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from tui.theme import AMBER, BACKGROUND, SECONDARY, SELECTION
+from tui.activity import Activity
+from tui.theme import AMBER, BACKGROUND, GREEN, SECONDARY, SELECTION, TEXT
 
 TITLES = {"data": "Data", "train": "Train", "runs": "Runs", "chat": "Chat", "export": "Export"}
+BADGE = " afina "
 
 
 class StatusBar(Widget):
@@ -18,21 +23,28 @@ class StatusBar(Widget):
 
     DEFAULT_CSS = "StatusBar { dock: top; height: 1; background: $bar; }"
 
+    class Chosen(Message):
+        """A pane's name was clicked."""
+
+        def __init__(self, pane: str) -> None:
+            super().__init__()
+            self.pane = pane
+
     pane = reactive("")
-    activity: reactive[Text] = reactive(Text)
+    activity: reactive[Activity] = reactive(Activity)
 
     def render(self) -> RenderResult:
         line = self._panes()
-        right = self.activity
-        space = self.size.width - line.cell_len - right.cell_len - 1
-        if right.plain and space >= 1:
-            line.append(" " * space).append_text(right)
+        space = self.size.width - line.cell_len - 2
+        live = self.app.symbols.live  # type: ignore[attr-defined]
+        right = next((w for w in activity_words(self.activity, live) if w.cell_len <= space), None)
+        if right is not None:
+            line.append(" " * (space - right.cell_len + 1)).append_text(right)
         return line
 
     def _panes(self) -> Text:
         line = Text(no_wrap=True)
-        line.append(" afina ", f"bold {BACKGROUND} on {AMBER}")
-        line.append(" ")
+        line.append(BADGE, f"bold {BACKGROUND} on {AMBER}").append(" ")
         for number, (name, title) in enumerate(TITLES.items(), start=1):
             here = name == self.pane
             ground = f" on {SELECTION}" if here else ""
@@ -41,9 +53,73 @@ class StatusBar(Widget):
         return line
 
     def on_click(self, event: Click) -> None:
-        column = 8
+        column = len(BADGE) + 1
         for number, (name, title) in enumerate(TITLES.items(), start=1):
             width = len(f" {number} {title} ")
             if column <= event.x < column + width:
-                self.app.call_later(self.app.show_pane, name)  # type: ignore[attr-defined]
+                self.post_message(self.Chosen(name))
             column += width
+
+
+def activity_words(activity: Activity, live: str) -> Iterator[Text]:
+    """What goes on, from the fullest to the shortest form; nothing when nothing does."""
+    device = Text(f"  {activity.device}", SECONDARY) if activity.device else Text()
+    if not activity.run:
+        if activity.device:
+            yield Text(activity.device, SECONDARY)
+        return
+    head = Text(f"{live} ", GREEN)
+    if activity.runs > 1:
+        head.append(f"{activity.runs} runs ", SECONDARY)
+    full = head.copy().append(activity.run, TEXT).append(f" {_progress(activity)}", SECONDARY)
+    yield full.copy().append_text(device)
+    yield full
+    percent = f" {activity.step * 100 // activity.steps}%" if activity.steps else ""
+    eta = "" if activity.eta_s is None else f" {duration(activity.eta_s)}"
+    words = percent + eta or f" {activity.phase or activity.state}"
+    yield head.copy().append(activity.run, TEXT).append(words, SECONDARY)
+    yield head.copy().append(activity.run[:8], TEXT).append(words, SECONDARY)
+    yield head.copy().append(words.strip(), SECONDARY)
+
+
+def _progress(activity: Activity) -> str:
+    """ "412/900 loss 1.23 eta 8 min", or what the worker does before its first step."""
+    if not activity.steps or (activity.phase and not activity.step):
+        return activity.phase or activity.state
+    parts = [f"{activity.step:,}/{activity.steps:,}"]
+    if activity.loss is not None:
+        parts.append(f"loss {activity.loss:.2f}")
+    if activity.state == "stopping":
+        parts.append("stopping")
+    elif activity.eta_s is not None:
+        parts.append(f"eta {duration(activity.eta_s)}")
+    return " ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: "40 s", "8 min", "3 h 20 min", "2 d 4 h"."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+class TooSmall(Widget):
+    """What a terminal under 60x16 shows: the size needed, and the number people came for."""
+
+    DEFAULT_CSS = "TooSmall { width: 1fr; height: 1fr; }"
+    activity: reactive[Activity] = reactive(Activity)
+
+    def render(self) -> RenderResult:
+        size = self.app.size
+        words = Text("Afina needs 60x16, and this terminal has ")
+        words.append(f"{size.width}x{size.height}", AMBER).append(".")
+        if self.activity.run:
+            words.append(f" {self.activity.run} {_progress(self.activity)}.")
+        return words

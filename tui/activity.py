@@ -1,0 +1,118 @@
+"""What goes on outside the app: the active run and the device, read once a second by a thread."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from core.events import EventTail, number
+from core.jobs import ACTIVE
+from core.runs import Run, all_runs
+
+INTERVAL_S = 1.0
+DEVICE_EVERY = 3  # ticks: asking a driver costs more than reading a file
+
+
+class Activity(NamedTuple):
+    """The newest active run in figures, and the device in words."""
+
+    run: str = ""  # name; empty when nothing is at work
+    state: str = ""
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    eta_s: float | None = None
+    phase: str = ""  # what the worker does before its first step
+    runs: int = 0  # active ones
+    device: str = ""
+
+
+class RunReader:
+    """Follows the newest active run of a home."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self._ended: dict[Path, float] = {}  # run that had ended: change time of its state.json
+        self._followed: Path | None = None
+        self._tail: EventTail | None = None
+        self._last = Activity()
+
+    def read(self) -> Activity:
+        active = [run for run in all_runs(self.home) if self._at_work(run)]
+        if not active:
+            self._followed = None
+            return Activity()
+        run = active[0]
+        if run.directory != self._followed:
+            self._followed, self._tail = run.directory, EventTail(run.events_path)
+            self._last = Activity()
+        state = run.state()
+        self._last = self._last._replace(
+            run=run.name, state=state.state, step=state.step, steps=state.steps, runs=len(active)
+        )
+        for event in self._tail.read() if self._tail else []:
+            self._take(event)
+        return self._last
+
+    def _at_work(self, run: Run) -> bool:
+        """Reads a state only if it can have changed: a home may hold hundreds of ended runs."""
+        try:
+            changed = (run.directory / "state.json").stat().st_mtime
+        except OSError:
+            return False
+        if self._ended.get(run.directory) == changed:
+            return False
+        if run.state().state in ACTIVE:
+            return True
+        self._ended[run.directory] = changed
+        return False
+
+    def _take(self, event: dict) -> None:
+        if event["kind"] == "step":
+            self._last = self._last._replace(
+                step=int(event.get("step", 0)),
+                steps=int(event.get("steps", self._last.steps)),
+                loss=number(event.get("loss")),
+                eta_s=number(event.get("eta_s")),
+                phase="",
+            )
+        elif event["kind"] == "phase":
+            self._last = self._last._replace(phase=str(event.get("name", "")))
+
+
+class ActivityThread(threading.Thread):
+    """Posts an Activity at every change until it is stopped; a daemon, so quitting doesn't wait."""
+
+    def __init__(self, home: Path, post: Callable[[Activity], object]) -> None:
+        super().__init__(name="activity", daemon=True)
+        self._reader = RunReader(home)
+        self._post = post
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        device, tick, before = "", 0, Activity()
+        while not self._stopped.is_set():
+            started = time.monotonic()
+            if tick % DEVICE_EVERY == 0:
+                device = device_line()
+            activity = self._reader.read()._replace(device=device)
+            if activity != before:
+                before = activity
+                self._post(activity)
+            tick += 1
+            self._stopped.wait(max(0.1, INTERVAL_S - (time.monotonic() - started)))
+
+    def stop(self) -> None:
+        self._stopped.set()
+
+
+def device_line() -> str:
+    """The accelerator or the CPU in a few words."""
+    if importlib.util.find_spec("core.hardware") is None:
+        return ""
+    return importlib.import_module("core.hardware").device_line()
