@@ -48,7 +48,7 @@ def detect(source: Source) -> Detection:
         if value is None:
             continue
         votes[shape_of(value)] += 1
-        keys.update(value if isinstance(value, dict) else ())
+        keys.update(list(value) if isinstance(value, dict) else ())
     readable = votes.total()
     known = [(name, count) for name, count in votes.most_common() if name != UNKNOWN]
     shape, count = known[0] if known else (UNKNOWN, votes[UNKNOWN])
