@@ -1,0 +1,230 @@
+"""A loaded model as the app sees it: one worker process that answers, can be cancelled and may die.
+
+Blocking calls are for commands, jobs and tests; `start` and `start_load` are for screens, which get
+every message in a thread of the pipe and hand it to their own.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from core.chat.backend import default_threads
+from core.chat.protocol import (
+    Answer,
+    Died,
+    Failed,
+    Generate,
+    Load,
+    Loaded,
+    LogProbs,
+    Message,
+    Sampling,
+    Scores,
+    Token,
+)
+from core.errors import AfinaError
+from core.jobs import worker_environment
+from core.paths import home
+from core.pipe import PipeWorker
+from core.runs import active_runs
+from core.targets import Target
+
+OnMessage = Callable[[int, Message], None]
+T = TypeVar("T", bound=Message)
+
+
+class ModelClient:
+    """One target in one worker process, which starts with the first request.
+
+    `on_message(request id, message)` gets what `start` and `start_load` lead to: Loaded, Token,
+    Answer, Failed or Died; it is called in the pipe's thread.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        on_message: OnMessage | None = None,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+    ) -> None:
+        self.target = target
+        self.loaded: Loaded | None = None
+        self._on_message = on_message
+        self._device = device
+        self._threads = threads
+        self._worker: PipeWorker | None = None
+        self._newest = 0  # the last request that can be cancelled
+
+    def load(self) -> Loaded:
+        """Loads the model, in a new process if the last one died. Raises AfinaError."""
+        return self._wait("load", self._load_request(), Loaded)
+
+    def start_load(self) -> int:
+        """Like load, without waiting; returns the request's id."""
+        return self._start("load", self._load_request())
+
+    def generate(
+        self,
+        messages: Sequence[dict[str, Any]] = (),
+        sampling: Sampling | None = None,
+        *,
+        ids: Sequence[int] | None = None,
+        tools: Sequence[dict[str, Any]] | None = None,
+        adapter: bool = True,
+        on_token: Callable[[Token], None] | None = None,
+    ) -> Answer:
+        """Answers a conversation, or goes on after ids, loading the model first where needed.
+
+        Ctrl+C cancels and returns what there is. Raises AfinaError, also when the worker dies.
+        """
+        if self.loaded is None or not self.alive:
+            self.load()
+        request = self._generate_request(messages, sampling, ids, tools, adapter)
+        return self._wait("generate", request, Answer, on_token)
+
+    def start(
+        self,
+        messages: Sequence[dict[str, Any]] = (),
+        sampling: Sampling | None = None,
+        *,
+        ids: Sequence[int] | None = None,
+        tools: Sequence[dict[str, Any]] | None = None,
+        adapter: bool = True,
+    ) -> int:
+        """Like generate, without waiting; returns the request's id. May follow start_load."""
+        request = self._generate_request(messages, sampling, ids, tools, adapter)
+        return self._start("generate", request)
+
+    def log_probs(
+        self, ids: Sequence[int], start: int = 1, *, adapter: bool = True, path: str | None = None
+    ) -> Scores:
+        """log p of ids[start:]; with `path` the whole distributions go there, see LogProbs."""
+        if self.loaded is None or not self.alive:
+            self.load()
+        request = LogProbs(ids=list(ids), start=start, adapter=adapter, path=path)
+        return self._wait("log_probs", request, Scores)
+
+    def cancel(self, request: int | None = None) -> None:
+        """Stops a request, else the newest one; its Answer still comes, as "cancelled"."""
+        if self._worker is not None:
+            self._worker.cancel(request or self._newest)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the worker process is there; it starts with the first request."""
+        return self._worker is not None and self._worker.alive
+
+    @property
+    def pid(self) -> int | None:
+        return self._worker.process.pid if self._worker is not None else None
+
+    def close(self) -> None:
+        """Ends the worker; waits some seconds for it, then kills it."""
+        if self._worker is not None:
+            self._worker.close()
+        self._worker = self.loaded = None
+
+    def __enter__(self) -> ModelClient:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _load_request(self) -> Load:
+        return Load(target=self.target, device=self._device, threads=self._count_threads())
+
+    def _generate_request(
+        self,
+        messages: Sequence[dict[str, Any]],
+        sampling: Sampling | None,
+        ids: Sequence[int] | None,
+        tools: Sequence[dict[str, Any]] | None,
+        adapter: bool,
+    ) -> Generate:
+        return Generate(
+            messages=list(messages),
+            sampling=sampling or Sampling(),
+            ids=None if ids is None else list(ids),
+            tools=None if tools is None else list(tools),
+            adapter=adapter,
+            threads=self._count_threads(),
+        )
+
+    def _count_threads(self) -> int:
+        """What was asked for; else one while a run trains, which needs the other cores."""
+        if self._threads is not None:
+            return self._threads
+        busy = next(active_runs(home()), None) is not None
+        return 1 if busy else default_threads()
+
+    def _start(self, op: str, request: msgspec.Struct) -> int:
+        return self._send(op, request, self._hand_over)
+
+    def _hand_over(self, message: dict[str, Any]) -> None:
+        read = _read(message)
+        self._note(read)
+        if self._on_message is not None:
+            self._on_message(message["id"], read)
+
+    def _wait(
+        self,
+        op: str,
+        request: msgspec.Struct,
+        kind: type[T],
+        on_token: Callable[[Token], None] | None = None,
+    ) -> T:
+        """Sends a request and waits for its last message; anything but `kind` is an AfinaError."""
+        answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        number = self._send(op, request, answers.put)
+        while True:
+            try:
+                message = _read(answers.get())
+            except KeyboardInterrupt:
+                if kind is not Answer:
+                    raise
+                self.cancel(number)
+                continue
+            self._note(message)
+            if isinstance(message, Token):
+                if on_token is not None:
+                    on_token(message)
+            elif isinstance(message, Failed | Died):
+                raise AfinaError(message.message, message.hint)
+            elif isinstance(message, kind):
+                return message
+            else:
+                raise AfinaError(f'The request "{op}" was cancelled.')
+
+    def _note(self, message: Message) -> None:
+        if isinstance(message, Loaded):
+            self.loaded = message
+        elif isinstance(message, Died):
+            self.loaded = None
+
+    def _send(
+        self, op: str, request: msgspec.Struct, take: Callable[[dict[str, Any]], None]
+    ) -> int:
+        if self._worker is None or (op == "load" and not self._worker.alive):
+            self._worker = PipeWorker("model", env=worker_environment())
+        fields = msgspec.to_builtins(request)
+        self._newest = self._worker.request(op, on_message=take, **fields)
+        return self._newest
+
+
+def _read(message: dict[str, Any]) -> Message:
+    if message["kind"] == "cancelled":  # before the worker came to it
+        return Answer(
+            text="",
+            prompt_ids=[],
+            ids=[],
+            finish_reason="cancelled",
+            prompt_tokens=0,
+            first_token_s=None,
+            tokens_per_s=None,
+        )
+    return msgspec.convert(message, Message)

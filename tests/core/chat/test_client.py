@@ -1,0 +1,113 @@
+"""Workers as processes: answers, cancelling, dying."""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+from pathlib import Path
+
+import pytest
+
+from core.chat.client import ModelClient
+from core.chat.protocol import GREEDY, Answer, Died, Loaded, Message, Sampling, Token
+from core.errors import AfinaError
+from core.targets import Target
+
+QUESTION = [{"role": "user", "content": "Where is Rome? ¿Qué se come?"}]
+LIMIT_S = 60.0
+
+
+class Inbox:
+    """Messages as a screen gets them."""
+
+    def __init__(self) -> None:
+        self._messages: queue.Queue[tuple[int, Message]] = queue.Queue()
+
+    def take(self, number: int, message: Message) -> None:
+        self._messages.put((number, message))
+
+    def next(self) -> tuple[int, Message]:
+        return self._messages.get(timeout=LIMIT_S)
+
+    def last_of(self, number: int) -> Message:
+        """The message that ends a request."""
+        while True:
+            found, message = self.next()
+            if found == number and not isinstance(message, Token):
+                return message
+
+
+def test_every_backend_reads_the_same_prompt_and_says_the_same_greedily(
+    model: Path, gguf_file: Path, home: Path
+) -> None:
+    answers = []
+    for target in (Target("a", "hf", str(model)), Target("b", "gguf", str(gguf_file))):
+        with ModelClient(target, threads=1) as client:
+            answers.append(client.generate(QUESTION, GREEDY))
+    assert answers[0].prompt_ids == answers[1].prompt_ids
+    assert answers[0].ids == answers[1].ids
+    assert answers[0].text == answers[1].text
+
+
+def test_a_screen_may_ask_before_the_model_is_loaded(model: Path, home: Path) -> None:
+    inbox = Inbox()
+    with ModelClient(Target("a", "hf", str(model), label="tiny"), inbox.take, threads=1) as client:
+        loading = client.start_load()
+        asked = client.start(QUESTION, GREEDY)
+        loaded = inbox.last_of(loading)
+        assert isinstance(loaded, Loaded)
+        assert loaded.label == "tiny"
+        assert loaded.context_length == 256
+        answer = inbox.last_of(asked)
+        assert isinstance(answer, Answer)
+        assert answer.prompt_tokens == len(answer.prompt_ids)
+
+
+def test_cancel_ends_an_answer_that_would_go_on(model: Path, home: Path) -> None:
+    inbox = Inbox()
+    with ModelClient(Target("a", "hf", str(model)), inbox.take, threads=1) as client:
+        client.load()
+        client.start(QUESTION, Sampling(temperature=1.0))
+        waiting = client.start(QUESTION, Sampling(temperature=1.0))
+        client.cancel(waiting)
+        answer = inbox.last_of(waiting)
+        assert isinstance(answer, Answer)
+        assert answer.finish_reason == "cancelled"
+        assert client.alive
+
+
+def test_a_killed_worker_is_reported_and_the_next_load_starts_another(
+    model: Path, home: Path
+) -> None:
+    inbox = Inbox()
+    with ModelClient(Target("a", "hf", str(model)), inbox.take, threads=1) as client:
+        client.load()
+        assert client.pid is not None
+        os.kill(client.pid, signal.SIGKILL)
+        died = inbox.last_of(client.start(QUESTION))
+        assert isinstance(died, Died)
+        assert "SIGKILL" in died.message
+        assert not client.alive
+        assert client.generate(QUESTION, GREEDY).ids
+
+
+def test_a_target_that_cannot_be_loaded_is_refused_with_a_sentence(
+    tmp_path: Path, home: Path
+) -> None:
+    broken = tmp_path / "broken.gguf"
+    broken.write_bytes(b"GGUF" + bytes(64))
+    with ModelClient(Target("b", "gguf", str(broken)), threads=1) as client:
+        with pytest.raises(AfinaError, match=r"llama\.cpp can't open"):
+            client.load()
+        assert client.alive
+
+
+def test_closing_ends_the_process(gguf_file: Path, home: Path) -> None:
+    client = ModelClient(Target("b", "gguf", str(gguf_file)), threads=1)
+    client.load()
+    pid = client.pid
+    assert pid is not None
+    client.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
