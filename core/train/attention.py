@@ -1,0 +1,215 @@
+"""Attention document by document: rows laid end to end in one sequence never see each other.
+
+transformers takes attention and mask functions by name; ours get the documents' boundaries from
+TRL's collator (`cu_seq_lens_q`) and build no mask. `isolates` proves it on the model at hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+NAME = "afina_documents"
+
+
+def register() -> None:
+    """Makes `NAME` known to transformers, as an attention and as a mask."""
+    from transformers import AttentionInterface, AttentionMaskInterface
+
+    AttentionInterface.register(NAME, attend)
+    AttentionMaskInterface.register(NAME, no_mask)
+
+
+def no_mask(*args: Any, **kwargs: Any) -> None:
+    """No mask: `attend` never looks over a document's edge."""
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Causal attention inside each document of a single row.
+
+    query (1, heads, tokens, head_dim), key and value (1, kv_heads, tokens, head_dim);
+    returns (1, tokens, heads, head_dim). Raises ValueError for what it can't express.
+    """
+    edges = kwargs.get("cu_seq_lens_q")
+    if edges is None or query.shape[0] != 1 or attention_mask is not None:
+        raise ValueError(f"{NAME} needs one row with cu_seq_lens_q and no mask")
+    if kwargs.get("softcap") or kwargs.get("s_aux") is not None:
+        raise ValueError(f"{NAME} knows neither soft capping nor attention sinks")
+    window = kwargs.get("sliding_window")
+    if _takes_varlen(query, dropout):
+        return _varlen(query, key, value, edges, kwargs["max_length_q"], scaling, window), None
+    return _loop(query, key, value, edges, scaling, dropout, window), None
+
+
+def _loop(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    edges: torch.Tensor,
+    scaling: float | None,
+    dropout: float,
+    window: int | None,
+) -> torch.Tensor:
+    """One scaled_dot_product_attention a document: the fastest exact way on a CPU."""
+    import torch
+    from torch.nn.functional import scaled_dot_product_attention
+
+    grouped = key.shape[1] != query.shape[1]
+    parts = []
+    for start, end in pairwise(edges.tolist()):
+        length = end - start
+        mask = None
+        if window is not None and length > window:
+            mask = _window_mask(length, window, query.device)
+        parts.append(
+            scaled_dot_product_attention(
+                query[:, :, start:end],
+                key[:, :, start:end],
+                value[:, :, start:end],
+                attn_mask=mask,
+                dropout_p=dropout,
+                is_causal=mask is None,
+                scale=scaling,
+                enable_gqa=grouped,
+            )
+        )
+    return torch.cat(parts, dim=2).transpose(1, 2).contiguous()  # (1, tokens, heads, head_dim)
+
+
+def _window_mask(length: int, window: int, device: torch.device) -> torch.Tensor:
+    """True where a token looks: itself and the window - 1 tokens before it. (length, length)"""
+    import torch
+
+    position = torch.arange(length, device=device)
+    distance = position[:, None] - position[None, :]
+    return (distance >= 0) & (distance < window)
+
+
+def _takes_varlen(query: torch.Tensor, dropout: float) -> bool:
+    """Whether torch's own flash kernel for documents of any length fits these tensors."""
+    import torch
+
+    return (
+        query.device.type == "cuda"
+        and query.dtype in (torch.bfloat16, torch.float16)
+        and dropout == 0.0
+        and query.shape[-1] <= 256
+        and torch.cuda.get_device_capability(query.device) >= (8, 0)
+    )
+
+
+def _varlen(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    edges: torch.Tensor,
+    longest: int,
+    scaling: float | None,
+    window: int | None,
+) -> torch.Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    out = varlen_attn(
+        *(tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)),
+        edges,
+        edges,
+        longest,
+        longest,
+        scale=scaling,
+        window_size=(-1 if window is None else window - 1, 0),
+        enable_gqa=key.shape[1] != query.shape[1],
+    )
+    return out[None]  # (1, tokens, heads, head_dim)
+
+
+@contextmanager
+def implementation(model: PreTrainedModel, name: str) -> Iterator[None]:
+    """The model with another attention; the one it had comes back."""
+    before = model.config._attn_implementation
+    model.set_attn_implementation(name)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)
+
+
+def isolates(model: PreTrainedModel, name: str) -> bool:
+    """Whether the model, with this attention, computes documents in one row as if each were alone.
+
+    Three short documents in one row: the last one must come out as it does alone through the
+    attention the model has now, and must not change when the first is replaced. Models whose
+    layers carry state along the row (state spaces) fail here, whatever their name.
+    """
+    import torch
+
+    embeddings = model.get_input_embeddings().weight  # (vocabulary, hidden)
+    draw = torch.Generator().manual_seed(0)
+    first, other, middle, last = (
+        torch.randint(embeddings.shape[0], (length,), generator=draw).tolist()
+        for length in (5, 5, 3, 9)
+    )
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            only = torch.tensor([last], device=embeddings.device)
+            alone = model(input_ids=only, use_cache=False).logits.float()
+            with implementation(model, name):
+                together = _logits_of_last(model, [first, middle, last])
+                beside_other = _logits_of_last(model, [other, middle, last])
+    except (ValueError, TypeError, RuntimeError):
+        return False  # the architecture calls its attention in a way that this one can't serve
+    finally:
+        model.train(training)
+    spread = float(alone.std()) or 1.0
+    # experts and matrix products group tokens differently in another row: rounding, not a look over
+    close, apart = (1e-3, 1e-5) if model.dtype == torch.float32 else (0.1, 0.02)
+    return (
+        float((together - alone).abs().max()) <= close * spread
+        and float((together - beside_other).abs().max()) <= apart * spread
+    )
+
+
+def _logits_of_last(model: PreTrainedModel, documents: list[list[int]]) -> torch.Tensor:
+    """The logits of the last document of a row. (1, tokens of it, vocabulary)"""
+    import torch
+
+    batch = {
+        name: value.to(model.device) if isinstance(value, torch.Tensor) else value
+        for name, value in laid_flat(documents).items()
+    }
+    return model(**batch, use_cache=False).logits.float()[:, -len(documents[-1]) :]
+
+
+def laid_flat(documents: list[list[int]]) -> dict[str, Any]:
+    """Documents end to end as one row, with the boundaries as TRL's collator gives them."""
+    import torch
+
+    edges = [0]
+    for document in documents:
+        edges.append(edges[-1] + len(document))
+    cumulative = torch.tensor(edges, dtype=torch.int32)
+    longest = max(len(document) for document in documents)
+    return {
+        "input_ids": torch.tensor([[token for document in documents for token in document]]),
+        "position_ids": torch.cat([torch.arange(len(document)) for document in documents])[None],
+        "cu_seq_lens_q": cumulative,
+        "cu_seq_lens_k": cumulative,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }

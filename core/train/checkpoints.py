@@ -1,0 +1,155 @@
+"""Folders that are complete or don't count: checkpoints and results with their manifest.
+
+The manifest (files, sizes, hashes, step, counters) is written last and synced to disk, so a folder
+without one is the rest of a crash. What is inside the folders is not decided here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.paths import sync_folder, write_atomic
+from core.runs import is_complete
+
+MANIFEST = "manifest.json"
+VERSION = 1
+
+
+class FileRecord(msgspec.Struct, frozen=True):
+    """One file of a folder as it was written."""
+
+    bytes: int
+    sha256: str
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a complete folder says of itself; fields that a newer version adds are ignored."""
+
+    step: int
+    files: dict[str, FileRecord]
+    progress: dict[str, Any] = {}  # counters that a resumed run goes on from
+    created: float = 0.0  # seconds since the epoch
+    v: int = VERSION
+
+    @property
+    def bytes(self) -> int:
+        return sum(record.bytes for record in self.files.values())
+
+
+def step_folder(run: Path, step: int) -> Path:
+    return run / "checkpoints" / f"step-{step:06d}"
+
+
+def step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
+
+
+def write(
+    folder: Path, step: int, save: Callable[[Path], None], progress: dict[str, Any]
+) -> Manifest:
+    """Fills a folder by `save` and completes it; a folder that fails to fill is removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        save(folder)
+        manifest = _describe(folder, step, progress)
+        write_atomic(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    sync_folder(folder.parent)
+    return manifest
+
+
+def read(folder: Path) -> Manifest | None:
+    """The manifest; None when there is none or it can't be read."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a folder, read in full; None when every file is as it was written."""
+    manifest = read(folder)
+    if manifest is None:
+        return "it has no manifest that can be read"
+    for name, record in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if path.stat().st_size != record.bytes:
+            return f"{name} has {path.stat().st_size:,} bytes instead of {record.bytes:,}"
+        if _sha256(path) != record.sha256:
+            return f"{name} was changed after it was written"
+    return None
+
+
+def newest_whole(run: Path) -> tuple[Path | None, list[str]]:
+    """The newest checkpoint whose files hold; and a sentence for each newer one passed by."""
+    passed = []
+    for folder in sorted((run / "checkpoints").glob("step-*"), reverse=True):
+        if not is_complete(folder):
+            continue
+        reason = damage(folder)
+        if reason is None:
+            return folder, passed
+        passed.append(f'The checkpoint "{folder.name}" is damaged: {reason}.')
+    return None, passed
+
+
+def remove_leftovers(run: Path) -> list[str]:
+    """Deletes what a crash left half written; returns the names."""
+    removed = []
+    folders = [*(run / "checkpoints").glob("step-*"), run / "adapter", run / "model"]
+    for folder in folders:
+        if folder.is_dir() and not is_complete(folder):
+            shutil.rmtree(folder)
+            removed.append(folder.name)
+    return removed
+
+
+def prune(run: Path, keep: int, best_step: int | None) -> list[str]:
+    """Deletes the oldest complete checkpoints beyond `keep`; never the newest, never the best."""
+    folders = [p for p in sorted((run / "checkpoints").glob("step-*")) if is_complete(p)]
+    removed = []
+    for folder in folders[: max(0, len(folders) - keep)]:
+        if step_of(folder) == best_step:
+            continue
+        (folder / MANIFEST).unlink()  # first: a folder that is half deleted must not count
+        shutil.rmtree(folder)
+        removed.append(folder.name)
+    return removed
+
+
+def _describe(folder: Path, step: int, progress: dict[str, Any]) -> Manifest:
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            _sync(path)
+            name = str(path.relative_to(folder))
+            files[name] = FileRecord(path.stat().st_size, _sha256(path))
+    for inner in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
+        sync_folder(inner)
+    return Manifest(step, files, progress, created=round(time.time(), 3))
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

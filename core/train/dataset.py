@@ -1,0 +1,161 @@
+"""From the data file to the rows a trainer takes: encoded by core.data, split, packed. No torch.
+
+Rows lie end to end in flat arrays (4 bytes a token) until they become an Arrow table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from core.config import Config
+from core.data.encode import Encoder, Encoding, encode_rows
+from core.data.problems import ERROR, RowProblem
+from core.data.shapes import detect, named_shape, require_trainable
+from core.data.source import Source, open_source
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+MIN_PACKED_STEPS = 100  # what packing must leave of a run to be chosen by "auto"
+OnProgress = Callable[[int, int], None]  # rows done, rows in all
+
+
+class Rows:
+    """Encoded rows, flat, with what was seen on the way."""
+
+    def __init__(self) -> None:
+        self.ids = array("i")
+        self.labels = array("i")
+        self.lengths = array("i")
+        self.supervised_tokens = 0
+        self.truncated = 0
+        self.unstopped = 0  # rows whose last supervised token doesn't stop a generation
+        self.left_out = 0  # rows that can't be read or teach nothing
+        self.first_problem: RowProblem | None = None  # of the first row that was left out
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
+
+    def add(self, encoding: Encoding, labels: list[int]) -> None:
+        if not encoding.usable:
+            self.left_out += 1
+            errors = [item for item in encoding.problems if item.severity == ERROR]
+            self.first_problem = self.first_problem or next(iter(errors), None)
+            return
+        self.ids.extend(encoding.ids)
+        self.labels.extend(labels)
+        self.lengths.append(len(encoding.ids))
+        self.supervised_tokens += encoding.supervised_tokens
+        self.truncated += encoding.truncated_tokens > 0
+        self.unstopped += any(item.check == "no_stop_token_learned" for item in encoding.problems)
+
+    def digest(self) -> str:
+        """A hash of every id and label, so that a resumed run can tell that its data changed."""
+        hashed = hashlib.sha256()
+        for part in (self.ids, self.labels, self.lengths):
+            hashed.update(part.tobytes())
+        return hashed.hexdigest()
+
+    def to_dataset(self) -> Dataset:
+        """Columns input_ids and labels, a list of int32 each."""
+        import numpy
+        import pyarrow
+        from datasets import Dataset
+
+        edges = pyarrow.array(numpy.concatenate([[0], numpy.cumsum(self.lengths)]).astype("int32"))
+        columns = [
+            pyarrow.ListArray.from_arrays(edges, pyarrow.array(numpy.asarray(flat, dtype="int32")))
+            for flat in (self.ids, self.labels)
+        ]
+        return Dataset(pyarrow.table(columns, names=["input_ids", "labels"]))
+
+
+class Encoded(msgspec.Struct):
+    """Both sides of a run's data."""
+
+    train: Rows
+    evaluation: Rows
+    shape: str
+
+    def digest(self) -> str:
+        return f"{self.train.digest()[:32]}{self.evaluation.digest()[:32]}"
+
+
+def load(config: Config, encoder: Encoder, on_progress: OnProgress) -> Encoded:
+    """Reads, splits and encodes the rows that a configuration names."""
+    with open_source(config.data.path) as source:
+        shape = _shape(config, source)
+        held_out: set[int] = set()
+        if config.data.eval_path is None and config.data.eval_fraction > 0:
+            held_out = hold_out(source, config.data.eval_fraction, config.train.seed)
+        train, evaluation = Rows(), Rows()
+        for done, encoding in enumerate(encode_rows(source, shape, encoder), start=1):
+            side = evaluation if encoding.index in held_out else train
+            side.add(encoding, encoder.labels(encoding))
+            on_progress(done, len(source))
+    if config.data.eval_path is not None:
+        evaluation = _encode_all(config, config.data.eval_path, encoder, on_progress)
+    return Encoded(train, evaluation, shape)
+
+
+def _encode_all(config: Config, path: str, encoder: Encoder, on_progress: OnProgress) -> Rows:
+    rows = Rows()
+    with open_source(path) as source:
+        encodings = encode_rows(source, _shape(config, source), encoder)
+        for done, encoding in enumerate(encodings, start=1):
+            rows.add(encoding, encoder.labels(encoding))
+            on_progress(done, len(source))
+    return rows
+
+
+def _shape(config: Config, source: Source) -> str:
+    if config.data.format != "auto":
+        return named_shape(config.data.format)
+    return require_trainable(detect(source))
+
+
+def hold_out(source: Source, fraction: float, seed: int) -> set[int]:
+    """The rows to evaluate on: a share of the different rows, chosen by the hash of their content.
+
+    Equal rows fall on the same side, and the order of the rows doesn't matter.
+    """
+    groups: dict[bytes, list[int]] = {}
+    for index in range(len(source)):
+        key = hashlib.blake2b(
+            source.raw(index), digest_size=16, salt=seed.to_bytes(8, "little")
+        ).digest()
+        groups.setdefault(key, []).append(index)
+    if len(groups) < 2:
+        return set()
+    wanted = max(1, round(len(groups) * fraction))
+    return {index for key in sorted(groups)[:wanted] for index in groups[key]}
+
+
+def should_pack(config: Config, rows: Rows) -> bool:
+    """Whether rows are laid into bins of max_length; "auto" wants enough steps to remain.
+
+    Rows that are not packed are laid end to end in their batch too, so nothing is padded either
+    way: packing makes every step equally full, at the price of fewer of them.
+    """
+    if config.train.packing != "auto":
+        return config.train.packing == "on"
+    train = config.train
+    bins = -(-rows.tokens // config.data.max_length)
+    per_step = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    return bins * train.num_train_epochs / per_step >= MIN_PACKED_STEPS
+
+
+def pack(dataset: Dataset, max_length: int) -> Dataset:
+    """Whole rows side by side in bins of max_length; the column seq_lengths holds theirs."""
+    from trl import pack_dataset
+
+    return pack_dataset(dataset, seq_length=max_length, strategy="bfd")

@@ -1,0 +1,133 @@
+"""The end of a run: the adapter or the model, with all that is needed to talk to it, verified."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from core.errors import AfinaError
+from core.paths import write_atomic
+from core.train import checkpoints
+from core.train.checkpoints import MANIFEST
+from core.train.progress import Progress
+from core.train.setup import Setup
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.train.trainer import RunTrainer
+
+WEIGHTS = "*.safetensors"
+# What a folder needs besides weights so that its prompts are those of the training
+COMPANIONS = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.model",
+    "generation_config.json",
+    "chat_template.jinja",
+    "LICENSE",
+)
+
+
+def save(
+    setup: Setup, trainer: RunTrainer, progress: Progress, step: int, best: Path | None
+) -> Path:
+    """Writes `adapter/` or `model/`, from the trainer or the best checkpoint, and verifies it."""
+    folder = setup.run / ("model" if setup.full else "adapter")
+
+    def fill(target: Path) -> None:
+        if best is None:
+            trainer.save_weights(target)
+        else:
+            _copy_weights(best, target)
+        if setup.full and setup.precision.autocast:
+            _to_bfloat16(target)
+        copy_companions(setup, target)
+        verify(target)
+
+    checkpoints.write(folder, step, fill, progress.to_values())
+    return folder
+
+
+def copy_companions(setup: Setup, target: Path) -> None:
+    """The base model's files as they are, and the chat template the run was trained with.
+
+    Libraries rewrite what they load and save: a tokenizer's settings, a template, end tokens.
+    """
+    for name in COMPANIONS:
+        if (setup.base / name).is_file():
+            shutil.copyfile(setup.base / name, target / name)
+    templates = "additional_chat_templates"
+    if (setup.base / templates).is_dir():
+        shutil.copytree(setup.base / templates, target / templates)
+    if setup.config.data.chat_template:
+        shutil.copyfile(Path(setup.config.data.chat_template), target / "chat_template.jinja")
+    if setup.full:
+        values = msgspec.json.decode((setup.base / "config.json").read_bytes())
+        saved = msgspec.json.decode((target / "config.json").read_bytes())
+        values.pop("torch_dtype", None)
+        values["dtype"] = saved["dtype"]
+        write_atomic(target / "config.json", msgspec.json.format(msgspec.json.encode(values)))
+
+
+def verify(folder: Path) -> None:
+    """Raises AfinaError when a weight is not finite, or an adapter is zero and changes nothing."""
+    import torch
+
+    moved = False
+    adapter = (folder / "adapter_config.json").is_file()
+    for name, tensor in _tensors(folder):
+        if not bool(torch.isfinite(tensor).all()):
+            raise AfinaError(
+                f'The trained weight "{name}" holds values that are not numbers.',
+                "Resume from a checkpoint with a smaller train.learning_rate.",
+            )
+        if adapter and "lora_B" in name and bool(tensor.any()):
+            moved = True
+    if adapter and not moved:
+        raise AfinaError(
+            "The adapter is all zero: the run changed nothing.",
+            "Raise train.learning_rate, or check that the rows have supervised tokens.",
+        )
+
+
+def _tensors(folder: Path):  # noqa: ANN202 - pairs of name and tensor
+    from safetensors import safe_open
+
+    for path in sorted(folder.glob(WEIGHTS)):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118 - safe_open is no dict
+                yield name, file.get_tensor(name)
+
+
+def _copy_weights(checkpoint: Path, target: Path) -> None:
+    trainer_files = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"}
+    for path in checkpoint.iterdir():
+        if path.name not in trainer_files | {MANIFEST}:
+            shutil.copyfile(path, target / path.name)
+
+
+def _to_bfloat16(folder: Path) -> None:
+    """Rounds the weights to the type that the products were computed in, as training saw them."""
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    for path in sorted(folder.glob(WEIGHTS)):
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors: dict[str, torch.Tensor] = {
+                name: file.get_tensor(name).to(torch.bfloat16)
+                for name in file.keys()  # noqa: SIM118
+            }
+        save_file(tensors, path, metadata)
+    path = folder / "config.json"
+    values = msgspec.json.decode(path.read_bytes()) | {"dtype": "bfloat16"}
+    write_atomic(path, msgspec.json.encode(values))
