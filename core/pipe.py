@@ -1,7 +1,7 @@
 """JSON lines over stdin and stdout, for workers whose answers somebody waits for.
 
-A request is {"id", "op", ...}; every answer is {"id", "kind", ...} and the last one of a request has
-"end": true. {"op": "cancel", "target": id} may come at any time. What a handler returns is its last
+A request is {"id", "op", ...}; every answer is {"id", "kind", ...} and the last one of a request
+has "end": true. {"op": "cancel", "target": id} may come at any time. What a handler returns is its last
 answer (kind "done" unless it says otherwise); an AfinaError becomes {"kind": "error", "message",
 "hint"}; a worker that ends leaves {"kind": "died", "message", "hint"} for every open request.
 """
@@ -194,7 +194,7 @@ class PipeWorker:
     def request(
         self, op: str, *, on_message: Callable[[Message], None] | None = None, **fields: Any
     ) -> int:
-        """Sends a request; its answers come to `on_message`, else to the worker's. Returns its id."""
+        """Sends a request and returns its id; `on_message`, or else the worker's, gets the answers."""
         return self._send(op, fields, on_message or self._on_message)
 
     def call(
@@ -207,7 +207,7 @@ class PipeWorker:
     ) -> Message:
         """Sends a request and waits for its last answer; `on_message` gets those before it.
 
-        Raises AfinaError for an error, for the worker's death and after `timeout` seconds of silence.
+        Raises AfinaError for an error, the worker's death and after `timeout` seconds of silence.
         """
         answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
         number = self._send(op, fields, answers.put)

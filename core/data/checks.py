@@ -1,5 +1,7 @@
-"""Runs every check over a file and counts what it finds. The checks of a row's form lie with its shape, those of its
-tokens with the encoding; here are the ones that look at more than one row.
+"""Runs every check over a file and counts what it finds.
+
+The checks of a row's form lie with its shape, those of its tokens with the encoding; here are the
+ones that look at more than one row.
 """
 
 from __future__ import annotations
@@ -93,12 +95,12 @@ def check_file(
     supervise: str = "assistant",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Checks a whole file; the checks on tokens need a model. on_progress receives (rows done, rows).
+    """Checks a whole file; the checks on tokens need a model. on_progress gets (rows done, rows).
 
     Raises AfinaError for a file that can't be read, whose shape is not trained on, or a bad model.
     """
-    encoder = Encoder.load(model, max_length, supervise) if model is not None else None
     with open_source(path) as source:
+        encoder = Encoder.load(model, max_length, supervise) if model is not None else None
         detection = detect(source)
         name = named_shape(shape) if shape else require_trainable(detection)
         problems: list[RowProblem] = []

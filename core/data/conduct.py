@@ -1,4 +1,4 @@
-"""How the turns of a conversation follow each other: who speaks last, who speaks twice, who answers which call."""
+"""How turns follow each other: who speaks last, who speaks twice, who answers which call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def conduct_problems(sample: Conversation, places: list[str]) -> list[RowProblem]:
-    """The problems of a conversation whose messages are each well formed; `places` names each message's field."""
+    """The problems of a conversation of well formed messages; `places` names each one's field."""
     messages = sample.messages
     found = list(_roles(messages, places))
     for message, place in zip(messages, places, strict=True):

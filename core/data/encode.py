@@ -1,6 +1,7 @@
-"""From a sample to what the model sees: token ids, which of them are learned, and the text they stand for.
+"""From a sample to what the model sees: token ids, which of them are learned, and their text.
 
-The pane and `data show` draw an Encoding, the trainer learns from the same one. Packing and batches come after it.
+The pane and `data show` draw an Encoding, the trainer learns from the same one. Packing and batches
+come after it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ BATCH_ROWS = 64
 
 
 class Encoding(msgspec.Struct):
-    """A row as the model sees it. ids, supervised and offsets are equally long, at most max_length."""
+    """A row as the model sees it; ids, supervised and offsets have one length, at most max_length."""
 
     ids: list[int]
     supervised: list[bool]
@@ -70,8 +71,8 @@ class _Draft(msgspec.Struct):
 class Encoder:
     """Turns samples into encodings, one way for everyone.
 
-    supervise: "assistant" learns every answer, "last_assistant" the last one, "all" every token. max_length is in tokens;
-    None cuts nothing. A text is learned as a whole under every setting.
+    supervise: "assistant" learns every answer, "last_assistant" the last one, "all" every token.
+    max_length is in tokens; None cuts nothing. A text is learned as a whole under every setting.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class Encoder:
         supervise: str = "assistant",
         chat_template: str | os.PathLike[str] | None = None,
     ) -> Encoder:
-        """The encoder of a model folder (or cached hub id), with its template or the file given instead."""
+        """The encoder of a model folder or cached hub id, with its template or the file given."""
         tokenizer = Tokenizer.load(model)
         return cls(tokenizer, ChatTemplate.find(model, chat_template), max_length, supervise)
 
@@ -108,7 +109,7 @@ class Encoder:
         return self.encode_many([sample], segments)[0]
 
     def encode_many(self, samples: list[Sample], segments: bool = False) -> list[Encoding]:
-        """Several samples, tokenized together; segments cost more rendering and are for looking at."""
+        """Several samples, tokenized together; segments cost renderings and are for looking at."""
         drafts = [self._draft(sample, segments) for sample in samples]
         tokens = self.tokenizer.encode_many([draft.text for draft in drafts])
         return [self._finish(*pair) for pair in zip(drafts, tokens, strict=True)]
@@ -149,7 +150,7 @@ class Encoder:
         return self._plain(prompt, completion, [("user", 0, cut), ("assistant", cut, end)])
 
     def _plain(self, prompt: str, learned: str, segments: list[tuple[str, int, int]]) -> _Draft:
-        """Text without a template: the tokenizer's own beginning before it, the end token behind it."""
+        """Text without a template: the tokenizer's own beginning, the text, the end token."""
         text = prompt + learned
         start = 0 if self.supervise == "all" else len(prompt)
         draft = _Draft(text, [(start, len(text))], segments, [], self._leading(text))
@@ -182,7 +183,7 @@ class Encoder:
         return draft
 
     def _messages(self, messages: list[Message]) -> list[Message]:
-        """ "developer" is OpenAI's newer word for "system"; templates that don't know it get the older one."""
+        """The messages with OpenAI's role "developer" as "system" if the template doesn't know it."""
         template = self.template
         if template is None or all(message["role"] != "developer" for message in messages):
             return messages
@@ -306,7 +307,7 @@ def _all_but(unlearned: frozenset[int], draft: _Draft) -> list[Span]:
 def _learning_problems(
     tokens: TokenSpans, supervised: list[bool], limit: int, stops: frozenset[int], text: str
 ) -> Iterator[RowProblem]:
-    """Cut tokens, nothing to learn, and an answer that never ends. `limit` is max_length in tokens."""
+    """Cut tokens, nothing to learn, an answer that never ends. `limit` is max_length in tokens."""
     if not text:
         return  # refused by the template, which is a problem of its own
     ids = tokens.ids

@@ -1,4 +1,4 @@
-"""The Jinja environment of chat templates: sandboxed, with transformers' settings and generation markers.
+"""The Jinja environment of chat templates: sandboxed, transformers' settings, generation markers.
 
 Source: transformers 5.23, utils/chat_template_utils.py, `_cached_compile_jinja_template`.
 """
@@ -20,7 +20,7 @@ from jinja2.utils import Namespace
 
 
 class GenerationTracker(Extension):
-    """{% generation %} ... {% endgeneration %}: notes where in the text each block begins, and the block."""
+    """{% generation %} ... {% endgeneration %}: notes each block and where it begins."""
 
     tags = {"generation"}
 

@@ -1,7 +1,8 @@
-"""Which characters of a rendered conversation each message wrote, and which tokens are learned from.
+"""Which characters of a rendered conversation each message wrote, and which tokens are learned.
 
-From the template's own generation markers where it has them; else by rendering the conversation prefix by prefix and
-comparing. A place that the comparison does not prove is not learned from, and that is said.
+From the template's own generation markers where it has them; else by rendering the conversation
+prefix by prefix and comparing. A place that the comparison does not prove is not learned from, and
+that is said.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ def find_segments(
     tools: list[dict[str, Any]] | None,
     text: str,
 ) -> list[tuple[str, int, int]]:
-    """(role, start, end) for each message, for people to look at: where one ends the next begins."""
+    """(role, start, end) of each message, for people to look at: where one ends the next begins."""
     starts = [0]
     for index in range(1, len(messages)):
         before = _render(template, messages[:index], tools)
@@ -134,7 +135,7 @@ def _token_range(tokens: TokenSpans, start: int, end: int) -> tuple[int, int]:
 
 
 def _close(tokens: TokenSpans, text: str, first: int, stop: int, stop_ids: frozenset[int]) -> int:
-    """Moves the end of an answer (a token index, not included) to just behind its stop token, if it has one."""
+    """The end of an answer (a token index, not included), moved to just behind its stop token."""
     ids, offsets = tokens.ids, tokens.offsets
 
     def blank(index: int) -> bool:
@@ -160,7 +161,7 @@ def _between_prefixes(
     text: str,
     index: int,
 ) -> Span | None:
-    """From the end of the generation prompt to the end of the text with the answer; None if they are no prefixes."""
+    """From the generation prompt's end to the answer's end; None where they are no prefixes."""
     prompt = _render(template, messages[:index], tools, add_generation_prompt=True)
     if prompt is None or not text.startswith(prompt):
         return None
@@ -179,7 +180,7 @@ def _by_probe(
     text: str,
     index: int,
 ) -> Span | None:
-    """What stands in the place of an answer: the text around a probe put there must equal the text around it."""
+    """What stands in an answer's place: the text around it must equal that around a probe."""
     probe: Message = {"role": "assistant", "content": _PROBE}
     probed = _render(template, [*messages[:index], probe, *messages[index + 1 :]], tools)
     if probed is None or probed.count(_PROBE) != 1:

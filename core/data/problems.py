@@ -1,4 +1,4 @@
-"""What can be wrong with a row: the record that the pane, the commands and the trainer share. Finds nothing itself."""
+"""What can be wrong with a row: the record that pane, commands and trainer share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NOTE = "note"  # worth a look
 
 
 class RowProblem(msgspec.Struct, frozen=True):
-    """One thing that is wrong with one row. Row and line count from 1, as people see them; 0 means the whole file."""
+    """One thing that is wrong with one row. Row and line count from 1; 0 is the whole file."""
 
     row: int
     line: int
@@ -47,7 +47,7 @@ class RowRefused(Exception):
 
 
 def shorten(value: object, limit: int = 60) -> str:
-    """A value as people can read it in a sentence: quoted if it is text, cut at `limit` characters."""
+    """A value for a sentence: quoted if it is text, cut at `limit` characters."""
     text = f'"{value}"' if isinstance(value, str) else str(value)
     return text if len(text) <= limit else f"{text[: limit - 4]}...{text[-1]}"
 

@@ -1,4 +1,4 @@
-"""Reports and rows as plain data: the shapes that `data check --json`, `data show --json` and the pane share."""
+"""Reports and rows as plain data, for `data check --json`, `data show --json` and the pane."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def load_row(
     shape: str | None = None,
 ) -> EncodedRow:
     """One row of a file, counted from 1, encoded; raises AfinaError where there is no such row."""
-    encoder = Encoder.load(model, max_length, supervise)
     with open_source(path) as source:
+        encoder = Encoder.load(model, max_length, supervise)
         if not 1 <= number <= len(source):
             have = f"{len(source):,} row" + ("" if len(source) == 1 else "s")
             raise AfinaError(f'There is no row {number}: "{path}" has {have}.')
@@ -61,7 +61,7 @@ def row_fields(item: EncodedRow) -> dict[str, Any]:
 def token_pieces(encoding: Encoding) -> list[str]:
     """The text of each token, gaps and overlaps evened out: a character stands with one token only.
 
-    Where several tokens make one character (the bytes of an emoji), the first has it, the others "".
+    Where several tokens make one character (the bytes of an emoji), the first one has it.
     """
     pieces, done = [], 0
     for _, end in encoding.offsets:

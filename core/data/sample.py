@@ -14,7 +14,7 @@ Message = dict[
 
 
 class Conversation(msgspec.Struct):
-    """Messages as chat templates want them: content is text, the arguments of tool calls are objects."""
+    """Messages as chat templates want them: content is text, arguments of calls are objects."""
 
     messages: list[Message]
     tools: list[dict[str, Any]] | None = None

@@ -1,6 +1,6 @@
-"""Where rows begin: scanners over the bytes of a file. They keep offsets and line numbers, never the rows.
+"""Where rows begin: scanners over a file's bytes that keep offsets and line numbers, never the rows.
 
-Files are read in blocks, not mapped: a mapped file that shrinks kills the process that reads it (SIGBUS).
+Files are read in blocks, not mapped: a mapped file that shrinks kills its reader (SIGBUS).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _blocks(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
 
 
 def scan_lines(file: BinaryIO, start: int) -> Iterator[Batch]:
-    """One row per line; lines of nothing but white space are not rows. A last line without newline is one."""
+    """One row per line, the last one without its newline too; blank lines are not rows."""
     row, line, blank = (
         start,
         1,
@@ -106,8 +106,8 @@ def scan_document(file: BinaryIO, start: int) -> Iterator[Batch]:
 def scan_values(file: BinaryIO, start: int, in_array: bool) -> Iterator[Batch]:
     """One row per element of a top-level array, or per value in a file of values that span lines.
 
-    Brackets are counted outside of strings. What is broken stays a row (its text is not JSON then), and so does
-    whatever stands behind the array's end: nothing in the file is passed over.
+    Brackets are counted outside of strings. What is broken stays a row (its text is not JSON then),
+    and so does what stands behind the array's end: nothing in the file is passed over.
     """
     scanner = _ValueScanner(start, in_array)
     for offset, block in _blocks(file, start):

@@ -1,6 +1,7 @@
 """Which shape a file's rows have, and how a row of that shape becomes a sample.
 
-Shapes that Afina recognises but does not train on yet are named, so that nobody has to guess why a file is refused.
+Shapes that Afina recognises but does not train on yet are named, so that nobody has to guess why a
+file is refused.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def detect(source: Source) -> Detection:
 
 
 def shape_of(value: dict[str, Any] | list[Any]) -> str:
-    """The shape one row looks like, in the order of docs: conversation, preference, KTO, completion, ... text."""
+    """The shape that one row looks like, or "unknown"."""
     if isinstance(value, list):
         return _turns_shape(value, "") if _has_role(value) else UNKNOWN
     if "chosen" in value and "rejected" in value:
@@ -86,7 +87,7 @@ def require_trainable(detection: Detection) -> str:
     able = ", ".join(SHAPES)
     if detection.shape in NOT_TRAINED_YET:
         raise AfinaError(
-            f'The rows have the shape "{detection.shape}", which Afina knows but does not train on yet.',
+            f'The rows have the shape "{detection.shape}", which is not trained yet.',
             f"What it trains on: {able}.",
         )
     if detection.shape == UNKNOWN and detection.readable:
@@ -206,7 +207,7 @@ def _wrong_shape(shape: str, value: Any) -> Any:
 
 
 def _turns_shape(turns: Any, key: str) -> str:
-    """chat for OpenAI's spelling under `messages` (or a bare list), sharegpt for every other one."""
+    """chat for OpenAI's spelling under `messages` or in a bare list, else sharegpt."""
     first = next((turn for turn in turns if isinstance(turn, dict)), {}) if turns else {}
     if key in ("messages", "") and (
         "role" in first or not any(name in first for name in ROLE_KEYS)

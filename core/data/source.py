@@ -1,6 +1,7 @@
-"""A data file as rows by number: opened at once, indexed by offsets, any row read on demand, nothing kept.
+"""A data file as rows by number: indexed by offsets, any row read on demand, nothing kept.
 
-Covers JSON lines, JSON arrays, values that span lines, and plain text. What a row means is for core.data.shapes.
+Covers JSON lines, JSON arrays, values that span lines, and plain text. What a row means is for
+core.data.shapes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Row(msgspec.Struct, frozen=True):
-    """One row of a file. `index` counts from 0, `line` from 1; exactly one of value and problem is set."""
+    """One row of a file; `index` counts from 0, `line` from 1; a value or a problem is set."""
 
     index: int
     line: int
@@ -48,8 +49,8 @@ class Fingerprint(msgspec.Struct, frozen=True):
 class Source:
     """Random access to the rows of one file.
 
-    `index()` finds the rows; those already found can be read from another thread while it goes on. Raises AfinaError when
-    the path can't be read as data at all; a broken row is a Row with a problem.
+    `index()` finds the rows; those already found can be read from another thread while it goes on.
+    Raises AfinaError when the path can't be read as data at all; a broken row is a Row with a problem.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -100,14 +101,14 @@ class Source:
         return self
 
     def _append(self, batch: Batch) -> None:
-        # In this order, so that a reader in another thread always finds the end of the last row it can see.
+        # In this order, so that a reader in another thread finds the end of every row it can see.
         self._read = max(self._read, batch.read)
         self._lines.extend(batch.lines)
         self._ends.extend(batch.ends)
         self._starts.extend(batch.starts)
 
     def raw(self, index: int) -> bytes:
-        """The bytes of a row, without the white space around it. Raises IndexError beyond the rows found so far."""
+        """The bytes of a row, without the white space around it; IndexError beyond those found."""
         if not 0 <= index < len(self._starts):
             raise IndexError(index)
         start = self._starts[index]

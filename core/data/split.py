@@ -1,4 +1,4 @@
-"""Splits rows into train and eval: seeded, exact to the row, and copies of a row stay on one side."""
+"""Splits rows into train and eval: seeded, and copies of a row stay on one side."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def split_source(source: Source, shape: str, eval_fraction: float, seed: int = 4
 
 
 def row_keys(source: Source, shape: str) -> array[int]:
-    """One key per row, equal for rows that say the same; rows that can't be read count by their bytes."""
+    """One key per row, equal for rows that say the same; unreadable rows count by their bytes."""
     keys = array("Q")
     for index in range(len(source)):
         value = source.row(index).value
@@ -38,8 +38,9 @@ def row_keys(source: Source, shape: str) -> array[int]:
 def split_keys(keys: Sequence[int], eval_fraction: float, seed: int = 42) -> Split:
     """Splits rows given by their keys.
 
-    The side of a row depends on its key, the seed and the fraction, not on where it stands in the file. Eval gets
-    round(fraction * rows) rows, fewer where a group of copies would not fit, and at least one group if there are two.
+    The side of a row depends on its key, the seed and the fraction, not on where it stands in the
+    file. Eval gets round(fraction * rows) rows, fewer where a group of copies would not fit, and at
+    least one group if there are two.
     Raises AfinaError for a fraction outside 0 to 1.
     """
     if not 0.0 <= eval_fraction < 1.0:

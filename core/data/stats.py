@@ -12,7 +12,7 @@ BINS = 24
 
 
 class TokenStats:
-    """Lengths are whole ones, before the cut at max_length; exact, in memory per distinct length."""
+    """Exact statistics; a length is a row's whole one, before the cut at max_length."""
 
     def __init__(self) -> None:
         self.rows = 0

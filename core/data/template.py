@@ -1,7 +1,6 @@
-"""Chat templates: Jinja as transformers runs it, with the characters that the assistant wrote marked.
+"""Chat templates: Jinja as transformers runs it, with what the assistant wrote marked.
 
-The settings follow transformers 5.23, utils/chat_template_utils.py (`_cached_compile_jinja_template`), so that a text
-rendered here equals `apply_chat_template(..., tokenize=False)`.
+A text rendered here equals `apply_chat_template(..., tokenize=False)` of transformers 5.23.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from core.errors import AfinaError
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _REASONING = ("reasoning_content", "thinking", "reasoning")
-# What a template can raise besides Jinja's own errors: it is code, run on data that it did not expect.
+# What a template raises besides Jinja's errors: it is code, run on data that it did not expect.
 _FAILURES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
 
 
 class Rendered(msgspec.Struct):
-    """A conversation as text. `generated` are the spans of characters inside {% generation %} blocks."""
+    """A conversation as text; `generated` are the characters in {% generation %} blocks."""
 
     text: str
     generated: list[tuple[int, int]]
@@ -47,12 +46,12 @@ class ChatTemplate:
     def load(
         cls, model: str | os.PathLike[str], override: str | os.PathLike[str] | None = None
     ) -> ChatTemplate:
-        """The template of a model, or the file given instead; raises AfinaError where there is none."""
+        """The template of a model, or the file given instead; AfinaError where there is none."""
         template = cls.find(model, override)
         if template is None:
             raise AfinaError(
                 f'The model "{model}" has no chat template.',
-                "Give one with data.chat_template=FILE, or use rows of text or of prompt and completion.",
+                "Give one with data.chat_template=FILE, or use rows of prompt and completion.",
             )
         return template
 
@@ -103,7 +102,7 @@ class ChatTemplate:
         tools: list[dict[str, Any]] | None = None,
         add_generation_prompt: bool = False,
     ) -> Rendered:
-        """The conversation as text; raises TemplateRefusal with the template's own words when it can't."""
+        """The conversation as text; raises TemplateRefusal with the template's own words."""
         import jinja2
 
         from core.data.jinja import compile_template
@@ -136,7 +135,7 @@ class ChatTemplate:
 
 
 def _cleaned(message: Message) -> Message:
-    """A message as transformers hands it over: keys that are null left out, reasoning under every name it has."""
+    """A message as transformers hands it over: no null keys, reasoning under its every name."""
     message = {key: value for key, value in message.items() if value is not None}
     reasoning = next((message[key] for key in _REASONING if key in message), None)
     if reasoning is not None:

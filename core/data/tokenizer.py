@@ -1,6 +1,6 @@
 """A model's tokenizer, read from its own tokenizer.json: ids and character offsets, nothing added.
 
-Also which folder a model's name stands for, and its special tokens and stop tokens. Never asks a network.
+Also which folder a model's name stands for, and its special and stop tokens. Asks no network.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Tokenizer:
 
 
 def model_folder(model: str | os.PathLike[str]) -> Path:
-    """The folder of a model: a path, or a hub id whose files lie in the local cache. Never downloads."""
+    """The folder of a model: a path, or a hub id whose files lie in the local cache."""
     path = Path(model).expanduser()
     if path.is_dir():
         return path

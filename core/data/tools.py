@@ -12,7 +12,7 @@ Tool = dict[str, Any]
 
 
 def read_tools(value: Any, place: str, into: list[RowProblem]) -> list[Tool] | None:
-    """The tools a row declares, each as {"type": "function", "function": {"name", ...}}; None when there are none."""
+    """The tools a row declares, as {"type": "function", "function": {"name", ...}}, or None."""
     if isinstance(value, str):
         if not value.strip():
             return None

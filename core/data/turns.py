@@ -1,4 +1,4 @@
-"""Reads the turns of a conversation, in OpenAI's words or ShareGPT's, into messages for chat templates."""
+"""Reads turns, in OpenAI's words or ShareGPT's, into messages for chat templates."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def find_turns(value: dict[str, Any] | list[Any]) -> tuple[str, Any] | None:
 
 
 def read_turns(turns: Any, place: str, openai: bool, into: Turns) -> None:
-    """Reads a list of turns into `into`; strict about keys and roles in OpenAI's shape, lenient in ShareGPT's."""
+    """Reads a list of turns; strict about keys and roles in OpenAI's shape, else lenient."""
     if not isinstance(turns, list) or not turns:
         found = "an empty list" if turns == [] else kind_of(turns)
         into.fatal.append(

@@ -20,8 +20,8 @@ _BIDI = {
 def visible(text: str, newlines: bool = True, tabs: bool = True) -> str:
     """The text without anything that a terminal would obey: one symbol for each such character.
 
-    Newlines and tabs stay as they are unless `newlines` or `tabs` is false (then ␊ and ␉). Escape becomes ␛, so that
-    "\\x1b[31m" reads ␛[31m. The length in characters does not change.
+    Newlines and tabs stay as they are unless `newlines` or `tabs` is false (then ␊ and ␉). Escape
+    becomes ␛, so that "\\x1b[31m" reads ␛[31m. The length in characters does not change.
     """
     kept = "\t" if tabs else ""
     text = _CONTROL.sub(lambda match: match[0] if match[0] in kept else _symbol(match[0]), text)

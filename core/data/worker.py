@@ -1,6 +1,6 @@
-"""The data worker: opens a file with a model's tokenizer and answers the Data pane over core/pipe.py.
+"""The data worker: opens a file with a model's tokenizer and answers the Data pane.
 
-Rows in requests and answers are indexes from 0; problems carry row numbers from 1, as people see them.
+Rows in requests and answers are indexes from 0; problems carry row numbers from 1.
 `stats` and `check` run beside the others and give way to them.
 
 open    {path, model?, max_length?, supervise?, shape?, chat_template?}
@@ -8,8 +8,8 @@ open    {path, model?, max_length?, supervise?, shape?, chat_template?}
            model: {vocab_size, chat_template, generation_markers, stop_tokens} or null
            refusal: {message, hint} when rows can't be encoded (shape or model), else null
         on the way {kind "progress", done, total} in bytes
-encode  {rows} -> {kind "done", facts: [{index, line, turns, tokens, supervised, truncated, problems,
-                   severity, first_words}]}
+encode  {rows} -> {kind "done", facts: [{index, line, turns, tokens, supervised, truncated,
+                   problems, severity, first_words}]}
 show    {row} -> {kind "done", index, raw, ...} and all of core.data.report.row_fields; the pieces
         join to text[:cut_at]
 stats   {} -> {kind "stats", ...} as they grow, {kind "done", ...}: TokenStats.snapshot()

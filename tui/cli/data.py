@@ -102,7 +102,7 @@ def _print_json(fields: dict[str, Any]) -> None:
 
 
 class _progress:
-    """A progress bar on stderr, drawn only in a terminal and only once there is something to wait for."""
+    """A progress bar on stderr, drawn only in a terminal."""
 
     def __enter__(self) -> Callable[[int, int], None]:
         from rich.console import Console

@@ -1,4 +1,4 @@
-"""A tiny model folder built on the spot: a byte-level tokenizer, stop tokens, and chat templates of every kind."""
+"""A tiny model folder built on the spot: a byte-level tokenizer and chat templates of every kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ CHATML = (
 MARKED = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
     "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] + '<|im_end|>' }}"
-    "{% endgeneration %}{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}{{ '\\n' }}{% endfor %}"
+    "{% endgeneration %}{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}"
+    "{{ '\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 # Leaves the stop token out of the markers, as some templates do.
@@ -67,8 +68,9 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 def write_tokenizer(folder: Path, bos: bool) -> None:
-    """A byte-level BPE that cuts at 4 tokens and trims offsets if left to itself: the loader must undo both."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    """A byte-level BPE that cuts at 4 tokens and trims offsets: the loader must undo both."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import processors as processing
 
     raw = Tokenizer(models.BPE())
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -77,9 +79,9 @@ def write_tokenizer(folder: Path, bos: bool) -> None:
     trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
     raw.train_from_iterator(_TEXT * 4, trainer)
     raw.add_special_tokens([AddedToken(name, normalized=False) for name in _SPECIAL])
-    raw.post_processor = processors.ByteLevel(trim_offsets=True)
+    raw.post_processor = processing.ByteLevel(trim_offsets=True)
     if bos:
-        raw.post_processor = processors.TemplateProcessing(
+        raw.post_processor = processing.TemplateProcessing(
             single="<s> $A", special_tokens=[("<s>", raw.token_to_id("<s>"))]
         )
     raw.enable_truncation(4)
@@ -94,7 +96,7 @@ def model(make_model: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def write_rows(tmp_path: Path) -> Callable[..., Path]:
-    """write_rows([...], "name.jsonl") -> a file with one row per line; bytes are written as they are."""
+    """write_rows([...], "name.jsonl") -> a file of one row per line; bytes are written as is."""
 
     def write(rows: list[object] | bytes, name: str = "rows.jsonl") -> Path:
         path = tmp_path / name
