@@ -1,9 +1,10 @@
 """JSON lines over stdin and stdout, for workers whose answers somebody waits for.
 
 A request is {"id", "op", ...}; every answer is {"id", "kind", ...} and the last one of a request
-has "end": true. {"op": "cancel", "target": id} may come at any time. What a handler returns is its last
-answer (kind "done" unless it says otherwise); an AfinaError becomes {"kind": "error", "message",
-"hint"}; a worker that ends leaves {"kind": "died", "message", "hint"} for every open request.
+has "end": true. {"op": "cancel", "target": id} may come at any time. What a handler returns is its
+last answer (kind "done" unless it says otherwise); an AfinaError becomes {"kind": "error",
+"message", "hint"}; a worker that ends leaves {"kind": "died", "message", "hint"} for every open
+request.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ class PipeWorker:
     def request(
         self, op: str, *, on_message: Callable[[Message], None] | None = None, **fields: Any
     ) -> int:
-        """Sends a request and returns its id; `on_message`, or else the worker's, gets the answers."""
+        """Sends a request and returns its id; the answers go to `on_message`, or the worker's."""
         return self._send(op, fields, on_message or self._on_message)
 
     def call(

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from core.data.learning import learning_problems, template_problem
 from core.data.mask import (
     Span,
     find_answers,
@@ -22,7 +23,7 @@ from core.data.mask import (
     supervise_answers,
     supervise_tokens,
 )
-from core.data.problems import ERROR, WARNING, RowProblem, problem
+from core.data.problems import RowProblem
 from core.data.sample import Conversation, Message, Reading, Sample, Text
 from core.data.shapes import read_sample
 from core.data.source import Row, Source
@@ -36,7 +37,7 @@ BATCH_ROWS = 64
 
 
 class Encoding(msgspec.Struct):
-    """A row as the model sees it; ids, supervised and offsets have one length, at most max_length."""
+    """A row as the model sees it; ids, supervised and offsets are at most max_length long."""
 
     ids: list[int]
     supervised: list[bool]
@@ -168,7 +169,7 @@ class Encoder:
         try:
             rendered = template.render(messages, tools)
         except TemplateRefusal as error:
-            return _Draft("", [], [], [_template_error(error)])
+            return _Draft("", [], [], [template_problem(error)])
         draft = _Draft(rendered.text, [], [], [])
         if segments or (self.supervise == "all" and sample.unlearned):
             draft.segments = find_segments(template, messages, tools, rendered.text)
@@ -183,7 +184,7 @@ class Encoder:
         return draft
 
     def _messages(self, messages: list[Message]) -> list[Message]:
-        """The messages with OpenAI's role "developer" as "system" if the template doesn't know it."""
+        """The messages with the role "developer" as "system" if the template doesn't know it."""
         template = self.template
         if template is None or all(message["role"] != "developer" for message in messages):
             return messages
@@ -208,7 +209,7 @@ class Encoder:
         total = len(tokens.ids)
         limit = total if self.max_length is None else self.max_length
         cut = max(0, total - limit)
-        problems += _learning_problems(tokens, supervised, limit, stops, draft.text)
+        problems += learning_problems(tokens, supervised, limit, stops, draft.text)
         return Encoding(
             tokens.ids[:limit],
             supervised[:limit],
@@ -302,67 +303,3 @@ def _all_but(unlearned: frozenset[int], draft: _Draft) -> list[Span]:
         return [(0, len(draft.text))]
     kept = (item for index, item in enumerate(draft.segments) if index not in unlearned)
     return [(start, end) for _, start, end in kept]
-
-
-def _learning_problems(
-    tokens: TokenSpans, supervised: list[bool], limit: int, stops: frozenset[int], text: str
-) -> Iterator[RowProblem]:
-    """Cut tokens, nothing to learn, an answer that never ends. `limit` is max_length in tokens."""
-    if not text:
-        return  # refused by the template, which is a problem of its own
-    ids = tokens.ids
-    total, learned = len(ids), sum(supervised)
-    kept = sum(supervised[:limit])
-    if learned and not kept:
-        first = supervised.index(True)
-        yield problem(
-            "prompt_fills_max_length",
-            "",
-            f"{first} tokens before the answer",
-            f"fewer than {limit}",
-            "Raise max_length, or shorten the prompt.",
-            WARNING,
-        )
-    elif total > limit:
-        lost = learned - kept
-        yield problem(
-            "truncated",
-            "",
-            f"{total} tokens; {total - limit} are cut, {lost} of them supervised",
-            f"at most {limit}",
-            f"Raise max_length to {total}, or shorten the row.",
-            WARNING,
-        )
-    if not kept:
-        yield problem(
-            "zero_supervised_tokens",
-            "",
-            f"no supervised token in {min(total, limit)}",
-            "at least one",
-            "Raise max_length." if learned else "Give the row an answer with weight 1, or drop it.",
-            ERROR,
-        )
-    if learned:
-        said = [index for index, flag in enumerate(supervised) if flag]
-        while len(said) > 1 and not text[slice(*tokens.offsets[said[-1]])].strip():
-            said.pop()  # white space behind the stop token, under supervise=all
-        if ids[last := said[-1]] not in stops:
-            yield problem(
-                "no_stop_token_learned",
-                "",
-                f"token {ids[last]} as the last supervised one",
-                "one of the stop tokens "
-                + (", ".join(map(str, sorted(stops))) or "(the model names none)"),
-                "Let the chat template end answers with a token of eos_token_id.",
-                WARNING,
-            )
-
-
-def _template_error(error: TemplateRefusal) -> RowProblem:
-    return problem(
-        "template_error",
-        "messages",
-        error.message,
-        "a conversation that the model's chat template takes",
-        "Change the turns, or use another template.",
-    )

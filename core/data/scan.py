@@ -1,4 +1,4 @@
-"""Where rows begin: scanners over a file's bytes that keep offsets and line numbers, never the rows.
+"""Where rows begin: scanners that keep offsets and line numbers, never the rows.
 
 Files are read in blocks, not mapped: a mapped file that shrinks kills its reader (SIGBUS).
 """

@@ -7,7 +7,6 @@ core.data.shapes.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 from array import array
@@ -17,7 +16,8 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from core.data.problems import RowProblem, kind_of, problem, shorten
+from core.data.decode import decode_row, decode_text
+from core.data.problems import RowProblem
 from core.data.scan import Batch, scan_document, scan_lines, scan_paragraphs, scan_values
 from core.errors import AfinaError
 
@@ -50,7 +50,7 @@ class Source:
     """Random access to the rows of one file.
 
     `index()` finds the rows; those already found can be read from another thread while it goes on.
-    Raises AfinaError when the path can't be read as data at all; a broken row is a Row with a problem.
+    Raises AfinaError when the path can't be read as data; a broken row is a Row with a problem.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -127,7 +127,7 @@ class Source:
         raw = self.raw(index)
         line = self._lines[index]
         if self.layout in ("paragraphs", "document"):
-            value, found = _decode_text(raw)
+            value, found = decode_text(raw)
         else:
             value, found = decode_row(raw)
         return Row(index, line, value, found.at(index + 1, line) if found else None)
@@ -149,89 +149,6 @@ class Source:
 def open_source(path: str | os.PathLike[str]) -> Source:
     """A source with all its rows found: what everything but the pane wants."""
     return Source(path).index()
-
-
-def decode_row(raw: bytes) -> tuple[dict[str, Any] | list[Any] | None, RowProblem | None]:
-    """The object in the bytes of one row, or the problem with them."""
-    try:
-        value = msgspec.json.decode(raw)
-    except (
-        msgspec.MsgspecError,
-        ValueError,
-        RecursionError,
-    ):  # ValueError: bytes that are not UTF-8
-        value, found = _decode_slowly(raw)
-        if found:
-            return None, found
-    if isinstance(value, dict) or (isinstance(value, list) and _all_objects(value)):
-        return value, None
-    return None, problem(
-        "not_an_object",
-        "",
-        "an empty list" if value == [] else kind_of(value),
-        "a JSON object",
-        'Write the row as an object, such as {"messages": [...]}.',
-    )
-
-
-def _all_objects(value: list[Any]) -> bool:
-    return bool(value) and all(isinstance(item, dict) for item in value)
-
-
-def _decode_slowly(raw: bytes) -> tuple[Any, RowProblem | None]:
-    """Python's own decoder: takes NaN and huge numbers, and says where the text breaks."""
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return None, _bad_encoding(error)
-    try:
-        value = json.loads(text)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")
-    except json.JSONDecodeError as error:
-        around = text[max(0, error.pos - 20) : error.pos + 20]
-        return None, problem(
-            "invalid_json",
-            "",
-            f"{error.msg} at character {error.pos + 1}: {shorten(around)}",
-            "one JSON value",
-            "Correct the row, or drop it.",
-        )
-    except UnicodeEncodeError as error:
-        found = f"half of a surrogate pair, \\u{ord(error.object[error.start]):04x}"
-        return None, problem(
-            "bad_encoding",
-            "",
-            found,
-            "whole characters",
-            "Write the character as UTF-8, or drop it.",
-        )
-    except (RecursionError, ValueError) as error:
-        found = "nesting too deep to read" if isinstance(error, RecursionError) else str(error)
-        return None, problem(
-            "invalid_json",
-            "",
-            shorten(found, 120),
-            "one JSON value",
-            "Correct the row, or drop it.",
-        )
-    return value, None
-
-
-def _decode_text(raw: bytes) -> tuple[dict[str, Any] | None, RowProblem | None]:
-    try:
-        return {"text": raw.decode("utf-8")}, None
-    except UnicodeDecodeError as error:
-        return None, _bad_encoding(error)
-
-
-def _bad_encoding(error: UnicodeDecodeError) -> RowProblem:
-    return problem(
-        "bad_encoding",
-        "",
-        f"byte 0x{error.object[error.start]:02x} at position {error.start + 1}",
-        "UTF-8",
-        "Save the file as UTF-8.",
-    )
 
 
 def _open(path: Path) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""A tiny model folder built on the spot: a byte-level tokenizer and chat templates of every kind."""
+"""A tiny model folder built on the spot: a byte-level tokenizer and chat templates."""
 
 from __future__ import annotations
 

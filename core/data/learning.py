@@ -1,0 +1,74 @@
+"""What an encoding teaches: tokens that are cut, nothing to learn, an answer that never ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from core.data.problems import ERROR, WARNING, RowProblem, problem
+from core.data.template import TemplateRefusal
+from core.data.tokenizer import TokenSpans
+
+
+def learning_problems(
+    tokens: TokenSpans, supervised: list[bool], limit: int, stops: frozenset[int], text: str
+) -> Iterator[RowProblem]:
+    """The problems of a row's tokens, seen whole; `limit` is max_length in tokens."""
+    if not text:
+        return  # refused by the template, which is a problem of its own
+    ids = tokens.ids
+    total, learned = len(ids), sum(supervised)
+    kept = sum(supervised[:limit])
+    if learned and not kept:
+        first = supervised.index(True)
+        yield problem(
+            "prompt_fills_max_length",
+            "",
+            f"{first} tokens before the answer",
+            f"fewer than {limit}",
+            "Raise max_length, or shorten the prompt.",
+            WARNING,
+        )
+    elif total > limit:
+        lost = learned - kept
+        yield problem(
+            "truncated",
+            "",
+            f"{total} tokens; {total - limit} are cut, {lost} of them supervised",
+            f"at most {limit}",
+            f"Raise max_length to {total}, or shorten the row.",
+            WARNING,
+        )
+    if not kept:
+        yield problem(
+            "zero_supervised_tokens",
+            "",
+            f"no supervised token in {min(total, limit)}",
+            "at least one",
+            "Raise max_length." if learned else "Give the row an answer with weight 1, or drop it.",
+            ERROR,
+        )
+    if learned:
+        said = [index for index, flag in enumerate(supervised) if flag]
+        while len(said) > 1 and not text[slice(*tokens.offsets[said[-1]])].strip():
+            said.pop()  # white space behind the stop token, under supervise=all
+        if ids[last := said[-1]] not in stops:
+            yield problem(
+                "no_stop_token_learned",
+                "",
+                f"token {ids[last]} as the last supervised one",
+                "one of the stop tokens "
+                + (", ".join(map(str, sorted(stops))) or "(the model names none)"),
+                "Let the chat template end answers with a token of eos_token_id.",
+                WARNING,
+            )
+
+
+def template_problem(error: TemplateRefusal) -> RowProblem:
+    """A conversation that the chat template does not take, in the template's own words."""
+    return problem(
+        "template_error",
+        "messages",
+        error.message,
+        "a conversation that the model's chat template takes",
+        "Change the turns, or use another template.",
+    )
