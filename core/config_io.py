@@ -178,3 +178,8 @@ def _mapping(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+# YAML 1.1 reads `on` and `off` as true and false; here they are values of options, as in YAML 1.2
+_StrictLoader.yaml_implicit_resolvers = {
+    letter: [pair for pair in pairs if letter not in "oO" or pair[0] != "tag:yaml.org,2002:bool"]
+    for letter, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
