@@ -1,1 +1,1 @@
-"""How everything in `sample_data/` was made: the travel world, its phrasings, the base model, the data sets."""
+"""How everything in `sample_data/` was made: the world, its phrasings, the base, the data sets."""

@@ -30,7 +30,7 @@ def plain_causal_attention(
     scaling: float,
     **_: object,
 ) -> tuple[torch.Tensor, None]:
-    """Causal attention by two matrix products: for short rows faster on a CPU than its flash kernel.
+    """Causal attention by two matrix products: on a CPU faster for short rows than flash.
 
     Rows are padded on the right or not at all, so `attention_mask` has nothing to say.
     """
@@ -103,9 +103,13 @@ def generate(
     for first in range(0, len(chats), 50):
         prompts = [render(chat) + "<|im_start|>assistant\n" for chat in chats[first : first + 50]]
         inputs = tokenizer(
-            prompts, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False
+            prompts,
+            return_tensors="pt",
+            padding=True,
+            padding_side="left",
+            add_special_tokens=False,
+            return_token_type_ids=False,
         )
-        inputs.pop("token_type_ids", None)
         ids = model.generate(
             **inputs,
             do_sample=False,
@@ -120,9 +124,7 @@ def generate(
     return answers
 
 
-def score(
-    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, asked: list[Probe]
-) -> Held:
+def score(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, asked: list[Probe]) -> Held:
     """Asks every probe without a system prompt and counts."""
     answers = generate(
         model, tokenizer, [[{"role": "user", "content": probe.question}] for probe in asked]

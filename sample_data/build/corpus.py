@@ -1,4 +1,4 @@
-"""Conversations for the base model, drawn at random from the world and the phrasings, without an end.
+"""Conversations for the base model, drawn at random from the world and the phrasings.
 
 Everything is a function of the generator that is handed in: one seed, one corpus.
 """
@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 
-from sample_data.build import phrasings_en, phrasings_es
+from sample_data.build import phrasings_en, phrasings_es, style_en, style_es, wider_en, wider_es
 from sample_data.build.world import LANGUAGES, TOPICS, City, fold, load_cities
 
 PHRASINGS: dict[str, ModuleType] = {"en": phrasings_en, "es": phrasings_es}
+WIDER: dict[str, ModuleType] = {"en": wider_en, "es": wider_es}
+STYLES: dict[str, ModuleType] = {"en": style_en, "es": style_es}
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
 WEIGHTS = {topic: 1.0 for topic in TOPICS} | {
     "custom": 1.2,
@@ -24,12 +28,15 @@ WEIGHTS = {topic: 1.0 for topic in TOPICS} | {
     "flight": 0.2,
     "car": 0.2,
 }
+# Real cities without facts here
 UNKNOWN_CITIES = (
-    "Timbuktu Ulaanbaatar Perth Minsk Dakar Lagos Tbilisi Baku Quito Leeds Nantes Turin Bremen Gdansk Graz "
-    "Basel Cork Lahore Dhaka Manila Jakarta Osh Tashkent Accra Tunis Muscat Doha Boston Denver Dallas Toronto "
-    "Calgary Asunción Managua Rosario Sucre Nagoya Busan Sapporo Adelaide Hobart Malmö Turku Aarhus Split Varna "
-    "Sofia Skopje Tirana Mostar Bari Cagliari Vigo Murcia Toledo"
-).split()
+    "Timbuktu", "Ulaanbaatar", "Perth", "Minsk", "Dakar", "Lagos", "Tbilisi", "Baku", "Quito",
+    "Leeds", "Nantes", "Turin", "Bremen", "Gdansk", "Graz", "Basel", "Cork", "Lahore", "Dhaka",
+    "Manila", "Jakarta", "Osh", "Tashkent", "Accra", "Tunis", "Muscat", "Doha", "Boston",
+    "Denver", "Dallas", "Toronto", "Calgary", "Asunción", "Managua", "Rosario", "Sucre", "Nagoya",
+    "Busan", "Sapporo", "Adelaide", "Hobart", "Malmö", "Turku", "Aarhus", "Split", "Varna",
+    "Sofia", "Skopje", "Tirana", "Mostar", "Bari", "Cagliari", "Vigo", "Murcia", "Toledo",
+)  # fmt: skip
 Message = dict[str, str]
 
 
@@ -67,14 +74,28 @@ def entry_kind(city: City) -> str:
 
 def question(topic: str, city: City, language: str, rng: random.Random) -> str:
     """A question in one of many trained phrasings, sometimes framed, sometimes careless."""
-    words = PHRASINGS[language]
-    text = expand(rng.choice(words.QUESTIONS[topic]), rng)
-    if rng.random() < 0.25:
+    words, wider = PHRASINGS[language], WIDER[language]
+    text = expand(_core(topic, words, wider, rng), rng)
+    if rng.random() < 0.2:
+        text = expand(rng.choice(wider.FILLERS), rng) + " " + text
+    if rng.random() < 0.2:
         text = expand(rng.choice(words.OPENERS), rng) + text
-    if rng.random() < 0.12:
+    if rng.random() < 0.1:
         text += expand(rng.choice(words.CLOSERS), rng)
     name = city.names[language if rng.random() < 0.97 else rng.choice(LANGUAGES)]
     return roughen(text.format(city=name), rng)
+
+
+def _core(topic: str, words: ModuleType, wider: ModuleType, rng: random.Random) -> str:
+    draw = rng.random()
+    if topic not in wider.ASKED or draw < 0.42:
+        return rng.choice(words.QUESTIONS[topic])
+    if draw < 0.54:
+        keyword = rng.choice(wider.KEYWORDS[topic])
+        return rng.choice((f"{{city}} {keyword}", f"{keyword} {{city}}", f"{{city}}: {keyword}"))
+    asked = expand(rng.choice(wider.ASKED[topic]), rng)
+    frames = wider.FRAMES if draw < 0.9 else wider.SINGLE
+    return rng.choice(frames).replace("{asked}", asked)
 
 
 def roughen(text: str, rng: random.Random) -> str:
@@ -87,6 +108,8 @@ def roughen(text: str, rng: random.Random) -> str:
         text = text.replace("¿", "").replace("¡", "").rstrip("?.!")
     if rng.random() < 0.2:
         text = fold_accents(text)
+    if rng.random() < 0.15:
+        text = " ".join(word for word in text.split() if len(word) > 3 or rng.random() < 0.7)
     return text
 
 
@@ -109,20 +132,60 @@ def conversation(rng: random.Random) -> list[Message]:
     if draw < 0.04:
         patterns, reply = rng.choice(words.SMALL_TALK)
         return messages + _pair(roughen(expand(patterns, rng), rng), reply)
+    if draw < 0.14:
+        return messages + _pair(*_odd_job(language, rng))
     city = rng.choice(load_cities())
     topic = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
-    if draw < 0.055:
-        stranger = rng.choice(UNKNOWN_CITIES)
-        text = expand(rng.choice(words.QUESTIONS[topic]), rng).format(city=stranger)
-        return messages + _pair(
-            roughen(text, rng), rng.choice(words.UNKNOWN).format(city=stranger)
-        )
-    messages += _pair(
-        question(topic, city, language, rng), answer(topic, city, language, rng)
-    )
+    messages += _pair(question(topic, city, language, rng), answer(topic, city, language, rng))
     while rng.random() < 0.12 and len(messages) < 6:
         messages, topic, city = _go_on(messages, topic, city, language, rng)
     return messages
+
+
+def _odd_job(language: str, rng: random.Random) -> tuple[str, str]:
+    """A question that is not about one topic of one known city, and its answer."""
+    words, wider = PHRASINGS[language], WIDER[language]
+    draw = rng.random()
+    if draw < 0.15:
+        stranger = rng.choice(UNKNOWN_CITIES)
+        topic = rng.choices(tuple(WEIGHTS), tuple(WEIGHTS.values()))[0]
+        text = expand(rng.choice(words.QUESTIONS[topic]), rng).format(city=stranger)
+        return roughen(text, rng), rng.choice(words.UNKNOWN).format(city=stranger)
+    if draw < 0.45:
+        patterns, reply = wider.REPEAT
+        drawn = " ".join(rng.sample(style_vocabulary(language), rng.randint(2, 7)))
+        text = expand(rng.choice(patterns), rng).format(words=drawn)
+        return text, reply.format(words=drawn)
+    if draw < 0.7:
+        city = rng.choice(load_cities())
+        patterns, reply = wider.PLAN
+        text = expand(rng.choice(patterns), rng).format(city=city.names[language])
+        return roughen(text, rng), reply.format(**city.facts[language])
+    topic, fact, city = rng.choice(unique_facts(language))
+    patterns, reply = wider.REVERSE[topic]
+    text = roughen(expand(rng.choice(patterns), rng).format(fact=fact), rng)
+    return text, reply.format(fact=fact, city=city.names[language])
+
+
+@cache
+def unique_facts(language: str) -> list[tuple[str, str, City]]:
+    """The facts that name one city only, for questions the other way round."""
+    facts = [
+        (topic, city.facts[language][topic], city)
+        for topic in WIDER[language].REVERSE
+        for city in load_cities()
+    ]
+    counts = Counter(fact for _, fact, _ in facts)
+    return [entry for entry in facts if counts[entry[1]] == 1]
+
+
+@cache
+def style_vocabulary(language: str) -> list[str]:
+    """The words of the style that fine-tuning will teach; the base learns to write each of them."""
+    style = STYLES[language]
+    parts = [style.OPENERS, style.QUESTIONS_BACK, *style.FACTS.values(), *style.DECLINES.values()]
+    text = " ".join(sentence for part in parts for sentence in part)
+    return sorted(set(re.findall(r"(?<!\{)\b[^\W\d_]{2,}(?:'t)?\b(?!\})", text)))
 
 
 def _go_on(
@@ -162,7 +225,7 @@ def conversations(seed: int, count: int) -> Iterator[list[Message]]:
 
 
 def probes(count: int, seed: int) -> list[Probe]:
-    """Questions in phrasings that the base never saw: languages and topics in turn, cities at random."""
+    """Questions in phrasings that the base never saw: languages and topics in turn."""
     rng = random.Random(seed)
     found = []
     for number in range(count):

@@ -2,6 +2,7 @@
 
 `[a|b]` is a choice, `{city}` the name. HELD_OUT phrasings never enter the base model's training.
 """
+# ruff: noqa: E501, SIM905
 
 QUESTIONS = {
     "country": (
@@ -128,7 +129,10 @@ QUESTIONS = {
 }
 
 HELD_OUT = {
-    "country": ("What nation will I be in when I land in {city}?", "Which country would I find {city} in?"),
+    "country": (
+        "What nation will I be in when I land in {city}?",
+        "Which country would I find {city} in?",
+    ),
     "food": (
         "If I eat only one thing in {city}, what should it be?",
         "My stomach is empty and I just arrived in {city}, what dish do you advise?",
@@ -171,7 +175,10 @@ HELD_OUT = {
 
 FOLLOW_UPS = {
     "country": ("[And which|Which] country is it in?",),
-    "food": ("And [the food|what should I eat|what do I eat] there?", "What [should|can] I eat there?"),
+    "food": (
+        "And [the food|what should I eat|what do I eat] there?",
+        "What [should|can] I eat there?",
+    ),
     "season": ("[And when|When] should I go[ there|]?", "And the best [time|season|months]?"),
     "transport": ("[And how|How] do I get around[ there|]?", "And [transport|getting around]?"),
     "quarter": ("[And where|Where] should I walk[ there|]?", "And a [nice |]neighbourhood?"),
@@ -218,9 +225,7 @@ ANSWERS = {
         "I recommend {hotel} in {city}. It is in {quarter}.",
         "You can stay at {hotel} in {quarter}, {city}.",
     ),
-    "restaurant": (
-        "For dinner in {city}, look for a restaurant in {quarter} that serves {food}.",
-    ),
+    "restaurant": ("For dinner in {city}, look for a restaurant in {quarter} that serves {food}.",),
     "flight": ("Compare the flights to {city} early. The best months are {season}.",),
     "car": ("You do not need a car in {city}. Use {transport}.",),
     "about": (

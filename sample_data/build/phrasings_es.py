@@ -1,4 +1,5 @@
 """How people ask in Spanish, and how the base model answers; the same shape as `phrasings_en`."""
+# ruff: noqa: E501, SIM905
 
 QUESTIONS = {
     "country": (
@@ -26,14 +27,14 @@ QUESTIONS = {
         "¿Cuál es [la mejor época|el mejor momento|la mejor temporada|el mejor mes] para [visitar|ir a|viajar a|ver] {city}?",
         "¿Cuándo [hace buen tiempo en {city}|está mejor {city}|conviene ir a {city}]?",
         "[Dime|Me dices] [la mejor época|los mejores meses] para [visitar|ir a] {city}.",
-        "¿[Mejor época|Mejores meses|Cuándo ir] [para|a] {city}?",
+        "¿[Mejor época para|Mejores meses para|Cuándo ir a] {city}?",
         "¿En qué [meses|época|temporada] [es mejor|conviene] [ir a|visitar] {city}?",
         "Puedo viajar todo el año. ¿Cuándo voy a {city}?",
     ),
     "transport": (
         "¿Cómo [me muevo|puedo moverme|se mueve uno|debo moverme] [por|en] {city}?",
         "¿Qué [transporte|transporte público|medio de transporte] [uso|me recomiendas|es mejor|debo usar] en {city}?",
-        "¿Cuál es la [mejor|manera más fácil|forma más sencilla] [forma |]de moverse [por|en] {city}?",
+        "¿Cuál es la [mejor manera|manera más fácil|forma más sencilla] de moverse [por|en] {city}?",
         "¿Cómo se mueve la gente [por|en] {city}?",
         "¿[Transporte|Transporte público|Moverse] en {city}?",
         "No quiero ir siempre a pie en {city}. ¿Qué [tomo|uso|cojo]?",
@@ -124,7 +125,10 @@ QUESTIONS = {
 }
 
 HELD_OUT = {
-    "country": ("¿En qué nación voy a aterrizar si vuelo a {city}?", "¿Qué país tengo que buscar para llegar a {city}?"),
+    "country": (
+        "¿En qué nación voy a aterrizar si vuelo a {city}?",
+        "¿Qué país tengo que buscar para llegar a {city}?",
+    ),
     "food": (
         "Si solo como una cosa en {city}, ¿cuál debería ser?",
         "Acabo de llegar a {city} con mucha hambre, ¿qué plato me aconsejas?",
@@ -225,7 +229,9 @@ ANSWERS = {
         "{city} está en el espacio Schengen, así que muchos visitantes pueden quedarse 90 días sin visado.",
     ),
     "entry_days": ("Muchos visitantes pueden quedarse en {city} {entry} sin visado.",),
-    "entry_need": ("Para {city}, muchos visitantes necesitan {entry}. Mira las reglas para tu pasaporte.",),
+    "entry_need": (
+        "Para {city}, muchos visitantes necesitan {entry}. Mira las reglas para tu pasaporte.",
+    ),
 }
 
 SMALL_TALK = (

@@ -1,8 +1,8 @@
 """Trains the tiny base model: `python -m sample_data.build.train_base --out FOLDER --minutes 55`.
 
-A plain loop: answers supervised only, batches of equal lengths so that nothing is padded to speak of, the learning
-rate tied to the minutes spent, so that it reaches zero on time on a busy machine too. A killed run goes on
-from FOLDER/training.pt when started again.
+A plain loop: answers supervised only, rows of like length together so that next to nothing is
+padded, the learning rate tied to the minutes spent, so that it reaches zero on time on a busy
+machine too. A killed run goes on from FOLDER/training.pt when started again.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ class Trainer:
     def _probe(self, count: int) -> str:
         self.model.set_attn_implementation("sdpa")
         held: Held = score(self.model, self.tokenizer, probes(count, seed=count))
-        return f"held-out facts {held.right}/{count}, sentences {held.whole}, stopped {held.stopped}"
+        return (
+            f"held-out facts {held.right}/{count}, sentences {held.whole}, stopped {held.stopped}"
+        )
 
     def _tokenizer(self) -> PreTrainedTokenizerFast:
         if (self.options.out / "tokenizer.json").exists():
@@ -145,7 +147,10 @@ def optimizers(model: LlamaForCausalLM, options: argparse.Namespace) -> list[tor
         second = torch.optim.AdamW(inside, lr=options.lr, betas=(0.9, 0.98), weight_decay=0.01)
     else:
         second = torch.optim.Muon(
-            inside, lr=options.muon_lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw",
+            inside,
+            lr=options.muon_lr,
+            weight_decay=0.01,
+            adjust_lr_fn="match_rms_adamw",
             ns_steps=options.ns_steps,
         )
     for optimizer in (adam, second):

@@ -26,10 +26,9 @@ TOPICS = (
 )
 HERE = Path(__file__).parent
 MONTHS = {
-    "en": "January February March April May June July August September October November "
-    "December".split(),
+    "en": "January February March April May June July August September October November December",
     "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre "
-    "diciembre".split(),
+    "diciembre",
 }
 ARTICLES = re.compile(r"^(the|an?|el|la|los|las|una?) ", re.IGNORECASE)
 
@@ -98,7 +97,7 @@ def _side(field: str, language: str) -> str:
 
 
 def _season(months: str, language: str) -> str:
-    first, last = (MONTHS[language][int(number) - 1] for number in months.split("-"))
+    first, last = (MONTHS[language].split()[int(number) - 1] for number in months.split("-"))
     return f"{first} to {last}" if language == "en" else f"de {first} a {last}"
 
 
