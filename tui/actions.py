@@ -114,6 +114,8 @@ ACTIONS: list[Action] = [
         ("previous_problem", "[", "problem before", "To the row with a problem before."),
         ("next_match", "n", "next match", "To the next row that has the text searched for."),
         ("previous_match", "N", "match before", "To the row before that has the text."),
+        ("next_row", "l,right", "next row", "To the next row, with the row in sight."),
+        ("previous_row", "h,left", "row before", "To the row before, with the row in sight."),
         ("back", "escape", "back", "Back from the row to the list."),
     ),
     # Train

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from textual.message import Message
 
 from tui.activity import Activity
@@ -16,3 +18,18 @@ class ActivityTick(Message):
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, ActivityTick)
+
+
+class DataNews(Message):
+    """Something about the open data file.
+
+    topic: "indexed" {source, whole}, "refused" {message, hint} (the file can't be read), "opened",
+    "facts", "shown", "stats", "problems", "checked" (the data worker's answers, see
+    core/data/worker.py), "trouble" {message, hint} (rows can be read but not encoded).
+    """
+
+    def __init__(self, generation: int, topic: str, fields: dict[str, Any]) -> None:
+        super().__init__()
+        self.generation = generation  # grows with every open: what comes late is dropped
+        self.topic = topic
+        self.fields = fields

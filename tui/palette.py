@@ -12,7 +12,7 @@ from tui.widgets.footer import Footer, key_label
 from tui.widgets.frame import Frame
 from tui.widgets.row_list import Column
 
-COLUMNS = (Column("action", 16), Column("key", 7), Column("what it does", 0), Column("where", 10))
+COLUMNS = (Column("action", 16), Column("key", 9), Column("what it does", 0), Column("where", 10))
 Doable = tuple[Scoped, Action]
 
 

@@ -11,7 +11,16 @@ from tui.actions import Action, scoped_chain
 from tui.theme import AMBER, FRAME, SECONDARY
 
 MOST = 7  # keys in the footer
-LABELS = {"question_mark": "?", "escape": "esc", "pageup": "pgup", "pagedown": "pgdn"}
+LABELS = {
+    "question_mark": "?",
+    "escape": "esc",
+    "pageup": "pgup",
+    "pagedown": "pgdn",
+    "enter": "enter",
+    "tab": "tab",
+    "space": "space",
+    "delete": "del",
+}
 
 
 def key_label(key: str) -> str:

@@ -94,6 +94,12 @@ class RowList(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         opening = [action for action in of_scope(self.scope) if action.id == "open"]
         return [action._replace(label=self.open_label) for action in opening if self.open_label]
 
+    def set_columns(self, columns: Sequence[Column]) -> None:
+        """Draws other columns, as a new width wants."""
+        if list(columns) != self.columns:
+            self.columns = list(columns)
+            self.refresh()
+
     def set_rows(self, rows: Rows, cursor: int = 0) -> None:
         """Draws other rows, with the cursor on one of them."""
         self.rows = rows
