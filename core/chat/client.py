@@ -184,21 +184,21 @@ class ModelClient:
         while True:
             try:
                 message = _read(answers.get())
+                if isinstance(message, Token):
+                    if on_token is not None:
+                        on_token(message)
+                    continue
             except KeyboardInterrupt:
                 if kind is not Answer:
                     raise
                 self.cancel(number)
                 continue
             self._note(message)
-            if isinstance(message, Token):
-                if on_token is not None:
-                    on_token(message)
-            elif isinstance(message, Failed | Died):
-                raise AfinaError(message.message, message.hint)
-            elif isinstance(message, kind):
+            if isinstance(message, kind):
                 return message
-            else:
-                raise AfinaError(f'The request "{op}" was cancelled.')
+            if isinstance(message, Failed | Died):
+                raise AfinaError(message.message, message.hint)
+            raise AfinaError(f'The request "{op}" was cancelled.')
 
     def _note(self, message: Message) -> None:
         if isinstance(message, Loaded):

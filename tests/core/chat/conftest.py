@@ -1,138 +1,30 @@
-"""A tiny random Llama with a ChatML tokenizer, an adapter for it, and the model as a GGUF file."""
+"""A tiny model, an adapter for it and its GGUF file, made once for all tests of this folder."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
-STOP = "<|im_end|>"
-TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] }}<|im_end|>"
-    "{% endgeneration %}{% else %}{{ message['content'] }}<|im_end|>{% endif %}\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-LINES = [
-    "Rome is the capital of Italy, and its old quarter is best seen on foot.",
-    "¿Qué se come en Sevilla? En Sevilla se come salmorejo.",
-    "In Kyoto people drink green tea, and the trams are slow but kind.",
-]
+from tests.core.chat import tiny
 
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a Llama of two layers with some 330 tokens and a context of 256."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     folder = tmp_path_factory.mktemp("tiny")
-    stop, size = _write_tokenizer(folder)
-    torch.manual_seed(7)
-    config = LlamaConfig(
-        vocab_size=size,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        initializer_range=0.3,
-        tie_word_embeddings=False,
-        bos_token_id=None,
-        eos_token_id=stop,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    tiny.write_model(folder)
     return folder
-
-
-def _write_tokenizer(folder: Path) -> tuple[int, int]:
-    """Writes tokenizer and template; returns the stop token's id and the vocabulary's size."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=330,
-        special_tokens=["<|endoftext|>", "<|im_start|>", STOP],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(LINES, trainer)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": STOP,
-        "pad_token": "<|endoftext|>",
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    (folder / "chat_template.jinja").write_text(TEMPLATE)
-    return tokenizer.token_to_id(STOP), tokenizer.get_vocab_size()
 
 
 @pytest.fixture(scope="session")
 def adapter(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of an adapter that changes what the model says."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import LlamaForCausalLM
-
-    torch.manual_seed(8)
-    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
-    tuned = get_peft_model(LlamaForCausalLM.from_pretrained(model), config)
-    for name, weight in tuned.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.5)
     folder = tmp_path_factory.mktemp("adapter")
-    tuned.save_pretrained(folder)
+    tiny.write_adapter(model, folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def gguf_file(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model as a GGUF file in f32, written here so that chat is tested without the exporter."""
-    from gguf import GGUFWriter, TokenType
-    from gguf.constants import MODEL_ARCH, LlamaFileType
-    from gguf.tensor_mapping import get_tensor_name_map
-    from safetensors.numpy import load_file
-    from tokenizers import Tokenizer
-
     path = tmp_path_factory.mktemp("gguf") / "tiny-f32.gguf"
-    config = json.loads((model / "config.json").read_text())
-    writer = GGUFWriter(path, "llama")
-    writer.add_file_type(LlamaFileType.ALL_F32)
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_head_count(config["num_attention_heads"])
-    writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_vocab_size(config["vocab_size"])
-    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
-    saved = json.loads((model / "tokenizer.json").read_text())
-    special = {token["id"] for token in saved["added_tokens"]}
-    ids = range(tokenizer.get_vocab_size())
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("gpt-2")
-    writer.add_token_list([tokenizer.id_to_token(i) for i in ids])
-    writer.add_token_types([TokenType.CONTROL if i in special else TokenType.NORMAL for i in ids])
-    writer.add_token_merges([" ".join(merge) for merge in saved["model"]["merges"]])
-    writer.add_eos_token_id(tokenizer.token_to_id(STOP))
-    plain = TEMPLATE.replace("{% generation %}", "").replace("{% endgeneration %}", "")
-    writer.add_chat_template(plain)  # other programs don't know the markers
-    names = get_tensor_name_map(MODEL_ARCH.LLAMA, config["num_hidden_layers"])
-    for name, weight in load_file(model / "model.safetensors").items():
-        heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
-        if heads_of := heads.get(name.split(".")[-2]):  # llama.cpp pairs the rows of a head
-            rows, columns = weight.shape
-            pairs = weight.reshape(config[heads_of], 2, rows // config[heads_of] // 2, columns)
-            weight = pairs.swapaxes(1, 2).reshape(rows, columns).copy()
-        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), weight)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    tiny.write_gguf(model, path)
     return path

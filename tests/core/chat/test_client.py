@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
+import shutil
 import signal
 from pathlib import Path
 
@@ -15,7 +17,23 @@ from core.errors import AfinaError
 from core.targets import Target
 
 QUESTION = [{"role": "user", "content": "Where is Rome? ¿Qué se come?"}]
+ENDLESS = Sampling(temperature=0.0, max_tokens=1_000_000)
 LIMIT_S = 60.0
+
+
+@pytest.fixture(scope="module")
+def endless(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model without a stop token and with a context that takes minutes to fill."""
+    folder = tmp_path_factory.mktemp("endless")
+    shutil.copytree(model, folder, dirs_exist_ok=True)
+    (folder / "generation_config.json").unlink()
+    for name, changes in {
+        "config.json": {"max_position_embeddings": 10**6, "eos_token_id": None},
+        "tokenizer_config.json": {"eos_token": None},
+    }.items():
+        values = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(values | changes))
+    return folder
 
 
 class Inbox:
@@ -64,24 +82,42 @@ def test_a_screen_may_ask_before_the_model_is_loaded(model: Path, home: Path) ->
         assert answer.prompt_tokens == len(answer.prompt_ids)
 
 
-def test_cancel_ends_an_answer_that_would_go_on(model: Path, home: Path) -> None:
+def test_cancel_ends_an_answer_that_would_go_on_for_minutes(endless: Path, home: Path) -> None:
     inbox = Inbox()
-    with ModelClient(Target("a", "hf", str(model)), inbox.take, threads=1) as client:
+    with ModelClient(Target("a", "hf", str(endless)), inbox.take, threads=1) as client:
         client.load()
-        client.start(QUESTION, Sampling(temperature=1.0))
-        waiting = client.start(QUESTION, Sampling(temperature=1.0))
+        running = client.start(QUESTION, ENDLESS)
+        waiting = client.start(QUESTION, ENDLESS)
+        number, first = inbox.next()
+        assert number == running
+        assert isinstance(first, Token)
+        client.cancel(running)
         client.cancel(waiting)
-        answer = inbox.last_of(waiting)
-        assert isinstance(answer, Answer)
-        assert answer.finish_reason == "cancelled"
+        for request in (running, waiting):
+            answer = inbox.last_of(request)
+            assert isinstance(answer, Answer)
+            assert answer.finish_reason == "cancelled"
         assert client.alive
 
 
+def test_an_interrupt_in_a_blocking_call_returns_what_was_said(endless: Path, home: Path) -> None:
+    def interrupt(token: Token) -> None:
+        if not heard:
+            heard.append(token)
+            signal.raise_signal(signal.SIGINT)
+
+    heard: list[Token] = []
+    with ModelClient(Target("a", "hf", str(endless)), threads=1) as client:
+        answer = client.generate(QUESTION, ENDLESS, on_token=interrupt)
+        assert answer.finish_reason == "cancelled"
+        assert answer.text.startswith(heard[0].text)
+
+
 def test_a_killed_worker_is_reported_and_the_next_load_starts_another(
-    model: Path, home: Path
+    gguf_file: Path, home: Path
 ) -> None:
     inbox = Inbox()
-    with ModelClient(Target("a", "hf", str(model)), inbox.take, threads=1) as client:
+    with ModelClient(Target("b", "gguf", str(gguf_file)), inbox.take, threads=1) as client:
         client.load()
         assert client.pid is not None
         os.kill(client.pid, signal.SIGKILL)
