@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 from textual.app import RenderResult
-from textual.keys import _character_to_key, format_key
+from textual.keys import format_key
 from textual.widget import Widget
 
 from tui.actions import Action, scoped_chain
@@ -32,7 +32,7 @@ def key_label(key: str) -> str:
 
 def types_a_letter(key: str) -> bool:
     """Whether the key writes something where a text is typed."""
-    return len(key) == 1 or (len(_character_to_key(key)) == 1) or key == "space"
+    return len(key) == 1 or key == "space"
 
 
 class Footer(Widget):
