@@ -113,7 +113,7 @@ class ChatTemplate:
             text, spans = tracker.follow(
                 template.generate(
                     messages=[_cleaned(message) for message in messages],
-                    tools=tools or [],
+                    tools=tools,
                     documents=None,
                     add_generation_prompt=add_generation_prompt,
                     **self.special,
@@ -121,7 +121,7 @@ class ChatTemplate:
             )
         except jinja2.TemplateSyntaxError as error:
             raise AfinaError(
-                f"The chat template has an error in line {error.lineno}: {error.message}.",
+                f"The chat template has an error in line {error.lineno}: {str(error.message).rstrip('.')}.",
                 f'It is the one of "{self.origin}".',
             ) from error
         except (jinja2.TemplateError, *_FAILURES) as error:

@@ -53,22 +53,25 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     def make(template: str | None = "marked", bos: bool = False, eos: str = "<|im_end|>") -> Path:
         folder = tmp_path_factory.mktemp("model")
-        write_tokenizer(folder, bos)
+        end = write_tokenizer(folder, bos)
         names = {"eos_token": eos, "pad_token": "<|endoftext|>", "bos_token": "<s>"}
         config: dict[str, object] = {"tokenizer_class": "PreTrainedTokenizerFast", **names}
         (folder / "tokenizer_config.json").write_text(json.dumps(config))
         if template:
             source = TEMPLATES.get(template, template)
             (folder / "chat_template.jinja").write_text(source, encoding="utf-8")
-        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0]}))
-        (folder / "config.json").write_text(json.dumps({"eos_token_id": 0}))
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [end]}))
+        (folder / "config.json").write_text(json.dumps({"eos_token_id": end}))
         return folder
 
     return make
 
 
-def write_tokenizer(folder: Path, bos: bool) -> None:
-    """A byte-level BPE that cuts at 4 tokens and trims offsets: the loader must undo both."""
+def write_tokenizer(folder: Path, bos: bool) -> int:
+    """A byte-level BPE that cuts at 4 tokens and trims offsets: the loader must undo both.
+
+    Returns the id of <|endoftext|>.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from tokenizers import processors as processing
 
@@ -86,6 +89,7 @@ def write_tokenizer(folder: Path, bos: bool) -> None:
         )
     raw.enable_truncation(4)
     raw.save(str(folder / "tokenizer.json"))
+    return raw.token_to_id("<|endoftext|>")
 
 
 @pytest.fixture(scope="session")

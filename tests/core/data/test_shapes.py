@@ -1,0 +1,314 @@
+"""Shapes: which one a file has, what a row of it becomes, and the words for rows that are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.data.problems import RowRefused
+from core.data.sample import Conversation, Text
+from core.data.shapes import (
+    detect,
+    named_shape,
+    read_sample,
+    require_trainable,
+    shape_of,
+    to_sample,
+)
+from core.data.source import open_source
+from core.errors import AfinaError
+
+U, A = {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}
+S, D = {"role": "system", "content": "S"}, {"role": "user", "content": "D"}
+ARGUMENTS = '{"city": "Rome"}'
+CALL = {
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "look", "arguments": {"city": "Rome"}},
+}
+CALL_ON_DISK = {**CALL, "function": {"name": "look", "arguments": ARGUMENTS}}
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {}}}
+HUMAN, GPT = {"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}
+
+GOOD: list[tuple[str, Any, list[dict[str, Any]]]] = [
+    ("chat", {"messages": [S, U, A]}, [S, U, A]),
+    ("chat", [U, A], [U, A]),
+    ("chat", {"messages": [{**U, "name": "Eva"}, A]}, [{**U, "name": "Eva"}, A]),
+    (
+        "chat",
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Q"}, "!"]}, A]},
+        [{"role": "user", "content": "Q!"}, A],
+    ),
+    (
+        "chat",
+        {"messages": [U, {**A, "thinking": "hm"}]},
+        [U, {**A, "reasoning_content": "hm"}],
+    ),
+    ("sharegpt", {"conversations": [HUMAN, GPT]}, [U, A]),
+    ("sharegpt", {"conversations": [HUMAN, GPT], "system": "S"}, [S, U, A]),
+    ("sharegpt", {"messages": [HUMAN, GPT]}, [U, A]),
+    ("sharegpt", {"conversation": [U, A]}, [U, A]),
+    (
+        "sharegpt",
+        {"dialogue": [{"speaker": "user", "text": "Q"}, {"speaker": "bot", "text": "A"}]},
+        [U, A],
+    ),
+    (
+        "sharegpt",
+        {"turns": [{"role": "human", "value": "Q"}, {"from": "gpt", "content": "A"}]},
+        [U, A],
+    ),
+    ("alpaca", {"instruction": "Q", "output": "A"}, [U, A]),
+    (
+        "alpaca",
+        {
+            "instruction": "Q",
+            "input": "more",
+            "output": "A",
+            "system": "S",
+            "history": [["Q", "A"]],
+        },
+        [S, U, A, {"role": "user", "content": "Q\n\nmore"}, A],
+    ),
+    ("prompt_completion", {"prompt": "Q", "completion": "A"}, [U, A]),
+    ("prompt_completion", {"prompt": [S, U], "completion": [A]}, [S, U, A]),
+    ("prompt_completion", {"prompt": [S, U], "completion": "A"}, [S, U, A]),
+    ("prompt_completion", {"question": "Q", "answer": "A"}, [U, A]),
+    (
+        "prompt_completion",
+        {"question": "Q", "context": "C", "answer": "A"},
+        [{"role": "user", "content": "Q\n\nC"}, A],
+    ),
+    ("prompt_completion", {"system_prompt": "S", "question": "Q", "response": "A"}, [S, U, A]),
+    ("prompt_completion", {"query": "Q", "response": "A"}, [U, A]),
+    ("prompt_completion", {"input": "Q", "output": "A"}, [U, A]),
+]
+
+
+@pytest.mark.parametrize(("shape", "value", "messages"), GOOD)
+def test_a_row_becomes_the_messages_that_templates_want(
+    shape: str, value: Any, messages: list[dict[str, Any]]
+) -> None:
+    assert shape_of(value) == shape
+    sample = to_sample(shape, value)
+    assert isinstance(sample, Conversation)
+    assert sample.messages == messages
+    assert read_sample(shape, value).problems == []
+
+
+@pytest.mark.parametrize("key", ["text", "content", "raw_content"])
+def test_a_text_stays_as_it_is(key: str) -> None:
+    assert shape_of({key: " x\n"}) == "text"
+    assert to_sample("text", {key: " x\n"}) == Text(" x\n")
+
+
+def test_tool_calls_have_their_arguments_as_objects() -> None:
+    turns = [
+        U,
+        {"role": "assistant", "content": None, "tool_calls": [CALL_ON_DISK]},
+        {"role": "tool", "tool_call_id": "c1", "content": "sunny"},
+        A,
+    ]
+    sample = to_sample("chat", {"messages": turns, "tools": [TOOL]})
+    assert isinstance(sample, Conversation)
+    assert sample.tools == [TOOL]
+    assert sample.messages[1] == {"role": "assistant", "content": "", "tool_calls": [CALL]}
+    assert sample.messages[2]["tool_call_id"] == "c1"
+    assert read_sample("chat", {"messages": turns, "tools": [TOOL]}).problems == []
+
+
+def test_the_old_spelling_of_function_calls_is_read() -> None:
+    old = {"name": "look", "arguments": ARGUMENTS}
+    turns = [
+        U,
+        {"role": "assistant", "content": None, "function_call": old},
+        {"role": "function", "name": "look", "content": "sunny"},
+        A,
+    ]
+    sample = to_sample("chat", {"messages": turns, "functions": [{"name": "look"}]})
+    assert isinstance(sample, Conversation)
+    assert sample.tools == [{"type": "function", "function": {"name": "look"}}]
+    assert sample.messages[1]["tool_calls"][0]["function"]["arguments"] == {"city": "Rome"}
+    assert sample.messages[2]["role"] == "tool"
+
+
+def test_sharegpt_calls_and_tools_are_json_text() -> None:
+    value = {
+        "conversations": [
+            HUMAN,
+            {"from": "function_call", "value": '{"name": "look", "arguments": {"city": "Rome"}}'},
+            {"from": "observation", "value": "sunny"},
+            GPT,
+        ],
+        "tools": '[{"name": "look"}]',
+    }
+    reading = read_sample("sharegpt", value)
+    assert reading.problems == []
+    assert isinstance(reading.sample, Conversation)
+    assert [message["role"] for message in reading.sample.messages] == [
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    assert reading.sample.messages[1]["tool_calls"][0]["function"] == CALL["function"]
+
+
+@pytest.mark.parametrize(
+    ("value", "shape"),
+    [
+        ({"prompt": "x", "chosen": "a", "rejected": "b"}, "preference"),
+        ({"chosen": [U, A], "rejected": [U, A]}, "preference"),
+        ({"conversations": [HUMAN], "chosen": GPT, "rejected": GPT}, "preference"),
+        ({"input": {}, "preferred_output": [], "non_preferred_output": []}, "preference"),
+        ({"prompt": "x", "completion": "a", "label": True}, "kto"),
+        ({"messages": [U, A], "kto_tag": False}, "kto"),
+        ({"text": "x", "label": 1}, "classification"),
+        ({"sentence1": "x", "sentence2": "y", "label": "same"}, "classification"),
+        ({"input_ids": [1, 2]}, "pretokenised"),
+    ],
+)
+def test_shapes_that_are_not_trained_yet_are_named(
+    write_rows: Callable[..., Path], value: Any, shape: str
+) -> None:
+    assert shape_of(value) == shape
+    detection = detect(open_source(write_rows([value] * 3)))
+    assert detection.shape == shape
+    with pytest.raises(AfinaError, match=f'"{shape}", which is not trained yet.*chat, sharegpt'):
+        require_trainable(detection)
+    with pytest.raises(AfinaError, match="not trained yet"):
+        named_shape(shape)
+
+
+def test_the_shape_is_that_of_most_rows_wherever_they_stand(
+    write_rows: Callable[..., Path],
+) -> None:
+    rows = [{"text": "x"}] * 300 + [{"messages": [U, A]}] * 700
+    detection = detect(open_source(write_rows(rows)))
+    assert (detection.shape, detection.share, detection.sampled) == ("chat", 0.7, 200)
+
+
+def test_rows_of_no_known_shape_are_described_by_their_keys(
+    write_rows: Callable[..., Path],
+) -> None:
+    detection = detect(open_source(write_rows([{"foo": 1, "bar": 2}])))
+    assert detection.shape == "unknown"
+    with pytest.raises(AfinaError, match='their keys are "foo", "bar"'):
+        require_trainable(detection)
+    with pytest.raises(AfinaError, match='Did you mean "chat"'):
+        named_shape("chatt")
+
+
+def call(function: Any, **more: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": None, "tool_calls": [{"function": function}], **more}
+
+
+CHAT_PROBLEMS: list[tuple[Any, str, str]] = [
+    ({"foo": 1}, "missing_messages", "messages"),
+    ({"messages": []}, "missing_messages", "messages"),
+    ({"messages": "hello"}, "missing_messages", "messages"),
+    ({"messages": ["hello", A]}, "message_missing_key", "messages[0]"),
+    ({"messages": [{"content": "Q"}, A]}, "message_missing_key", "messages[0].role"),
+    ({"messages": [{**U, "mood": 1}, A]}, "unrecognized_key", "messages[0].mood"),
+    ({"messages": [{**U, "role": "human"}, A]}, "unrecognized_role", "messages[0].role"),
+    ({"messages": [{**U, "role": 7}, A]}, "unrecognized_role", "messages[0].role"),
+    ({"messages": [{"role": "user"}, A]}, "missing_content", "messages[0].content"),
+    ({"messages": [U, {**A, "content": None}]}, "missing_content", "messages[1].content"),
+    ({"messages": [{**U, "content": 7}, A]}, "non_string_content", "messages[0].content"),
+    ({"messages": [{**U, "content": [7]}, A]}, "non_string_content", "messages[0].content[0]"),
+    (
+        {"messages": [{**U, "content": [{"type": "image_url", "image_url": {}}]}, A]},
+        "unsupported_media",
+        "messages[0].content[0]",
+    ),
+    ({"messages": [U, A], "images": ["a.png"]}, "unsupported_media", "images"),
+    ({"messages": [S, U]}, "no_assistant_message", "messages"),
+    ({"messages": [U, A, U]}, "last_turn_not_assistant", "messages[2]"),
+    ({"messages": [U, U, A]}, "consecutive_same_role", "messages[1]"),
+    ({"messages": [U, {**A, "content": " \n"}]}, "empty_content", "messages[1]"),
+    (
+        {"messages": [U, call({"name": "f", "arguments": "{"}), A]},
+        "bad_tool_call",
+        "messages[1].tool_calls[0].function.arguments",
+    ),  # noqa: E501
+    (
+        {"messages": [U, call({"name": "f", "arguments": "[1]"})]},
+        "bad_tool_call",
+        "messages[1].tool_calls[0].function.arguments",
+    ),  # noqa: E501
+    ({"messages": [U, call({"arguments": "{}"})]}, "bad_tool_call", "messages[1].tool_calls[0]"),
+    ({"messages": [U, {**A, "tool_calls": "f()"}]}, "bad_tool_call", "messages[1].tool_calls"),
+    (
+        {"messages": [U, call({"name": "f"})], "tools": [TOOL]},
+        "unknown_tool",
+        "messages[1].tool_calls",
+    ),
+    (
+        {"messages": [U, {"role": "tool", "content": "x"}, A]},
+        "tool_result_without_call",
+        "messages[1]",
+    ),
+    ({"messages": [{**U, "content": "a\x1b[0m"}, A]}, "control_characters", "messages[0]"),
+]
+
+
+@pytest.mark.parametrize(("value", "check", "field"), CHAT_PROBLEMS)
+def test_a_wrong_conversation_is_named_with_its_field(value: Any, check: str, field: str) -> None:
+    problems = read_sample("chat", value).problems
+    assert (check, field) in [(problem.check, problem.field) for problem in problems]
+    for problem in problems:
+        assert problem.found
+        assert problem.expected
+        assert problem.fix
+        assert problem.severity in ("error", "warning", "note")
+
+
+def test_a_row_that_can_not_become_a_sample_raises_all_that_stands_in_its_way() -> None:
+    turns = [{"role": "human", "content": "Q"}, {"role": "assistant", "content": 7}]
+    with pytest.raises(RowRefused) as caught:
+        to_sample("chat", {"messages": turns})
+    assert [problem.check for problem in caught.value.problems] == [
+        "unrecognized_role",
+        "non_string_content",
+    ]
+
+
+def test_a_tool_result_must_carry_the_id_of_a_call() -> None:
+    turns = [
+        U,
+        {"role": "assistant", "content": None, "tool_calls": [CALL_ON_DISK]},
+        {"role": "tool", "tool_call_id": "other", "content": "x"},
+        A,
+    ]
+    checks = [problem.check for problem in read_sample("chat", {"messages": turns}).problems]
+    assert checks == ["tool_result_without_call"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "value", "check"),
+    [
+        ("alpaca", {"instruction": "Q"}, "missing_content"),
+        ("alpaca", {"instruction": 1, "output": "A"}, "non_string_content"),
+        ("alpaca", {"instruction": "Q", "output": "A", "history": [["Q"]]}, "message_missing_key"),
+        ("alpaca", {"instruction": "Q", "output": "A", "history": 7}, "non_string_content"),
+        ("alpaca", [U, A], "missing_content"),
+        ("prompt_completion", {"prompt": "Q"}, "missing_content"),
+        ("prompt_completion", {"prompt": [U], "completion": []}, "missing_messages"),
+        ("prompt_completion", {"prompt": "Q", "completion": {}}, "non_string_content"),
+        ("text", {"text": None}, "missing_content"),
+        ("text", {"text": 7}, "non_string_content"),
+        ("text", {"text": " \n"}, "empty_content"),
+        ("text", {"foo": 7}, "missing_content"),
+        ("sharegpt", {"conversations": [{"from": "martian", "value": "x"}]}, "unrecognized_role"),
+        ("sharegpt", {"conversations": [{"value": "x"}]}, "message_missing_key"),
+    ],
+)
+def test_wrong_rows_of_the_other_shapes_are_refused_by_name(
+    shape: str, value: Any, check: str
+) -> None:
+    reading = read_sample(shape, value)
+    assert reading.sample is None
+    assert check in [problem.check for problem in reading.problems]
