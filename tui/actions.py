@@ -90,6 +90,8 @@ ACTIONS: list[Action] = [
         ("previous_choice", "left,h", "value before", "The one before of the possible values."),
         ("reset", "x,delete", "default", "Back to the option's default."),
     ),
+    Action("keep", "enter", "keep", "Keep the value that was written.", "value"),
+    Action("leave", "escape", "leave", "Leave the value as it was.", "value"),
     # dialogs
     Action("back", "escape", "back", "Close without doing anything.", "dialog"),
     *_quiet("dialog", ("quit", "ctrl+q", "quit", "Leave the workbench.")),
@@ -162,14 +164,36 @@ ACTIONS: list[Action] = [
         footer=False,
     ),
     # Chat
+    Action("send", "enter", "send", "Ask all the models.", "prompt"),
+    *_quiet("prompt", ("newline", "ctrl+j", "new line", "Break the line.")),
+    Action("stop", "escape", "stop", "Stop the answers; else leave the box or return.", "chat"),
+    Action(
+        "again", "ctrl+r", "again", "Answer the last question once more, with a new seed.", "chat"
+    ),
+    Action("system", "ctrl+t", "system", "Change the system prompt.", "chat"),
+    Action(
+        "vote", "v,alt+v", "vote", "Say which answer is better; kept as preference data.", "chat"
+    ),
+    Action("blind", "b,alt+b", "blind", "Hide who is who until you have voted.", "chat"),
+    Action("add", "a,alt+a", "add column", "Add a model at the right.", "chat"),
+    *_quiet(
+        "chat",
+        ("change", "t,alt+t", "model", "Put another model into the column."),
+        ("remove", "x,alt+x", "remove", "Take the column away."),
+        ("copy", "y,alt+y", "copy", "Copy the answer to the clipboard and to a file."),
+        ("next_column", "]", "next column", "To the column at the right."),
+        ("previous_column", "[", "column before", "To the column at the left."),
+    ),
     # Export
 ]
 
 # scope of a widget: the panes and dialogs that it can have the focus in, where both have keys
 INSIDE: dict[str, tuple[str, ...]] = {
     "list": ("data", "runs", "export"),
-    "text": ("data", "train", "runs"),
+    "text": ("data", "train", "runs", "chat"),
+    "prompt": ("chat", "dialog"),
     "form": ("train",),
+    "value": ("train",),
     "choice": ("dialog",),
     "path": ("dialog", "choice"),
 }
@@ -179,10 +203,12 @@ SCOPE_TITLES = {
     "list": "lists",
     "text": "texts",
     "form": "form",
+    "value": "writing a value",
     "dialog": "dialogs",
     "question": "questions",
     "choice": "choosing",
     "path": "paths",
+    "prompt": "writing",
     "data": "Data",
     "train": "Train",
     "runs": "Runs",

@@ -91,12 +91,13 @@ class RunsPane(Pane):
 
     def compose(self) -> ComposeResult:
         with Frame("runs", id="runs-frame"):
-            yield RowList([Column("run", 0)], self._rows, id="runs-list")
+            yield RowList([Column("run", 0)], open_label="chat", id="runs-list")
             yield Words("No runs yet. 2 configures one and starts it.", id="runs-none")
         yield RunTabs(self.symbols, id="runs-tabs")
         yield Words(id="runs-strip")
 
     def on_mount(self) -> None:
+        self.query_one("#runs-list", RowList).rows = self._rows
         self._feed = RunsFeed(self.home, lambda snapshot: self.post_message(self.Looked(snapshot)))
         self._feed.choose(self._chosen)
         self._feed.start()

@@ -19,6 +19,7 @@ from core.jobs import ACTIVE, State
 from core.runs import Run, all_runs, is_complete
 
 PERIOD_S = 1.0
+FIRST_PHASE = "reading data"  # of a training process
 LOG_BYTES = 256 * 1024  # of the end of log.txt
 CURVES = {  # name: kind and field of the events
     "loss": ("step", "loss"),
@@ -159,21 +160,27 @@ class FollowedRun:
             latest["eval_loss"] = number(event.get("eval_loss"))
         elif kind == "phase":
             self._begin(event)
+        elif kind == "progress":
+            self._advance(event)
         elif kind == "checkpoint" and event.get("step") is not None:
             self._saved[int(event["step"])] = event
         elif kind in ("finding", "failure", "plan", "control"):
             latest[kind] = event
 
     def _begin(self, phase: Event) -> None:
-        """A process comes up: what an earlier one found or died of is over."""
+        """A phase; the first one of a process ends what the process before left behind."""
+        if phase.get("name") == FIRST_PHASE:
+            self._latest |= {"failure": None, "eta_s": None}
+            self._step = self._step_t = None
         words = [phase.get("name"), phase.get("detail")]
-        self._latest |= {
-            "phase": " ".join(str(word) for word in words if word),
-            "finding": None,
-            "failure": None,
-            "eta_s": None,
-        }
-        self._step = self._step_t = None
+        self._latest["phase"] = " ".join(str(word) for word in words if word)
+
+    def _advance(self, event: Event) -> None:
+        """How far a phase is: "reading data, 1,200 of 12,480 rows"."""
+        done, total, unit = event.get("done"), event.get("total"), event.get("unit", "")
+        if isinstance(done, int) and isinstance(total, int):
+            phase = str(self._latest.get("phase", "")).partition(",")[0]
+            self._latest["phase"] = f"{phase}, {done:,} of {total:,} {unit}".strip(", ")
 
     def _step_now(self, state: State) -> int:
         """state.json is written once a second, events at each step."""

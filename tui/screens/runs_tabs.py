@@ -69,9 +69,10 @@ class RunTabs(Horizontal):
             yield LiveText(symbols=self._symbols, follow=False, id="tab-samples")
             yield LogView(symbols=self._symbols, id="tab-log")
             yield LiveText(symbols=self._symbols, follow=False, id="tab-config")
-            yield RowList(CHECKPOINT_COLUMNS, self._checkpoints, id="tab-checkpoints")
+            yield RowList(CHECKPOINT_COLUMNS, open_label="chat", id="tab-checkpoints")
 
     def on_mount(self) -> None:
+        self.query_one("#tab-checkpoints", RowList).rows = self._checkpoints
         self._arrange()
 
     def on_resize(self) -> None:
@@ -106,8 +107,8 @@ class RunTabs(Horizontal):
     def toggle_log_axis(self) -> bool:
         """Logarithmic loss or not; returns what it is now."""
         chart = self.query_one("#chart-loss", LineChart)
-        chart.log = not chart.log
-        return chart.log
+        chart.log_axis = not chart.log_axis
+        return chart.log_axis
 
     def show(self, view: RunView | None, detail: Detail | None) -> None:
         """Draws a run. The detail may be of the run before, while the new one's is being read."""

@@ -135,6 +135,8 @@ def _finding(view: RunView, finding: Event, symbols: Symbols) -> Strip:
     found.aside = visible(str(finding.get("hint") or ""), newlines=False)
     if view.state == "running":
         found.keys = [("s", "stop"), ("c", "checkpoint now")]
+    elif view.has_result:
+        found.keys = [("enter", "chat"), ("x", "export")]
     return found
 
 

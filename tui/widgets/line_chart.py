@@ -79,7 +79,7 @@ class LineChart(Widget):
     }
     """
 
-    log: reactive[bool] = reactive(False)
+    log_axis: reactive[bool] = reactive(False)
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class LineChart(Widget):
             points.extend(curve)
         self._update()
 
-    def watch_log(self) -> None:
+    def watch_log_axis(self) -> None:
         self._update()
 
     def on_resize(self) -> None:
@@ -185,7 +185,7 @@ class LineChart(Widget):
         positive = min(points.low_positive for points in self._points)
         if not low <= high:
             return None
-        if self.log and positive <= high:
+        if self.log_axis and positive <= high:
             even = high <= positive
             return Scale(positive / 2 if even else positive, high * 2 if even else high, rows, True)
         if self._from_zero:
@@ -242,7 +242,7 @@ class LineChart(Widget):
             last = points.last
             bad = last is not None and not math.isfinite(last)
             parts += [(mark, owner), (f"{name} ", "t"), (short(last), "x" if bad else owner)]
-        if self.log:
+        if self.log_axis:
             parts.append(("   log", "n"))
         return parts
 

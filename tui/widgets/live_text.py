@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual.geometry import Size
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
@@ -28,6 +29,7 @@ KINDS = {
     "head": "live-text--head",
     "label": "live-text--label",
     "note": "live-text--note",
+    "line": "live-text--note",  # a note in one line, cut where the room ends
     "warning": "live-text--warning",
     "error": "live-text--error",
 }
@@ -43,7 +45,7 @@ class Block:
         self.tail_line = 0  # and the first of its lines in the view
 
 
-class LiveText(Scoped, ScrollView, can_focus=True):
+class LiveText(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
     """Blocks of wrapped text; stays at the end while one has not scrolled away from it."""
 
     scope = "text"
@@ -204,10 +206,16 @@ class LiveText(Scoped, ScrollView, can_focus=True):
         self._wrapped_at = self._width()
         width = self._wrapped_at - (2 if block.kind == "prompt" else 0)
         paragraphs = block.text[block.tail :].split("\n")
+        broken = self._cut if block.kind == "line" else wrap
         for paragraph in paragraphs:
             block.tail_line = len(self._lines)
-            self._lines += [(block.kind, line) for line in wrap(visible(paragraph), width)]
+            self._lines += [(block.kind, line) for line in broken(visible(paragraph), width)]
         block.tail = len(block.text) - len(paragraphs[-1])
+
+    def _cut(self, text: str, width: int) -> list[str]:
+        line = Text(text)
+        line.truncate(width, overflow="ellipsis")
+        return [line.plain]
 
     def _drop_old(self) -> None:
         if self._most_blocks is not None and len(self._blocks) > self._most_blocks:
