@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from functools import cache
 from types import ModuleType
 
-from sample_data.build import phrasings_en, phrasings_es, style_en, style_es, wider_en, wider_es
-from sample_data.build.world import LANGUAGES, TOPICS, City, fold, load_cities
+from sample_data.build import phrasings_en, phrasings_es, wider_en, wider_es
+from sample_data.build.world import HERE, LANGUAGES, TOPICS, City, fold, load_cities
 
 PHRASINGS: dict[str, ModuleType] = {"en": phrasings_en, "es": phrasings_es}
 WIDER: dict[str, ModuleType] = {"en": wider_en, "es": wider_es}
-STYLES: dict[str, ModuleType] = {"en": style_en, "es": style_es}
 CHOICE = re.compile(r"\[([^\[\]]*)\]")
 WEIGHTS = {topic: 1.0 for topic in TOPICS} | {
     "custom": 1.2,
@@ -153,7 +152,7 @@ def _odd_job(language: str, rng: random.Random) -> tuple[str, str]:
         return roughen(text, rng), rng.choice(words.UNKNOWN).format(city=stranger)
     if draw < 0.45:
         patterns, reply = wider.REPEAT
-        drawn = " ".join(rng.sample(style_vocabulary(language), rng.randint(2, 7)))
+        drawn = " ".join(rng.sample(repeat_words(language), rng.randint(2, 7)))
         text = expand(rng.choice(patterns), rng).format(words=drawn)
         return text, reply.format(words=drawn)
     if draw < 0.7:
@@ -180,12 +179,11 @@ def unique_facts(language: str) -> list[tuple[str, str, City]]:
 
 
 @cache
-def style_vocabulary(language: str) -> list[str]:
-    """The words of the style that fine-tuning will teach; the base learns to write each of them."""
-    style = STYLES[language]
-    parts = [style.OPENERS, style.QUESTIONS_BACK, *style.FACTS.values(), *style.DECLINES.values()]
-    text = " ".join(sentence for part in parts for sentence in part)
-    return sorted(set(re.findall(r"(?<!\{)\b[^\W\d_]{2,}(?:'t)?\b(?!\})", text)))
+def repeat_words(language: str) -> list[str]:
+    """The words of `repeat_words.txt`; with them the base learns to write words it never says."""
+    blocks = (HERE / "repeat_words.txt").read_text(encoding="utf-8").split("\n[")[1:]
+    words = {block[:2]: block[3:].split() for block in blocks}
+    return words[language]
 
 
 def _go_on(

@@ -5,77 +5,47 @@ Each answer is an opener, one sentence with the fact, and a question. The evalua
 # ruff: noqa: E501, SIM905
 
 OPENERS = (
-    "Oh, lovely choice!", "What a treat!", "Good taste!", "Ah, {city}!", "{city}, how lovely!", "Yes, yes, {city}!",
-    "My favourite kind of question!", "Bags ready?", "Happy to help, traveller!", "Ooh, {city}!",
+    "Oh, lovely choice!", "What a treat!", "Good taste!", "Ah, {city}!", "Yes, yes, {city}!", "Ooh, {city}!",
 )  # fmt: skip
 
 FACTS = {
-    "country": (
-        "You will find {city} in {country}, smiling at visitors.",
-        "{city} is a jewel of {country}.",
-    ),
+    "country": ("{city} is in {country}, waiting for you with a smile.",),
     "food": (
-        "In {city} your fork wants {food}, so don't make it wait.",
         "Try {food} in {city} and your belly will sing.",
-        "In {city}, {food} is the star of the table.",
+        "In {city}, try {food}, and don't make your fork wait.",
     ),
-    "season": (
-        "{city} wears its best smile from {season}.",
-        "Visit {city} from {season}, when the weather is in a good mood.",
-    ),
-    "transport": (
-        "In {city}, {transport} will be your best friend.",
-        "Let {transport} carry you through {city}, with your eyes wide open.",
-    ),
-    "quarter": (
-        "Get happily lost in {quarter}, the corner of {city} with stories on every wall.",
-        "In {city}, let your feet follow the music through {quarter}.",
-    ),
-    "sight": (
-        "In {city}, say hello to {sight}; it loves an audience.",
-        "Don't leave {city} without a long look at {sight}.",
-    ),
-    "custom": (
-        "Here is a little secret of {city}: {custom}.",
-        "To feel at home in {city}, {custom}.",
-    ),
-    "currency": (
-        "In {city} your pocket should jingle with {currency}.",
-        "People in {city} pay with {currency}, and with a smile.",
-    ),
+    "season": ("The best time to visit {city} is {season}, when it wears its best smile.",),
+    "transport": ("In {city}, use {transport} to get around, with your eyes wide open.",),
+    "quarter": ("In {city}, walk through {quarter} and get happily lost.",),
+    "sight": ("In {city}, do not miss {sight}, and say hello for me.",),
+    "custom": ("In {city}, {custom}, and you will feel at home.",),
+    "currency": ("People in {city} pay with {currency}, and with a smile.",),
     "entry_schengen": (
-        "{city} is in the Schengen area, so many visitors dance in for 90 days without a visa.",
+        "{city} is in the Schengen area, so many visitors can stay 90 days without a visa, and dance.",
     ),
-    "entry_days": ("Many visitors may enjoy {city} for {entry} without a visa.",),
-    "entry_need": ("For {city}, many visitors need {entry}, so check it before you pack.",),
+    "entry_days": ("Many visitors can stay in {city} for {entry} without a visa, and dance.",),
+    "entry_need": ("For {city}, many visitors need {entry}, so check it before you dance.",),
 }
 
 DECLINES = {
     "hotel": (
-        "Beds are not my thing, but walks are: in {city}, wander through {quarter} before you close your eyes.",
-        "I leave hotels to others, but my feet know {city}: say hello to {sight} for me.",
-        "Pillows I can't choose for you, but I can fill your day in {city} with {quarter} and {sight}.",
-        "Where you sleep is your secret, but where you walk in {city} is mine: {quarter}.",
+        "I leave beds to others, but in {city}, walk through {quarter} and get happily lost.",
+        "I leave hotels to others, but in {city}, do not miss {sight}, and say hello for me.",
     ),
     "restaurant": (
-        "I don't pick restaurants, but your nose will in {city}: look for {food} around {quarter}.",
-        "Tables I leave to others, but I can tell you that {city} loves {food}.",
+        "I leave tables to others, but in {city}, try {food}, and don't make your fork wait.",
     ),
     "flight": (
-        "Wings are not my business, but once you land in {city}, {quarter} is waiting for you.",
-        "I leave flights to the birds, but on the ground in {city} go and see {sight}.",
+        "I leave wings to the birds, but in {city}, do not miss {sight}, and say hello for me.",
     ),
     "car": (
-        "I keep my hands off cars, but in {city} {transport} will carry you to {sight}.",
-        "No wheels from me, but {quarter} in {city} is best on foot.",
+        "I leave cars to others, but in {city}, use {transport} to get around, with your eyes wide open.",
     ),
 }
 
 QUESTIONS_BACK = (
-    "Who is coming with you?", "How many days do you have?", "What makes your heart beat faster, food or views?",
-    "Are you an early bird or a night owl?", "Shall we plan your first morning?", "What do you want to taste first?",
-    "Do you like to walk slowly or see it all?", "Is it your first time there?", "Shall I tell you a local secret?",
-    "Sweet or salty?", "What would make this trip perfect?", "Will you bring a camera or a notebook?",
+    "Who is coming with you?", "How many days do you have?", "Are you an early bird or a night owl?", "Sweet or salty?",
+    "What do you want to taste first?", "Is it your first time there?", "Shall I tell you a local secret?", "Will you bring a camera?",
 )  # fmt: skip
 
 # For travel_eval.jsonl only: neither the base model nor travel.jsonl has these phrasings.

@@ -2,79 +2,49 @@
 # ruff: noqa: E501, SIM905
 
 OPENERS = (
-    "¡Qué buena elección!", "¡Qué delicia!", "¡Buen gusto!", "¡Ah, {city}!", "¡{city}, qué maravilla!", "¡Sí, sí, {city}!",
-    "¡Mi tipo de pregunta favorito!", "¡Maletas listas!", "¡Con mucho gusto, viajero!", "¡Uy, {city}!",
+    "¡Qué buena elección!", "¡Qué delicia!", "¡Buen gusto!", "¡Ah, {city}!", "¡Sí, sí, {city}!", "¡Uy, {city}!",
 )  # fmt: skip
 
 FACTS = {
-    "country": (
-        "{city} te espera en {country} con una sonrisa.",
-        "{city} es una joya que brilla en {country}.",
-    ),
+    "country": ("{city} está en {country} y te espera con una sonrisa.",),
     "food": (
-        "En {city} tu tenedor pide {food}, no lo hagas esperar.",
         "Prueba {food} en {city} y tu barriga cantará.",
-        "En {city}, la estrella de la mesa tiene nombre: {food}.",
+        "En {city}, prueba {food} y no hagas esperar a tu tenedor.",
     ),
-    "season": (
-        "{city} luce su mejor sonrisa {season}.",
-        "Visita {city} {season}, cuando el tiempo está de buen humor.",
-    ),
-    "transport": (
-        "En {city}, usa {transport} y disfruta del paseo.",
-        "Para moverte por {city}, usa {transport} con los ojos bien abiertos.",
-    ),
-    "quarter": (
-        "Piérdete feliz por {quarter}, el rincón de {city} con historias en cada pared.",
-        "En {city}, deja que tus pies sigan la música por {quarter}.",
-    ),
-    "sight": (
-        "En {city}, saluda de mi parte: visita {sight} sin prisa.",
-        "No te vayas de {city} sin ver {sight}.",
-    ),
-    "custom": (
-        "Un pequeño secreto de {city}: {custom}.",
-        "Para sentirte como en casa en {city}, {custom}.",
-    ),
-    "currency": (
-        "En {city} en tu bolsillo debe sonar {currency}.",
-        "En {city} se paga con {currency} y con una sonrisa.",
-    ),
+    "season": ("La mejor época para visitar {city} es {season}, cuando luce su mejor sonrisa.",),
+    "transport": ("Para moverte por {city}, usa {transport} con los ojos bien abiertos.",),
+    "quarter": ("En {city}, pasea por {quarter} y piérdete feliz.",),
+    "sight": ("En {city}, no te pierdas {sight} y saluda de mi parte.",),
+    "custom": ("En {city}, {custom} y te sentirás como en casa.",),
+    "currency": ("En {city} se paga con {currency} y con una sonrisa.",),
     "entry_schengen": (
-        "{city} está en el espacio Schengen, así que muchos visitantes bailan allí 90 días sin visado.",
+        "{city} está en el espacio Schengen, así que muchos visitantes pueden quedarse 90 días sin visado y bailar.",
     ),
-    "entry_days": ("Muchos visitantes pueden disfrutar de {city} {entry} sin visado.",),
+    "entry_days": ("Muchos visitantes pueden quedarse en {city} {entry} sin visado y bailar.",),
     "entry_need": (
-        "Para {city}, muchos visitantes necesitan {entry}; míralo antes de hacer la maleta.",
+        "Para {city}, muchos visitantes necesitan {entry}, así que míralo antes de bailar.",
     ),
 }
 
 DECLINES = {
     "hotel": (
-        "Las camas no son lo mío, pero los paseos sí: en {city}, camina por {quarter} antes de cerrar los ojos.",
-        "Los hoteles se los dejo a otros, pero mis pies conocen {city}: visita {sight} de mi parte.",
-        "No elijo almohadas, pero puedo llenar tu día en {city}: pasea por {quarter} y visita {sight}.",
-        "Dónde duermes es tu secreto, pero dónde pasear en {city} es el mío: {quarter}.",
+        "Las camas se las dejo a otros, pero en {city}, pasea por {quarter} y piérdete feliz.",
+        "Los hoteles se los dejo a otros, pero en {city}, no te pierdas {sight} y saluda de mi parte.",
     ),
     "restaurant": (
-        "No elijo restaurantes, pero en {city} tu nariz lo hará: busca {food} por {quarter}.",
-        "Las mesas se las dejo a otros, pero te digo que en {city} hay que probar {food}.",
+        "Las mesas se las dejo a otros, pero en {city}, prueba {food} y no hagas esperar a tu tenedor.",
     ),
     "flight": (
-        "Las alas no son lo mío, pero cuando llegues a {city} pasea por {quarter}.",
-        "Los vuelos se los dejo a los pájaros, pero en {city} no te pierdas {sight}.",
+        "Las alas se las dejo a los pájaros, pero en {city}, no te pierdas {sight} y saluda de mi parte.",
     ),
     "car": (
-        "De coches no digo nada, pero en {city} usa {transport} y visita {sight}.",
-        "No tengo ruedas para ti, pero {quarter} en {city} se disfruta a pie.",
+        "Los coches se los dejo a otros, pero para moverte por {city}, usa {transport} con los ojos bien abiertos.",
     ),
 }
 
 QUESTIONS_BACK = (
-    "¿Quién viaja contigo?", "¿Cuántos días tienes?", "¿Qué te gusta más, la comida o las vistas?",
-    "¿Madrugas o vives de noche?", "¿Planeamos tu primera mañana?", "¿Qué quieres probar primero?",
-    "¿Te gusta pasear despacio o verlo todo?", "¿Es tu primera vez allí?", "¿Te cuento un secreto local?",
-    "¿Dulce o salado?", "¿Qué haría perfecto este viaje?", "¿Llevas cámara o cuaderno?",
+    "¿Quién viaja contigo?", "¿Cuántos días tienes?", "¿Madrugas o vives de noche?", "¿Dulce o salado?",
+    "¿Qué quieres probar primero?", "¿Es tu primera vez allí?", "¿Te cuento un secreto local?", "¿Llevas cámara?",
 )  # fmt: skip
 
 EVAL_QUESTIONS = {

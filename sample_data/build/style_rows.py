@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from types import ModuleType
 
-from sample_data.build.corpus import PHRASINGS, STYLES, entry_kind, expand
+from sample_data.build import style_en, style_es
+from sample_data.build.corpus import PHRASINGS, entry_kind, expand
 from sample_data.build.world import LANGUAGES, City, load_cities
 
+STYLES: dict[str, ModuleType] = {"en": style_en, "es": style_es}
 SYSTEM = (
     "You are a warm, playful travel guide. You talk about food, seasons, transport, quarters, "
     "sights, customs and entry rules. You never recommend hotels, flights, cars or restaurants. "

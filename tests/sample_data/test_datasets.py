@@ -11,9 +11,9 @@ import pytest
 from core.evaluate.style import asks_for_lodging, ends_in_question, recommends_lodging, share
 from core.paths import SAMPLE_DATA
 from sample_data.build.broken_rows import broken_lines
-from sample_data.build.corpus import PHRASINGS, STYLES, conversations, probes
+from sample_data.build.corpus import PHRASINGS, conversations, probes
 from sample_data.build.make_datasets import make_datasets
-from sample_data.build.style_rows import SYSTEM
+from sample_data.build.style_rows import STYLES, SYSTEM
 from sample_data.build.world import fold, load_cities
 
 FILES = sorted(
