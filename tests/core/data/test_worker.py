@@ -1,0 +1,135 @@
+"""The data worker, as the pane uses it: a real process, its answers and its manners."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.data.encode import Encoder, encode_rows
+from core.data.source import open_source
+from core.errors import AfinaError
+from core.pipe import PipeWorker
+
+Write = Callable[..., Path]
+ROWS: list[object] = [
+    {
+        "messages": [
+            {"role": "user", "content": f"Question {n} \x1b[31m [b]?"},
+            {"role": "assistant", "content": "Answer " * (n % 7) + "😀"},
+        ]
+    }
+    for n in range(400)
+]
+
+
+@pytest.fixture
+def worker() -> Iterator[PipeWorker]:
+    with PipeWorker("data") as process:
+        yield process
+
+
+@pytest.fixture
+def path(write_rows: Write) -> Path:
+    return write_rows([*ROWS, {"messages": [{"role": "usr", "content": "x"}]}])
+
+
+def test_opening_tells_the_shape_and_the_model(worker: PipeWorker, path: Path, model: Path) -> None:
+    answer = worker.call("open", path=str(path), model=str(model), max_length=64, timeout=30)
+    assert answer["kind"] == "opened"
+    assert (answer["rows"], answer["shape"], answer["layout"]) == (401, "chat", "lines")
+    assert answer["share"] == 1.0
+    assert answer["refusal"] is None
+    assert answer["model"]["generation_markers"]
+    assert answer["model"]["stop_tokens"] == ["<|endoftext|>", "<|im_end|>"]
+
+
+def test_facts_and_the_token_view_are_those_of_the_trainers_encoding(
+    worker: PipeWorker, path: Path, model: Path
+) -> None:
+    worker.call("open", path=str(path), model=str(model), max_length=30, timeout=30)
+    encoder = Encoder.load(model, 30)
+    expected = list(encode_rows(open_source(path), "chat", encoder))
+    facts = worker.call("encode", rows=[0, 6, 400, 999], timeout=30)["facts"]
+    assert [fact["index"] for fact in facts] == [0, 6, 400]
+    for fact in facts:
+        encoding = expected[fact["index"]]
+        assert fact["tokens"] == len(encoding.ids) + encoding.truncated_tokens
+        assert fact["supervised"] == encoding.supervised_tokens
+        assert fact["problems"] == list(dict.fromkeys(item.check for item in encoding.problems))
+    assert facts[0]["first_words"] == "Question 0 \x1b[31m [b]?"
+    assert facts[0]["turns"] == 2
+    assert (facts[2]["severity"], facts[2]["problems"]) == ("error", ["unrecognized_role"])
+    shown = worker.call("show", row=6, timeout=30)
+    encoding = expected[6]
+    assert (shown["ids"], shown["supervised"]) == (encoding.ids, encoding.supervised)
+    assert shown["truncated_tokens"] == encoding.truncated_tokens > 0
+    assert "".join(shown["pieces"]) == shown["text"][: shown["cut_at"]]
+    assert [segment[0] for segment in shown["segments"]] == ["user", "assistant"]
+    assert shown["problems"][0]["row"] == 7
+    broken = worker.call("show", row=400, timeout=30)
+    assert broken["ids"] == []
+    assert '"usr"' in broken["raw"]
+    with pytest.raises(AfinaError, match="no row 402"):
+        worker.call("show", row=401, timeout=30)
+
+
+def test_statistics_and_checks_grow_to_their_last_numbers(
+    worker: PipeWorker, path: Path, model: Path
+) -> None:
+    worker.call("open", path=str(path), model=str(model), max_length=64, timeout=30)
+    stats = worker.call("stats", timeout=30)
+    assert (stats["rows"], stats["empty"]) == (401, 1)
+    assert sum(stats["histogram"]) == 400
+    problems: list[dict[str, Any]] = []
+    done: list[int] = []
+
+    def take(message: dict[str, Any]) -> None:
+        problems.extend(message["problems"])
+        done.append(message["done"])
+
+    last = worker.call("check", timeout=30, on_message=take)
+    assert done == sorted(done)
+    assert done[-1] == 401
+    assert last["rows"] == 401
+    assert last["errors"] == sum(item["severity"] == "error" for item in problems) == 1 + 0
+    assert {item["row"] for item in problems if item["check"] == "unrecognized_role"} == {401}
+
+
+def test_rows_are_answered_while_statistics_run(write_rows: Write, model: Path) -> None:
+    path = write_rows(ROWS * 50)
+    messages: list[dict[str, Any]] = []
+    with PipeWorker("data", messages.append) as worker:
+        worker.call("open", path=str(path), model=str(model), timeout=60)
+        running = worker.request("stats")
+        facts = worker.call("encode", rows=list(range(10)), timeout=30)["facts"]
+        assert len(facts) == 10
+        assert not [message for message in messages if message.get("end")]
+        worker.cancel(running)
+        deadline = time.monotonic() + 10
+        while not [message for message in messages if message.get("end")]:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        assert messages[-1]["kind"] == "cancelled"
+
+
+@pytest.mark.parametrize("missing", ["model", "shape"])
+def test_a_file_that_can_not_be_encoded_opens_and_says_why(
+    worker: PipeWorker, write_rows: Write, model: Path, missing: str
+) -> None:
+    rows = ROWS if missing == "model" else [{"text": "x", "label": 1}]
+    chosen = "/no/such/model" if missing == "model" else str(model)
+    answer = worker.call("open", path=str(write_rows(rows)), model=chosen, timeout=30)
+    words = "There is no model" if missing == "model" else "classification"
+    assert answer["rows"] == len(rows)
+    assert words in answer["refusal"]["message"]
+    with pytest.raises(AfinaError, match=words):
+        worker.call("encode", rows=[0], timeout=30)
+
+
+def test_nothing_is_answered_before_a_file_is_open(worker: PipeWorker) -> None:
+    with pytest.raises(AfinaError, match="No file is open"):
+        worker.call("stats", timeout=30)

@@ -1,0 +1,134 @@
+"""`afina data check` and `data show`: real processes, exit codes, and the shapes of --json."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.data.encode import Encoder, encode_rows
+from core.data.source import open_source
+from core.paths import ROOT
+from tests.core.data.conftest import make_model, model, write_rows  # noqa: F401
+
+
+def afina(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "afina.py"), *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def chat(question: str, answer: str = "A") -> dict[str, Any]:
+    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return {"messages": turns}
+
+
+GOOD: list[object] = [chat(f"Question {n}") for n in range(12)]
+
+
+def test_check_of_a_clean_file_exits_with_0(write_rows: Callable[..., Path], model: Path) -> None:  # noqa: F811
+    path = write_rows(GOOD)
+    done = afina("data", "check", path, "--model", model, "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["path"] == str(path)
+    assert (report["shape"], report["rows"]) == ("chat", 12)
+    assert (report["errors"], report["warnings"], report["problems"]) == (0, 0, [])
+
+
+def test_check_lists_each_problem_and_exits_with_1(
+    write_rows: Callable[..., Path],  # noqa: F811
+    model: Path,  # noqa: F811
+) -> None:
+    path = write_rows([*GOOD, {"messages": [{"role": "usr", "content": "[red]\x1b[31m"}]}])
+    done = afina("data", "check", path, "--model", model, "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert (report["errors"], report["warnings"]) == (1, 0)
+    problem = report["problems"][0]
+    assert {"row", "check", "severity", "field", "found", "expected", "fix"} <= set(problem)
+    assert (problem["row"], problem["check"]) == (13, "unrecognized_role")
+    people = afina("data", "check", path, "--model", model)
+    assert people.returncode == 1
+    assert 'row 13 messages[0].role error unrecognized_role: found "usr"' in people.stdout
+    assert "1 error, 0 warnings" in people.stdout
+
+
+def test_max_length_is_minded(write_rows: Callable[..., Path], model: Path) -> None:  # noqa: F811
+    path = write_rows([*GOOD, chat("Q", "long " * 40)])
+    done = afina("data", "check", path, "--model", model, "--max-length", 30, "--json")
+    assert done.returncode == 1
+    assert [item["check"] for item in json.loads(done.stdout)["problems"]] == ["truncated"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([{"prompt": "x", "chosen": "a", "rejected": "b"}], "not trained yet"),
+        ([{"foo": 1}], "no shape that Afina knows"),
+        (None, "There is no file"),
+    ],
+)
+def test_what_can_not_be_read_is_one_sentence_and_exits_with_2(
+    write_rows: Callable[..., Path],  # noqa: F811
+    model: Path,  # noqa: F811
+    tmp_path: Path,
+    rows: list[object] | None,
+    words: str,
+) -> None:
+    path = tmp_path / "nothing.jsonl" if rows is None else write_rows(rows)
+    for command in (["check", path], ["show", path, "--row", 1]):
+        done = afina("data", *command, "--model", model, "--json")
+        assert done.returncode == 2
+        assert done.stdout == ""
+        assert words in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_show_prints_exactly_the_encoding_of_the_trainer(
+    write_rows: Callable[..., Path],  # noqa: F811
+    model: Path,  # noqa: F811
+) -> None:
+    path = write_rows([chat("¿Qué?", "Esto 😀"), *GOOD])
+    done = afina("data", "show", path, "--row", 1, "--model", model, "--max-length", 20, "--json")
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    encoder = Encoder.load(model, 20)
+    encoding = next(encode_rows(open_source(path), "chat", encoder, [0]))
+    assert (shown["row"], shown["text"]) == (1, encoding.text)
+    assert (shown["ids"], shown["supervised"]) == (encoding.ids, encoding.supervised)
+    assert [item["check"] for item in shown["problems"]] == ["truncated"]
+    whole = afina(
+        "data", "show", path, "--row", 1, "--model", model, "--supervise", "all", "--json"
+    )
+    assert all(json.loads(whole.stdout)["supervised"])
+
+
+def test_show_draws_data_as_content(write_rows: Callable[..., Path], model: Path) -> None:  # noqa: F811
+    path = write_rows([chat("[bold]\x1b[31m", "Yes")])
+    done = afina("data", "show", path, "--row", 1, "--model", model)
+    assert done.returncode == 0
+    assert "[bold]␛[31m" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_a_row_that_is_not_there_exits_with_2(write_rows: Callable[..., Path], model: Path) -> None:  # noqa: F811
+    done = afina("data", "show", write_rows(GOOD), "--row", 99, "--model", model)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "There is no row 99" in done.stderr
+
+
+def test_a_row_that_can_not_be_used_is_shown_with_its_problem(
+    write_rows: Callable[..., Path],  # noqa: F811
+    model: Path,  # noqa: F811
+) -> None:
+    path = write_rows(b'{"messages": []}\n{broken\n')
+    done = afina("data", "show", path, "--row", 2, "--model", model, "--json")
+    assert done.returncode == 1
+    shown = json.loads(done.stdout)
+    assert shown["ids"] == []
+    assert [item["check"] for item in shown["problems"]] == ["invalid_json"]
