@@ -1,0 +1,180 @@
+"""A PEFT LoRA adapter on disk: what it says, what it changes in one tensor, and what is refused.
+
+The formulas are PEFT's (peft/tuners/lora: layer.py, dora.py; 0.21), computed in float32:
+LoRA (arXiv 2106.09685) W + scale·B·A, rsLoRA (arXiv 2312.03732) with scale alpha/sqrt(r),
+DoRA (arXiv 2402.09353) magnitude · (W + scale·B·A) / norm.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import AfinaError
+from exporters.safetensors_reader import Weights, read_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PREFIX = "base_model.model."
+PARTS = {  # ends of keys and what they hold; a key without one is a whole tensor
+    "lora_A.weight": "A",  # (r, in)
+    "lora_B.weight": "B",  # (out, r)
+    "lora_embedding_A": "embedding A",  # (r, vocabulary)
+    "lora_embedding_B": "embedding B",  # (hidden, r)
+    "lora_magnitude_vector": "magnitude",
+    "lora_magnitude_vector.weight": "magnitude",
+    "base_layer.weight": "base",  # an embedding that was resized before training
+}
+# initialisations that leave the base as it is; the others subtract something from it
+PLAIN_STARTS = (True, False, "gaussian", "eva", "orthogonal")
+UNKNOWN_OPTIONS = {  # options that change the arithmetic, with what they stand for
+    "fan_in_fan_out": "weights stored as (in, out)",
+    "layer_replication": "replicated layers",
+    "target_parameters": "adapters on bare parameters",
+    "trainable_token_indices": "single trained tokens",
+    "alora_invocation_tokens": "activated LoRA",
+    "use_qalora": "QALoRA",
+    "use_bdlora": "block-diagonal LoRA",
+    "arrow_config": "Arrow routing",
+    "kasa_config": "KaSA",
+    "monteclora_config": "MonteCLoRA",
+    "velora_config": "VeLoRA",
+    "lora_bias": "a bias in lora_B",
+}
+
+
+class Adapter:
+    """The adapter in a folder, by the names of the base model's tensors."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        if not (folder / CONFIG).is_file():
+            raise AfinaError(f'"{folder}" holds no {CONFIG}.', "Name the folder of a PEFT adapter.")
+        self.config = read_json(folder / CONFIG)
+        _refuse_unknown(folder, self.config)
+        if not (folder / WEIGHTS).is_file():
+            raise AfinaError(
+                f'"{folder}" holds no {WEIGHTS}.', "Save the adapter again as safetensors."
+            )
+        self.weights = Weights([folder / WEIGHTS])
+        self.changes: dict[str, dict[str, str]] = {}  # tensor of the base: {part: key here}
+        for key in self.weights.entries:
+            name, part = _split(folder, key)
+            self.changes.setdefault(name, {})[part] = key
+        for name, parts in self.changes.items():
+            _check_parts(folder, name, parts)
+
+    def shape(self, name: str, base: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a tensor under this adapter; `base` is its shape in the base."""
+        parts = self.changes.get(name, {})
+        key = parts.get("whole") or parts.get("base")
+        return self.weights.shape(key) if key else base
+
+    def apply(self, name: str, base: np.ndarray) -> np.ndarray:
+        """The merged tensor, float32. `base` is written over.
+
+        Raises AfinaError when the shapes don't fit.
+        """
+        import numpy as np
+
+        parts = self.changes[name]
+        if "whole" in parts:
+            return self.weights.read(parts["whole"])
+        if "base" in parts:
+            base = self.weights.read(parts["base"])
+        embedding = "embedding A" in parts
+        kind = "embedding " if embedding else ""
+        a = self.weights.read(parts[kind + "A"])  # (r, in)
+        b = self.weights.read(parts[kind + "B"])  # (out, r)
+        delta = self.scale(name, a.shape[0]) * (b @ a)
+        if embedding:
+            delta = delta.T
+        if delta.shape != base.shape:
+            raise AfinaError(
+                f'The adapter "{self.folder}" has the shape {delta.shape} for "{name}", and the '
+                f"base model {base.shape}.",
+                "It was trained on another model: name that one.",
+            )
+        base += delta
+        magnitude = parts.get("magnitude")
+        if magnitude:
+            axis = 0 if embedding else 1
+            norm = np.linalg.norm(base, axis=axis, keepdims=True)
+            base *= self.weights.read(magnitude).reshape(norm.shape) / norm
+        return base
+
+    def scale(self, name: str, rank: int) -> float:
+        """The factor of B·A for a tensor; raises AfinaError when config and weights disagree."""
+        module = name.removesuffix(".weight")
+        expected = _by_pattern(self.config.get("rank_pattern") or {}, module, self.config["r"])
+        if rank != expected:
+            raise AfinaError(
+                f'In "{self.folder}" the adapter of "{module}" has rank {rank}, and {CONFIG} says '
+                f"{expected}.",
+                "Weights and configuration are of two adapters: save it again.",
+            )
+        alpha = _by_pattern(
+            self.config.get("alpha_pattern") or {}, module, self.config["lora_alpha"]
+        )
+        return alpha / (math.sqrt(rank) if self.config.get("use_rslora") else rank)
+
+
+def _split(folder: Path, key: str) -> tuple[str, str]:
+    """A key of the adapter as (tensor of the base model, part)."""
+    if key.startswith(PREFIX):
+        inner = key.removeprefix(PREFIX)
+        for ending, part in PARTS.items():
+            if inner.endswith(f".{ending}"):
+                return inner.removesuffix(ending) + "weight", part
+        if "lora_" not in inner and inner.endswith((".weight", ".bias")):
+            return inner, "whole"
+    raise AfinaError(
+        f'The adapter "{folder}" holds "{key}", and Afina doesn\'t know what it stands for.',
+        "Merge it with PEFT (merge_and_unload) and export the merged model.",
+    )
+
+
+def _check_parts(folder: Path, name: str, parts: dict[str, str]) -> None:
+    """Raises AfinaError for half an adapter."""
+    if "whole" in parts and len(parts) == 1:
+        return
+    if set(parts) - {"magnitude", "base"} not in ({"A", "B"}, {"embedding A", "embedding B"}):
+        raise AfinaError(
+            f'The adapter "{folder}" has only {", ".join(sorted(parts))} for "{name}".',
+            "It is incomplete: save it again.",
+        )
+
+
+def _refuse_unknown(folder: Path, config: dict[str, Any]) -> None:
+    """Raises AfinaError for an adapter whose arithmetic is not LoRA's, rsLoRA's or DoRA's."""
+    hint = "Merge it with PEFT (merge_and_unload) and export the merged model."
+    kind = config.get("peft_type")
+    if kind != "LORA":
+        raise AfinaError(f'The adapter "{folder}" is of the kind {kind}, not LORA.', hint)
+    for option, meaning in UNKNOWN_OPTIONS.items():
+        if config.get(option):
+            raise AfinaError(
+                f'The adapter "{folder}" uses {meaning} ({option}), which Afina can\'t merge.', hint
+            )
+    start = config.get("init_lora_weights", True)
+    if start not in PLAIN_STARTS:
+        raise AfinaError(
+            f'The adapter "{folder}" began as {start}, which changes the base model too.',
+            "Convert it with PEFT's path_initial_model_for_weight_conversion, or merge it there.",
+        )
+    if not isinstance(config.get("r"), int) or not isinstance(
+        config.get("lora_alpha"), int | float
+    ):
+        raise AfinaError(f'"{folder / CONFIG}" lacks r or lora_alpha.', "Save the adapter again.")
+
+
+def _by_pattern(patterns: dict[str, Any], module: str, default: Any) -> Any:
+    """The value of the first pattern that a module's name ends with, as PEFT chooses it."""
+    for pattern, value in patterns.items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return value
+    return default

@@ -1,0 +1,164 @@
+"""Everything that is known about an export before a weight is read, and every reason to refuse it.
+
+Light: headers and tokenizer files only. The plan is drawn from it, and the writer works by it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+
+from core.data.template import ChatTemplate
+from core.data.tokenizer import Tokenizer, model_folder
+from core.errors import AfinaError
+from core.targets import Target
+from exporters.gguf.families import Family, family_of
+from exporters.gguf.template import portable, turn_end, writes_bos
+from exporters.gguf.vocabulary import Vocabulary, read_vocabulary
+from exporters.merge import INPUT, Merged
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """One tensor of the file and where it comes from."""
+
+    name: str  # GGUF's
+    source: str  # transformers'
+    shape: tuple[int, ...]
+
+
+class Stops(msgspec.Struct, frozen=True):
+    """The ids that end a generation; llama.cpp has three places for them."""
+
+    eos: int  # the one that ends a turn
+    others: tuple[int, ...]
+    named: tuple[str, ...]  # their texts, eos first
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return (self.eos, *self.others)
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A target that can become GGUF."""
+
+    target: Target
+    name: str
+    merged: Merged
+    family: Family
+    vocabulary: Vocabulary
+    stops: Stops
+    templates: dict[str, str]  # for other programs, by name
+    add_bos: bool
+    tensors: list[Tensor]
+    notes: tuple[str, ...]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """By GGUF name, with those that are computed while writing."""
+        extra = self.family.extra_tensors(self.merged.config)
+        return {t.name: t.shape for t in self.tensors} | {n: a.shape for n, a in extra.items()}
+
+
+def prepare(target: Target) -> Prepared:
+    """Reads what can be read cheaply. Raises AfinaError with the reason when GGUF is impossible."""
+    if target.kind != "hf":
+        raise AfinaError(
+            f'"{target.word}" is a GGUF file already.', "Name the run or the model it came from."
+        )
+    folder = model_folder(target.model)
+    merged = Merged(folder, Path(target.adapter) if target.adapter else None)
+    family = family_of(merged.config)
+    vocabulary = read_vocabulary(folder, _rows(merged))
+    template = ChatTemplate.load(folder, target.chat_template)
+    bos = vocabulary.tokens[vocabulary.bos] if vocabulary.bos is not None else None
+    return Prepared(
+        target=target,
+        name=_name(target),
+        merged=merged,
+        family=family,
+        vocabulary=vocabulary,
+        stops=_stops(folder, vocabulary, template),
+        templates={
+            name: portable(source, bos is not None) for name, source in template.sources.items()
+        },
+        # what was trained has BOS where the template writes it, and nowhere else
+        add_bos=vocabulary.adds_bos and bos is not None and writes_bos(template, bos),
+        tensors=_tensors(merged, family),
+        notes=vocabulary.notes + _notes(merged),
+    )
+
+
+def _rows(merged: Merged) -> int:
+    """How many tokens the model has rows for."""
+    if INPUT not in merged.shapes:
+        raise AfinaError(
+            f'The weights in "{merged.folder}" lack "{INPUT}".',
+            "Name a whole model, not a part of one.",
+        )
+    return merged.shapes[INPUT][0]
+
+
+def _tensors(merged: Merged, family: Family) -> list[Tensor]:
+    tensors = []
+    for source, shape in merged.shapes.items():
+        if source.endswith(family.ignored):
+            continue
+        name = family.tensor_name(source)
+        if name is None:
+            raise AfinaError(
+                f'"{merged.folder}" has a tensor "{source}", which {family.architecture} models '
+                "don't have.",
+                "Its architecture is another than its config.json says.",
+            )
+        tensors.append(Tensor(name, source, shape))
+    _refuse_missing(merged, family, {tensor.name for tensor in tensors})
+    return tensors
+
+
+def _refuse_missing(merged: Merged, family: Family, found: set[str]) -> None:
+    layers = merged.config["num_hidden_layers"]
+    for pattern in family.names.values():
+        if pattern == "output" and merged.tied:
+            continue
+        for layer in range(layers if "#" in pattern else 1):
+            name = f"{pattern.replace('#', str(layer))}.weight"
+            if name not in found:
+                raise AfinaError(
+                    f'The weights in "{merged.folder}" lack the tensor for "{name}".',
+                    "The model is incomplete: copy or save it again.",
+                )
+
+
+def _stops(folder: Path, vocabulary: Vocabulary, template: ChatTemplate) -> Stops:
+    """The stop tokens, the one that the template ends a turn with first."""
+    ids = sorted(Tokenizer.load(folder).stop_ids)
+    if not ids:
+        raise AfinaError(
+            f'The model in "{folder}" names no stop token.',
+            "Give eos_token_id in its generation_config.json.",
+        )
+    texts = {token: vocabulary.tokens[token] for token in ids}
+    after = turn_end(template)
+    ending = [token for token in ids if after.startswith(texts[token])]
+    eos = (ending or [vocabulary.eos if vocabulary.eos in ids else ids[0]])[0]
+    assert eos is not None
+    others = tuple(token for token in ids if token != eos)
+    return Stops(eos, others, tuple(texts[token] for token in (eos, *others)))
+
+
+def _name(target: Target) -> str:
+    """The file's general.name; "phi3" in it switches on other code in llama.cpp."""
+    return re.sub(r"(?i)phi-?(?=3)", "phi ", target.label or target.word)
+
+
+def _notes(merged: Merged) -> tuple[str, ...]:
+    notes = []
+    window = merged.config.get("sliding_window")
+    if window and window < merged.config["max_position_embeddings"]:
+        notes.append(
+            f"The context is cut to the sliding window of {window:,} tokens, which llama.cpp "
+            "doesn't slide for this family."
+        )
+    return tuple(notes)

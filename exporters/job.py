@@ -1,0 +1,78 @@
+"""Export jobs: their directories under the home. Light; the work is in worker.py."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from core.errors import AfinaError
+from core.jobs import Job
+from core.paths import make_folder, write_atomic
+from core.runs import slug
+from core.targets import Target, resolve
+from exporters.plan import parse_to, plan_for
+
+REQUEST = "request.json"
+
+
+class Request(msgspec.Struct):
+    """What request.json says."""
+
+    target: str
+    to: list[str]  # "gguf:f16", ...
+    out: str  # the exports' folder
+    adapter: str | None = None
+
+
+def create_export(
+    home: Path, target_word: str, to: str | Sequence[str], adapter: str | None = None
+) -> Job:
+    """A job that is not started yet: `job.start("export")`. Raises AfinaError for what can't be."""
+    wanted = parse_to(to)
+    target = resolve(home, target_word, adapter)
+    plan = plan_for(home, target, wanted)
+    if plan.problems:
+        raise AfinaError(plan.problems[0].message, plan.problems[0].hint)
+    name = slug(target.label)
+    stamp = time.strftime("%Y-%m-%d")
+    folder = home / "jobs" / f"{stamp}-export-{name}-{secrets.token_hex(2)}"
+    make_folder(folder)
+    request = Request(
+        _lasting(target_word, target),
+        [str(choice) for choice in wanted],
+        plan.folder,
+        None if target.run else target.adapter,
+    )
+    write_atomic(folder / REQUEST, msgspec.json.format(msgspec.json.encode(request)))
+    return Job(folder)
+
+
+def _lasting(word: str, target: Target) -> str:
+    """The TARGET in words that mean the same later and from anywhere."""
+    if target.run is None:
+        return str(Path(word).expanduser().resolve())
+    _, at, point = word.rpartition("@")
+    return f"{Path(target.run).name}{f'@{point}' if at else ''}"
+
+
+def read_request(job: Job) -> Request:
+    """The request of a job. Raises AfinaError when it can't be read."""
+    path = job.directory / REQUEST
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Request)
+    except (OSError, msgspec.DecodeError) as error:
+        raise AfinaError(f'Can\'t read "{path}": {error}.', "Start the export anew.") from error
+
+
+def all_exports(home: Path) -> list[Job]:
+    """Every export job of a home, newest first."""
+    folders = [p for p in (home / "jobs").glob("*-export-*") if (p / REQUEST).is_file()]
+    return [Job(p) for p in sorted(folders, key=_created, reverse=True)]
+
+
+def _created(folder: Path) -> float:
+    return (folder / REQUEST).stat().st_mtime

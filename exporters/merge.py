@@ -1,0 +1,110 @@
+"""Base model plus adapter, tensor by tensor in float32; no merged copy in memory or on disk.
+
+Not here: what GGUF or ONNX make of the tensors.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import AfinaError
+from exporters.adapter import Adapter
+from exporters.safetensors_reader import Weights, open_weights, read_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+INPUT, OUTPUT = "model.embed_tokens.weight", "lm_head.weight"
+
+
+class Merged:
+    """The tensors of a tuned model by their names in transformers, each made when it is read."""
+
+    def __init__(self, model: Path, adapter: Path | None = None) -> None:
+        self.folder = model
+        self.config: dict[str, Any] = read_json(model / "config.json")
+        _refuse_quantized(model, self.config)
+        self.base: Weights = open_weights(model)
+        self.adapter = Adapter(adapter) if adapter else None
+        changes = self.adapter.changes if self.adapter else {}
+        tied = bool(self.config.get("tie_word_embeddings"))
+        self.tied = tied and not {INPUT, OUTPUT} & changes.keys()
+        if (
+            tied
+            and not self.tied
+            and self.adapter
+            and self.adapter.config.get("ensure_weight_tying")
+        ):
+            raise AfinaError(
+                f'The adapter "{adapter}" trains tied embeddings (ensure_weight_tying), which '
+                "Afina can't merge.",
+                "Merge it with PEFT (merge_and_unload) and export the merged model.",
+            )
+        self._borrowed = tied and not self.tied  # output rows come from the base's input rows
+        names = [name for name in self.base.entries if not (tied and name == OUTPUT)]
+        if self._borrowed:
+            names.append(OUTPUT)
+        self.shapes: dict[str, tuple[int, ...]] = {name: self._shape(name) for name in names}
+        self._refuse_unused(changes)
+
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def read(self, name: str) -> np.ndarray:
+        """One merged tensor, float32."""
+        base = self.base.read(self._source(name))
+        if self.adapter and name in self.adapter.changes:
+            return self.adapter.apply(name, base)
+        return base
+
+    def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Every tensor once, in the order of the files."""
+        for name in self.shapes:
+            yield name, self.read(name)
+
+    def _source(self, name: str) -> str:
+        return INPUT if self._borrowed and name == OUTPUT else name
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        shape = self.base.shape(self._source(name))
+        return self.adapter.shape(name, shape) if self.adapter else shape
+
+    def _refuse_unused(self, changes: dict[str, Any]) -> None:
+        unused = sorted(set(changes) - set(self.shapes))
+        if unused:
+            raise AfinaError(
+                f'The adapter changes "{unused[0]}" and {len(unused) - 1} more that '
+                f'"{self.folder}" doesn\'t have.',
+                "It was trained on another model: name that one.",
+            )
+
+
+def changes_nothing(merged: Merged) -> bool:
+    """Whether the adapter leaves every tensor as the base has it: all its B are zero.
+
+    A DoRA magnitude or a whole tensor counts as a change.
+    """
+    import numpy as np
+
+    if merged.adapter is None:
+        return False
+    for parts in merged.adapter.changes.values():
+        key = parts.get("B") or parts.get("embedding B")
+        if key is None or "magnitude" in parts:
+            return False
+        if np.any(merged.adapter.weights.read(key)):
+            return False
+    return True
+
+
+def _refuse_quantized(model: Path, config: dict[str, Any]) -> None:
+    if config.get("quantization_config"):
+        kind = config["quantization_config"].get("quant_method", "unknown")
+        raise AfinaError(
+            f'The weights in "{model}" are quantized already ({kind}).',
+            "Name the full-precision model: merging into quantized weights loses the tuning.",
+        )

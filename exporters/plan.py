@@ -1,0 +1,202 @@
+"""What an export will write and need, before anything starts; and every reason not to start it.
+
+Light: reads headers and tokenizer files, loads no torch and no llama.cpp.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from core.errors import AfinaError, nearest
+from core.targets import Target, resolve
+from exporters.gguf.prepare import Prepared, prepare
+from exporters.gguf.types import TYPES, fallbacks, file_bytes
+from exporters.results import exports_folder, file_path
+
+GIB = 2**30
+SPARE_BYTES = 64 * 2**20  # left free on the disk, for logs and events
+LIBRARIES_BYTES = 700 * 2**20  # torch and transformers themselves
+NOT_YET = ("onnx", "merged", "adapter")
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """One file that was asked for."""
+
+    kind: str  # "gguf"
+    type: str  # a name in TYPES
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.type}"
+
+
+class Item(msgspec.Struct):
+    """One file that will be written."""
+
+    kind: str
+    type: str
+    path: str
+    bytes: int  # estimated
+    replaces: bool  # whether an earlier export has this name
+    notes: list[str]
+
+
+class Problem(msgspec.Struct):
+    """A reason not to start."""
+
+    message: str
+    hint: str = ""
+
+
+class Plan(msgspec.Struct):
+    """All of it; nothing is started while there are problems."""
+
+    target: str
+    folder: str
+    items: list[Item] = []
+    temporary_bytes: int = 0  # an f16 file that quantized ones are made from, deleted afterwards
+    needed_bytes: int = 0  # of disk
+    free_bytes: int = 0
+    memory_bytes: int = 0  # peak, while the tuned model is compared in float32
+    memory_free_bytes: int = 0
+    notes: list[str] = []
+    problems: list[Problem] = []
+
+
+def type_choices() -> list[tuple[str, str]]:
+    """What can be asked for, as ("gguf:q4_k_m", one line about it)."""
+    return [(f"gguf:{type.name}", type.description) for type in TYPES.values()]
+
+
+def parse_to(words: str | Sequence[str]) -> list[Wanted]:
+    """The files behind words such as "gguf:q4_k_m,q8_0", in either case; each once, in order.
+
+    Raises AfinaError with the nearest name.
+    """
+    found: dict[Wanted, None] = {}
+    for word in [words] if isinstance(words, str) else words:
+        kind, colon, types = word.strip().lower().partition(":")
+        if kind != "gguf":
+            raise _unknown_kind(word, kind)
+        if not colon or not types.strip():
+            raise AfinaError(f'"{word}" names no type.', f"{_types_hint()}")
+        for name in (part.strip() for part in types.split(",")):
+            if name not in TYPES:
+                hint = f"{nearest(name, TYPES)} {_types_hint()}".strip()
+                raise AfinaError(f'There is no GGUF type "{name}".', hint)
+            found[Wanted(kind, name)] = None
+    if not found:
+        raise AfinaError("Nothing is to be exported.", _types_hint())
+    return list(found)
+
+
+def make_plan(home: Path, word: str, to: str | Sequence[str], adapter: str | None = None) -> Plan:
+    """The plan for a TARGET. Raises AfinaError for words that mean nothing; what stands in the way
+    of the export itself is in the plan's problems.
+    """
+    return plan_for(home, resolve(home, word, adapter), parse_to(to))
+
+
+def plan_for(home: Path, target: Target, wanted: list[Wanted], folder: Path | None = None) -> Plan:
+    """The plan for a target, into its own exports' folder or the one given."""
+    folder = folder or exports_folder(home, target)
+    plan = Plan(target.label or target.word, str(folder))
+    try:
+        prepared = prepare(target)
+    except AfinaError as error:
+        plan.problems.append(Problem(error.message, error.hint))
+        return plan
+    plan.notes.extend(prepared.notes)
+    plan.items = [_item(prepared, target, folder, choice) for choice in wanted]
+    plan.temporary_bytes = _temporary_bytes(prepared, wanted)
+    plan.needed_bytes = plan.temporary_bytes + sum(item.bytes for item in plan.items)
+    plan.free_bytes = shutil.disk_usage(_existing(folder)).free
+    plan.memory_bytes = prepared.merged.parameters * 4 * 5 // 4 + LIBRARIES_BYTES
+    _check_disk(plan)
+    _check_memory(plan)
+    return plan
+
+
+def intermediate(wanted: Sequence[Wanted]) -> str | None:
+    """The type that quantized files are made from: one that is asked for anyway, else f16."""
+    names = {choice.type for choice in wanted}
+    if not any(TYPES[name].quantized for name in names):
+        return None
+    return "f16" if "f16" in names or "f32" not in names else "f32"
+
+
+def _item(prepared: Prepared, target: Target, folder: Path, wanted: Wanted) -> Item:
+    chosen, shapes = TYPES[wanted.type], prepared.shapes
+    path = file_path(folder, target, wanted.kind, wanted.type)
+    notes = []
+    other = fallbacks(shapes, chosen) if chosen.quantized else 0
+    if other:
+        notes.append(
+            f"{other} of {len(shapes)} tensors have rows that are not a multiple of 256 and get a "
+            "larger type."
+        )
+    size = file_bytes(shapes, chosen, _header_bytes(prepared))
+    return Item(wanted.kind, wanted.type, str(path), size, path.is_file(), notes)
+
+
+def _header_bytes(prepared: Prepared) -> int:
+    """Nearly: the vocabulary is most of it."""
+    vocabulary = prepared.vocabulary
+    texts = sum(len(token.encode()) + 8 for token in (*vocabulary.tokens, *vocabulary.merges))
+    templates = sum(len(text) for text in prepared.templates.values())
+    return texts + 4 * len(vocabulary.tokens) + templates + 64 * len(prepared.tensors) + 2048
+
+
+def _temporary_bytes(prepared: Prepared, wanted: list[Wanted]) -> int:
+    source = intermediate(wanted)
+    if source is None or Wanted("gguf", source) in wanted:
+        return 0
+    return file_bytes(prepared.shapes, TYPES[source], _header_bytes(prepared))
+
+
+def _check_disk(plan: Plan) -> None:
+    if plan.needed_bytes + SPARE_BYTES > plan.free_bytes:
+        plan.problems.append(
+            Problem(
+                f"The export needs {plan.needed_bytes / GIB:.1f} GiB of disk at "
+                f'"{plan.folder}", and {plan.free_bytes / GIB:.1f} GiB are free.',
+                "Free some, or choose fewer or smaller types.",
+            )
+        )
+
+
+def _check_memory(plan: Plan) -> None:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    plan.memory_free_bytes = memory.available
+    needed = f"Comparing with the tuned model needs {plan.memory_bytes / GIB:.1f} GiB of memory"
+    if plan.memory_bytes > memory.total:
+        plan.problems.append(
+            Problem(
+                f"{needed}, and this machine has {memory.total / GIB:.1f} GiB.",
+                "Export on a larger one.",
+            )
+        )
+    elif plan.memory_bytes > memory.available:
+        plan.notes.append(f"{needed}, and {memory.available / GIB:.1f} GiB are free now.")
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    return next(path for path in (folder, *folder.parents) if path.is_dir())
+
+
+def _types_hint() -> str:
+    return f"Types: {', '.join(f'gguf:{name}' for name in TYPES)}."
+
+
+def _unknown_kind(word: str, kind: str) -> AfinaError:
+    if kind in NOT_YET:
+        return AfinaError(f'"{word}" can\'t be exported yet.', _types_hint())
+    if kind in TYPES:
+        return AfinaError(f'"{word}" lacks its kind.', f"Write gguf:{kind}.")
+    return AfinaError(f'There is no export "{word}".', _types_hint())
