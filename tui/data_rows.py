@@ -152,11 +152,11 @@ def _first(text: str) -> str:
     return " ".join(text[:FIRST_CHARACTERS].split())
 
 
-def columns(width: int) -> list[Column]:
-    """The columns of the list in so many cells: problems are cut first."""
+def columns(width: int, rows: int = 0) -> list[Column]:
+    """The columns of the list in so many cells, for so many rows: problems are cut first."""
     problem = 12 if width < 72 else 16 if width < 90 else 22
     return [
-        Column("row", 7, right=True),
+        Column("row", max(4, len(f"{rows:,}")), right=True),
         Column("turns", 5, right=True),
         Column("tokens", 6, right=True),
         Column("problem", problem),

@@ -7,7 +7,6 @@ from typing import Any
 
 from textual.app import ComposeResult
 from textual.containers import Container
-from textual.events import Resize
 
 from core.config import Config
 from core.data.source import Source
@@ -138,6 +137,7 @@ class DataPane(Pane):
             self._rows.guess_shape()
         cursor = self._list.cursor
         self._list.rows_changed()
+        self._fit_columns()
         if first or not self._view.row:
             self._list.go(cursor)
             self._show_cursor_row()
@@ -259,6 +259,7 @@ class DataPane(Pane):
     def _draw_facts(self) -> None:
         facts = rows_facts(self._rows, self._progress, self.symbols.dot)
         self.query_one("#rows-frame", Frame).set_facts(facts)
+        self.afina.refresh_footer()
 
     def _draw_figures(self) -> None:
         strip = self.query_one(FigureStrip)
@@ -268,9 +269,12 @@ class DataPane(Pane):
         else:
             strip.figures = stat_figures(self._stats, self.config, self.symbols.bars)
 
-    def on_resize(self, event: Resize) -> None:
-        width = event.size.width // 2 if self.wide else event.size.width
-        self._list.set_columns(columns(width - 4))
+    def on_resize(self) -> None:
+        self._fit_columns()
+
+    def _fit_columns(self) -> None:
+        width = self.size.width // 2 if self.wide else self.size.width
+        self._list.set_columns(columns(width - 4, len(self._rows)))
 
     # actions
 

@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from tui.activity import Activity
 from tui.theme import AMBER, BACKGROUND, GREEN, SECONDARY, SELECTION, TEXT
+from tui.widgets.figures import duration
 
 TITLES = {"data": "Data", "train": "Train", "runs": "Runs", "chat": "Chat", "export": "Export"}
 BADGE = " afina "
@@ -94,20 +95,6 @@ def _progress(activity: Activity) -> str:
     elif activity.eta_s is not None:
         parts.append(f"eta {duration(activity.eta_s)}")
     return " ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: "40 s", "8 min", "3 h 20 min", "2 d 4 h"."""
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
-    days, hours = divmod(hours, 24)
-    return f"{days} d {hours} h" if hours else f"{days} d"
 
 
 class TooSmall(Widget):

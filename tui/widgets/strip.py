@@ -43,9 +43,11 @@ class FigureStrip(Widget):
 
 
 def histogram_bars(counts: Sequence[int], width: int, bars: str) -> str:
-    """A histogram as a word of `width` bars; empty bins are blank, any row at all shows."""
-    if not counts or not max(counts):
+    """A histogram as a word of at most `width` bars; the empty bins at its ends are left out."""
+    filled = [index for index, count in enumerate(counts) if count]
+    if not filled:
         return ""
+    counts = counts[filled[0] : filled[-1] + 1]
     width = min(width, len(counts))
     merged = [0] * width
     for index, count in enumerate(counts):

@@ -1,0 +1,53 @@
+"""Choosing a preset: its name, what it is for, and what it would change."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from core.config import Config
+from core.presets import PRESETS, Preset, apply
+from tui.form_options import label_of, text_of, value_of
+from tui.screens.dialogs.choice import ChoiceBox, Entry
+from tui.screens.dialogs.dialog import Dialog
+from tui.theme import SECONDARY
+from tui.widgets.footer import Footer
+from tui.widgets.frame import Frame
+from tui.widgets.row_list import Column
+
+COLUMNS = (Column("preset", 12), Column("what for, and what would change", 0))
+
+
+class Presets(Dialog[Preset]):
+    """Dismissed with the preset."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self._config = config
+
+    def compose(self) -> ComposeResult:
+        with Frame("presets"):
+            yield ChoiceBox(COLUMNS, self._offer, placeholder="a few letters of its name")
+        yield Footer()
+
+    def _offer(self, text: str) -> list[Entry]:
+        found = []
+        for preset in PRESETS:
+            if text.casefold() in f"{preset.name} {preset.purpose}".casefold():
+                found.append(Entry(preset, (preset.name, preset.purpose)))
+                found.append(Entry(preset, ("", (changes(self._config, preset), SECONDARY))))
+        return found
+
+    def on_choice_box_taken(self, event: ChoiceBox.Taken) -> None:
+        if event.entry is not None:
+            self.dismiss(event.entry.value)
+
+
+def changes(config: Config, preset: Preset) -> str:
+    """ "rank 16 -> 8, dropout 0 -> 0.05", or that nothing would change."""
+    after = apply(config, preset)
+    changed = [
+        f"{label_of(name)} {text_of(value_of(config, name))} -> {text_of(value_of(after, name))}"
+        for name in preset.options
+        if value_of(config, name) != value_of(after, name)
+    ]
+    return ", ".join(changed) or "changes nothing"
