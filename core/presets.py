@@ -26,7 +26,7 @@ PRESETS = (
             "method.rank": 16,
             "method.alpha": 32.0,
             "method.dropout": 0.0,
-            "train.learning_rate": 2e-4,  # ten times that of full tuning: LoRA Without Regret (2025)
+            "train.learning_rate": 2e-4,  # LoRA Without Regret (2025): ten times full tuning
             "train.num_train_epochs": 3.0,
             "train.max_steps": None,
         },

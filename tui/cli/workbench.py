@@ -19,6 +19,9 @@ def open_workbench(
     """Runs the app until the person quits; needs a terminal on both sides."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise AfinaError("The workbench needs a terminal.", "`afina --help` lists the commands.")
+    from tui import terminal
+
+    terminal.prepare()
     from tui.app import AfinaApp
 
     folder = make_folder(home())
