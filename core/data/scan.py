@@ -15,7 +15,21 @@ import msgspec
 BLOCK_BYTES = 4 << 20
 _SPACE = b" \t\r\n\x0b\x0c"
 # A whole string, a bracket, a comma, or the quote of a string that does not end in this block.
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},"]', re.DOTALL)
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_TOKEN = re.compile(_STRING + rb'|[\[\]{},"]', re.DOTALL)
+_NESTING = 6  # levels of brackets that are taken in one match, at the speed of the regex engine
+
+
+def _whole_value() -> re.Pattern[bytes]:
+    """A bracketed value with at most _NESTING levels, from its first bracket to its last."""
+    inner = rb'[^"\[\]{}]++|' + _STRING
+    value = rb"[\[{](?:" + inner + rb")*+[\]}]"
+    for _ in range(_NESTING - 1):
+        value = rb"[\[{](?:" + inner + rb"|" + value + rb")*+[\]}]"
+    return re.compile(value, re.DOTALL)
+
+
+_VALUE = _whole_value()
 
 
 def _offsets() -> array[int]:
@@ -132,12 +146,20 @@ class _ValueScanner:
         self.batch = Batch()
         data, base = self.carry + block, offset - len(self.carry)
         keep = len(data)
-        for match in _TOKEN.finditer(data):
+        position = 0
+        while match := _TOKEN.search(data, position):
             index, end = match.span()
+            position = end
             token = data[index : index + 1]
             if token == b'"' and end == index + 1:
                 keep = index  # the string goes on in the next block
                 break
+            if self.depth == self.floor and token in b"[{" and not self.closed:
+                whole = _VALUE.match(data, index)
+                if whole:
+                    position = whole.end()
+                    self._take_whole(data, base, index, position)
+                    continue
             self._take(token, data, base, index, end)
         if not self.touched:
             keep = min(keep, max(0, self.region - base))
@@ -153,6 +175,19 @@ class _ValueScanner:
             self._emit(self.end_of_data)
             self.batch.read = self.end_of_data
         return self.batch
+
+    def _take_whole(self, data: bytes, base: int, index: int, end: int) -> None:
+        """A whole bracketed value at the depth at which values stand."""
+        self._touch(data, base, index)
+        if self.floor == 0:
+            self._emit(base + end)
+            self._begin(data, base, end)
+
+    def _touch(self, data: bytes, base: int, index: int) -> None:
+        """Notes the first token of a value: its line is the value's line."""
+        if not self.touched:
+            self._count(data, base, index)
+            self.region_line, self.touched = self.line, True
 
     def _take(self, token: bytes, data: bytes, base: int, index: int, end: int) -> None:
         at_floor = self.depth == self.floor and not self.closed
@@ -171,9 +206,7 @@ class _ValueScanner:
         elif token == b"," and at_floor and self.floor == 1:
             self._separate(data, base, index, end)
             return
-        if not self.touched:
-            self._count(data, base, index)
-            self.region_line, self.touched = self.line, True
+        self._touch(data, base, index)
         if token in b"]}" and self.floor == 0 and self.depth == 0:
             self._emit(base + end)
             self._begin(data, base, end)

@@ -208,7 +208,8 @@ def _wrong_shape(shape: str, value: Any) -> Any:
 
 def _turns_shape(turns: Any, key: str) -> str:
     """chat for OpenAI's spelling under `messages` or in a bare list, else sharegpt."""
-    first = next((turn for turn in turns if isinstance(turn, dict)), {}) if turns else {}
+    listed = turns if isinstance(turns, list) else []
+    first = next((turn for turn in listed if isinstance(turn, dict)), {})
     if key in ("messages", "") and (
         "role" in first or not any(name in first for name in ROLE_KEYS)
     ):

@@ -120,8 +120,9 @@ class ChatTemplate:
                 )
             )
         except jinja2.TemplateSyntaxError as error:
+            words = str(error.message).rstrip(".")
             raise AfinaError(
-                f"The chat template has an error in line {error.lineno}: {str(error.message).rstrip('.')}.",
+                f"The chat template has an error in line {error.lineno}: {words}.",
                 f'It is the one of "{self.origin}".',
             ) from error
         except (jinja2.TemplateError, *_FAILURES) as error:
