@@ -147,8 +147,13 @@ class Transformers:
                     use_cache=True,
                     logits_to_keep=keep_logits,
                 )
-        except BaseException:
+        except BaseException as error:
             self.forget()  # some layers may have read the tokens, others not
+            if isinstance(error, torch.OutOfMemoryError):
+                raise AfinaError(
+                    "The GPU has no memory left for this conversation.",
+                    "Start a new one, or choose the device cpu.",
+                ) from error
             raise
         self._read.extend(ids)
         return output.logits[0].float().cpu().numpy()  # (positions, vocabulary)

@@ -41,7 +41,7 @@ class LlamaCpp:
         self._path = Path(request.target.model)
         try:
             self._open(request.threads or default_threads())
-            self._template = self._find_template(request.target.chat_template)
+            self._template = self._own_template()
         except BaseException:
             self.close()
             raise
@@ -204,16 +204,13 @@ class LlamaCpp:
         c = self._c
         return [token for token in range(self._size) if c.llama_vocab_is_eog(self._vocab, token)]
 
-    def _find_template(self, override: str | None) -> ChatTemplate:
+    def _own_template(self) -> ChatTemplate:
         c = self._c
         special = {}
         for name in ("bos", "eos"):
             token = getattr(c, f"llama_vocab_{name}")(self._vocab)
             if token >= 0:
                 special[f"{name}_token"] = c.llama_vocab_get_text(self._vocab, token).decode()
-        if override:
-            source = Path(override).read_text(encoding="utf-8")
-            return ChatTemplate({"default": source}, special, override)
         own = c.llama_model_chat_template(self._model, None)
         if own is None:
             raise AfinaError(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.chat.protocol import Sampling
-from core.chat.sampling import POOL, Sampler
+from core.chat.sampling import Sampler
 from core.errors import AfinaError
 
 HALVES = np.log(np.array([0.1, 0.5, 0.25, 0.15], dtype=np.float32))
@@ -48,11 +48,14 @@ def test_top_p_is_a_share_of_what_top_k_leaves() -> None:
     assert set(drawn(Sampling(temperature=1, top_p=0.6, top_k=2))) == {1}
 
 
-def test_a_nucleus_larger_than_the_pool_is_drawn_whole() -> None:
-    flat = np.zeros(POOL * 3, dtype=np.float32)
-    found = drawn(Sampling(temperature=1, top_p=0.9), flat, times=8000)
-    assert len(set(found)) > POOL * 2
-    assert found.max() < POOL * 3 * 0.9 + 1
+def test_the_nucleus_is_found_whatever_share_the_likeliest_have() -> None:
+    # one token with half of the weight, and a long tail far below it with the other half
+    tail = np.full(100_000, -np.log(100_000), dtype=np.float32)
+    logits = np.concatenate([[np.float32(0)], tail])
+    assert set(drawn(Sampling(temperature=1, top_p=0.4), logits, times=50)) == {0}
+    found = drawn(Sampling(temperature=1, top_p=0.75), logits, times=400)
+    assert (found == 0).mean() == pytest.approx(2 / 3, abs=0.1)
+    assert 40_000 < found.max() < 50_001
 
 
 def test_a_seed_repeats() -> None:
