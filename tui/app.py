@@ -19,7 +19,7 @@ from tui.actions import Action, Scoped, bindings, scoped_chain
 from tui.activity import Activity, ActivityThread
 from tui.messages import ActivityTick
 from tui.screens.pane import MissingPane, Pane
-from tui.theme import ASCII, THEME, UNICODE, Symbols
+from tui.theme import ASCII, THEME, UNICODE, Symbols, use_ascii_scrollbars
 from tui.widgets.footer import Footer
 from tui.widgets.status_bar import TITLES, StatusBar, TooSmall
 
@@ -58,6 +58,8 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
         self.readonly = readonly
         self.ascii_only = ascii_only or not terminal.speaks_unicode()
         self.symbols: Symbols = ASCII if self.ascii_only else UNICODE
+        if self.ascii_only:
+            use_ascii_scrollbars()
         self.session = session.load(home)
         self.config = config or session.last_config(self.session)
         if data_path is not None:
@@ -159,6 +161,7 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
 
     def say(self, words: str, severity: str = "information") -> None:
         """Tells the person something in passing; severity is information, warning or error."""
+        self.clear_notifications()  # the newest is enough: a key may be pressed again and again
         self.notify(visible(words), severity=severity, markup=False)  # type: ignore[arg-type]
 
     def copy(self, text: str) -> None:

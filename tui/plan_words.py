@@ -68,7 +68,7 @@ def summary_text(config: Config, problems: Sequence[FieldProblem], symbols: Symb
     """The plan in one line, for a screen without room for the panel."""
     parts = [f"{value} {note}".strip() for _, value, note in config_lines(config)[:3]]
     errors = sum(problem.severity == "error" for problem in problems)
-    head = Text("ready", f"bold {GREEN}")
+    head = Text().append("ready", f"bold {GREEN}")
     if errors:
-        head = Text(f"{symbols.problem} {errors} problem{'' if errors == 1 else 's'}", RED)
+        head = Text().append(f"{symbols.problem} {errors} problem{'' if errors == 1 else 's'}", RED)
     return head.append("   " + f" {symbols.dot} ".join(parts), SECONDARY)

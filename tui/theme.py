@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.theme import Theme
 
 BACKGROUND = "#1c1c1c"  # 234
@@ -86,7 +87,20 @@ class Symbols(NamedTuple):
     cross: str
     newline: str
     ellipsis: str
+    subscripts: bool  # whether small digits can be drawn
 
 
-UNICODE = Symbols("▶", "●", "▲", "·", "▁▂▃▄▅▆▇█", "█", "▌", "▌", "✓", "✗", "↵", "…")
-ASCII = Symbols(">", "*", "!", "-", "_.-:=+*#", "#", "|", "_", "yes", "no", "$", "~")
+UNICODE = Symbols("▶", "●", "▲", "·", "▁▂▃▄▅▆▇█", "█", "▌", "▌", "✓", "✗", "↵", "…", True)
+ASCII = Symbols(">", "*", "!", "-", "_.-:=+*#", "#", "|", "_", "yes", "no", "$", "~", False)
+
+
+class AsciiScrollBar(ScrollBarRender):
+    """A scrollbar of whole cells, for terminals without eighths of a block."""
+
+    VERTICAL_BARS = [" "]
+    HORIZONTAL_BARS = [" "]
+
+
+def use_ascii_scrollbars() -> None:
+    """Textual has one renderer for all scrollbars."""
+    ScrollBar.renderer = AsciiScrollBar

@@ -11,7 +11,7 @@ from textual.containers import Container
 from core.config import Config
 from core.data.source import Source
 from core.samples import TRAVEL, TRAVEL_EVAL
-from tui.actions import bindings
+from tui.actions import Action, bindings, of_scope
 from tui.data_rows import DataRows, columns, messages_of
 from tui.data_search import Found, Search
 from tui.data_words import row_facts, rows_facts, stat_figures
@@ -277,6 +277,12 @@ class DataPane(Pane):
         self._list.set_columns(columns(width - 4, len(self._rows)))
 
     # actions
+
+    def footer_actions(self) -> list[Action]:
+        actions = super().footer_actions()
+        if self.has_class("-row") and not self.wide:
+            return [action for action in of_scope("data") if action.id == "back"] + actions
+        return actions
 
     def why_not(self, action: str) -> str:
         rows = len(self._rows)

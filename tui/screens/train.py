@@ -15,7 +15,7 @@ from core.errors import AfinaError, FieldProblem
 from core.paths import SAMPLE_DATA, write_atomic
 from core.runs import all_runs, create_run, default_name, slug
 from tui import editor, form_options
-from tui.actions import bindings, of_scope
+from tui.actions import Action, bindings, of_scope
 from tui.plan_words import plan_text, summary_text
 from tui.screens.dialogs.path import Offer, PathDialog
 from tui.screens.dialogs.presets import Presets
@@ -129,6 +129,13 @@ class TrainPane(Pane):
         self.draw()
 
     # actions
+
+    def footer_actions(self) -> list[Action]:
+        """Without room for both frames, the key that shows the other one."""
+        other = "back" if self.has_class("-plan") else "plan"
+        shown = [action for action in of_scope("train") if action.id == other and not self.wide]
+        run, *others = super().footer_actions()
+        return [run, *shown, *others]
 
     def why_not(self, action: str) -> str:
         if action == "run":

@@ -18,8 +18,6 @@ class Frame(Container, can_focus=False):
         border-subtitle-color: $muted; background: $background;
     }
     Frame:focus-within { border: round $amber; }
-    .-ascii Frame { border: ascii $frame; }
-    .-ascii Frame:focus-within { border: ascii $amber; }
     """
 
     def __init__(self, title: str = "", facts: str = "", **options) -> None:  # noqa: ANN003

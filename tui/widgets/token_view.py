@@ -28,6 +28,7 @@ from tui.widgets.text_view import TextView
 MOST_CHARACTERS = 60_000  # of one row that are drawn
 LEARNED = (f"underline {TEAL}", "underline #87ffd7")  # taking turns, so that tokens show
 SPECIAL = re.compile(r"<[^<>\s]{1,40}>|\[/?[A-Z_]{2,20}\]|<<?/?[A-Z]{2,10}>>?")
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 ROLE_COLOURS = {"system": SECONDARY, "developer": SECONDARY, "user": BLUE, "assistant": TEAL}
 
 
@@ -211,6 +212,7 @@ def _draw_tokens(text: Text, row: ShownRow, symbols: Symbols) -> None:
             role, start, end = segments[upcoming]
             learned = sum(t.learned for t in tokens if t.start < end and t.end > start)
             if upcoming:
+                text.rstrip()
                 text.append("\n\n")
             _heading(text, role, _fact(role, learned))
             upcoming += 1
@@ -220,12 +222,18 @@ def _draw_tokens(text: Text, row: ShownRow, symbols: Symbols) -> None:
         text.append(f"\n{row.truncated_tokens:,} more tokens are cut\n", YELLOW)
 
 
+def _small(number: int, symbols: Symbols) -> str:
+    """A token's id, so that it doesn't read as a part of the token."""
+    return str(number).translate(SUBSCRIPTS) if symbols.subscripts else f"/{number}"
+
+
 def _draw_token(text: Text, piece: str, token: Token, symbols: Symbols) -> None:
     ground = f" on {FIELD}" if token.number % 2 else ""
     style = TEAL if token.learned else TEXT
     style = f"bold {AMBER}" if SPECIAL.fullmatch(piece) else style
     words = visible(piece, newlines=False, tabs=False).replace("␊", symbols.newline)
     text.append(words, f"{'underline ' if token.learned else ''}{style}{ground}")
-    text.append(f"{token.id} ", SECONDARY + ground)
+    text.append(_small(token.id, symbols), SECONDARY + ground)
+    text.append(" ", ground.strip())
     if "\n" in piece:
         text.append("\n")
