@@ -185,12 +185,18 @@ ACTIONS: list[Action] = [
         ("previous_column", "[", "column before", "To the column at the left."),
     ),
     # Export
+    Action("export", "x", "export", "Export what is marked, or the type here.", "export"),
+    Action("mark", "space", "mark", "Mark the type, or take the mark away.", "export"),
+    Action("choose", "o", "other model", "Choose another run or model folder.", "export"),
+    Action("cancel", "c", "cancel", "Cancel the export at work.", "export"),
+    Action("delete", "d", "delete", "Delete the exported file.", "export", danger=True),
+    *_quiet("export", ("copy", "y", "copy path", "Copy the path of the exported file.")),
 ]
 
 # scope of a widget: the panes and dialogs that it can have the focus in, where both have keys
 INSIDE: dict[str, tuple[str, ...]] = {
     "list": ("data", "runs", "export"),
-    "text": ("data", "train", "runs", "chat"),
+    "text": ("data", "train", "runs", "chat", "export"),
     "prompt": ("chat", "dialog"),
     "form": ("train",),
     "value": ("train",),

@@ -58,6 +58,6 @@ def size(count: float | None) -> str:
         return f"{count:.0f} B"
     for unit in ("KiB", "MiB", "GiB", "TiB"):
         count /= 1024
-        if count < 1024 or unit == "TiB":
+        if count < 999.5 or unit == "TiB":
             break
     return f"{count:.1f} {unit}"

@@ -1,0 +1,326 @@
+"""The Export pane: which files to make of a model, their making, and how near each is to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.message import Message
+
+from core import samples
+from core.data.visible import visible
+from core.errors import AfinaError
+from core.jobs import Job
+from core.runs import all_runs
+from exporters.gguf.types import TYPES
+from exporters.plan import Wanted, intermediate
+from tui.actions import bindings
+from tui.screens.chat_targets import offers
+from tui.screens.dialogs.question import Question
+from tui.screens.dialogs.target import TargetDialog
+from tui.screens.export_feed import ExportFeed, ExportView, JobView
+from tui.screens.export_rows import COLUMNS, WIDE_COLUMNS, ExportRows, words_below
+from tui.screens.pane import Pane
+from tui.theme import AMBER, GREEN, RED, SECONDARY, TEXT, YELLOW
+from tui.widgets.figures import size
+from tui.widgets.frame import Frame, Words
+from tui.widgets.gauge import Gauge
+from tui.widgets.live_text import LiveText
+from tui.widgets.row_list import RowList
+
+NOTHING = "There is nothing to export yet: no run has a result. o chooses a model folder."
+
+
+class ExportPane(Pane):
+    """The table of types above, what there is to say about them below."""
+
+    DEFAULT_CSS = Path(__file__).with_suffix(".tcss").read_text(encoding="utf-8")
+    scope = "export"
+    BINDINGS = bindings("export")
+    first_focus = "#export-table"
+
+    class Looked(Message):
+        """The feed has looked."""
+
+        def __init__(self, view: ExportView) -> None:
+            super().__init__()
+            self.view = view
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, ExportPane.Looked)
+
+    def __init__(self, **options) -> None:  # noqa: ANN003
+        super().__init__(**options)
+        self._word = ""
+        self.rows = ExportRows()
+        self._feed: ExportFeed | None = None
+
+    def compose(self) -> ComposeResult:
+        with Frame("export", id="export-frame"):
+            yield RowList(COLUMNS, open_label="chat with it", id="export-table")
+            yield Words(NOTHING, id="export-none")
+            yield Gauge(ascii_only=self.afina.ascii_only)
+            yield LiveText(symbols=self.symbols, follow=False, id="export-words")
+        yield Words(id="export-strip")
+
+    def on_mount(self) -> None:
+        self.rows.symbols = self.symbols
+        self._table.rows = self.rows
+        self.query_one(Gauge).display = False
+        self._feed = ExportFeed(self.home, lambda view: self.post_message(self.Looked(view)))
+        self.open_subject(self._word or self._default())
+        self._feed.start()
+
+    def on_unmount(self) -> None:
+        if self._feed:
+            self._feed.close()
+
+    def on_pane_shown(self) -> None:
+        if self._feed:
+            if not self._word:
+                self.open_subject(self._default())
+            self._feed.start()
+
+    def on_pane_hidden(self) -> None:
+        if self._feed:
+            self._feed.pause()
+
+    def on_resize(self) -> None:
+        self._arrange()
+
+    def open_subject(self, subject: str) -> None:
+        """Shows the exports of a TARGET."""
+        if subject != self._word:
+            self.rows.marked.clear()
+        self._word = subject
+        if self._feed:
+            self._feed.choose(subject)
+        if self.is_mounted:
+            self._arrange()
+
+    @property
+    def job(self) -> JobView | None:
+        return self.rows.view.job
+
+    def on_export_pane_looked(self, message: Looked) -> None:
+        if message.view.word != self._word:
+            return
+        before, self.rows.view = self.rows.view, message.view
+        if before.word != message.view.word or (before.plan is None) != (message.view.plan is None):
+            self._table.set_rows(self.rows, self._first_row())
+        self._arrange()
+        self.afina.refresh_footer()
+
+    def on_row_list_moved(self) -> None:
+        self._draw_words()
+        self.afina.refresh_footer()
+
+    async def on_row_list_opened(self, message: RowList.Opened) -> None:
+        result, word = self.rows.result_at(message.index), self._word
+        if result is not None:
+            await self.afina.show_pane("chat", f"{word}\n{result.path}")
+        elif message.index == 0:
+            await self.afina.show_pane("chat", word)
+        else:
+            self.afina.say("This file is not there yet; x makes it.", "warning")
+
+    def why_not(self, action: str) -> str:
+        working = self.job is not None and self.job.active
+        view = self.rows.view
+        if action == "cancel":
+            return "" if working else "No export is at work."
+        if action not in ("export", "mark", "delete", "copy"):
+            return ""
+        if view.problem is not None:
+            return str(view.problem)
+        if not len(self.rows):
+            return "There is nothing to export yet."
+        if action == "copy":
+            return "" if self._result() else "This file is not there yet."
+        if self.afina.readonly:
+            return "This workbench was opened with --readonly."
+        if action == "export" and working:
+            return "An export is at work; c cancels it."
+        if action == "delete" and (working or not self._result()):
+            return "An export is at work." if working else "This file is not there yet."
+        return ""
+
+    def action_mark(self) -> None:
+        name = self.rows.type_at(self._table.cursor)
+        if name is not None:
+            self.rows.marked ^= {name}
+            self._table.refresh()
+            self._draw_facts()
+        self._table.action_down()
+
+    def action_export(self) -> None:
+        """Exports what is marked, else the type under the cursor."""
+        wanted = self._wanted()
+        if not wanted:
+            self.afina.say("Mark a type with space first.", "warning")
+            return
+        from exporters.job import create_export
+
+        try:
+            job = create_export(self.home, self._word, [str(each) for each in wanted])
+            job.start("export")
+        except AfinaError as error:
+            self.afina.say(str(error), "error")
+            return
+        self.rows.marked.clear()
+        self._look_now()
+
+    def action_cancel(self) -> None:
+        if self.job is not None:
+            Job(self.job.directory).request("cancel")
+            self._look_now()
+
+    def action_choose(self) -> None:
+        """Another run or model."""
+
+        def chosen(word: str | None) -> None:
+            if word:
+                self.open_subject(word)
+
+        able = [offer for offer in offers(self.home) if offer.what != "gguf"]
+        self.app.push_screen(TargetDialog("export", able), chosen)
+
+    def action_delete(self) -> None:
+        result = self._result()
+        assert result is not None
+        path = Path(result.path)
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                from exporters.results import forget
+
+                assert self.rows.view.plan is not None
+                forget(Path(self.rows.view.plan.folder), path)
+                path.unlink(missing_ok=True)
+                self._look_now()
+
+        words = f'"{path}" goes; x makes it anew.'
+        self.app.push_screen(Question(f"Delete gguf {result.type}?", words), answered)
+
+    def action_copy(self) -> None:
+        if result := self._result():
+            self.afina.copy(result.path)
+
+    @property
+    def _table(self) -> RowList:
+        return self.query_one("#export-table", RowList)
+
+    def _look_now(self) -> None:
+        if self._feed:
+            self._feed.look_now()
+
+    def _result(self):  # noqa: ANN202 - a Result, or None
+        return self.rows.result_at(self._table.cursor) if len(self.rows) else None
+
+    def _default(self) -> str:
+        """The newest run that has a result, else the sample model."""
+        for run in all_runs(self.home):
+            if run.result is not None:
+                return run.id
+        base = samples.TINY_MODEL
+        return str(base) if (base / "config.json").is_file() else ""
+
+    def _first_row(self) -> int:
+        """The usual choice for a laptop."""
+        return 1 + list(TYPES).index("q4_k_m")
+
+    def _wanted(self) -> list[Wanted]:
+        here = self.rows.type_at(self._table.cursor)
+        names = self.rows.marked or ({here} if here else set())
+        return [Wanted("gguf", name) for name in TYPES if name in names]
+
+    def _arrange(self) -> None:
+        """Everything but the rows themselves, from the newest view."""
+        view, table = self.rows.view, self._table
+        table.columns = WIDE_COLUMNS if self.app.size.width >= 100 else COLUMNS
+        table.styles.height = len(self.rows) + 1
+        table.rows_changed()
+        table.display = bool(len(self.rows))
+        label = view.target.label if view.target else Path(self._word).name
+        self.query_one("#export-frame", Frame).set_title(f"export {label}".strip())
+        self._draw_nothing(view)
+        self._draw_words()
+        self._draw_facts()
+        self._draw_job(view.job)
+
+    def _draw_nothing(self, view: ExportView) -> None:
+        """Why there is no table."""
+        words = self.query_one("#export-none", Words)
+        words.display = not len(self.rows)
+        if view.problem is not None:
+            words.update(Text.assemble(
+                (visible(view.problem.message), RED), "\n", visible(view.problem.hint)
+            ))  # fmt: skip
+        else:
+            words.update("Reading the model" if self._word else NOTHING)
+
+    def _draw_words(self) -> None:
+        words = self.query_one("#export-words", LiveText)
+        words.display = bool(len(self.rows))
+        words.blocks(words_below(self.rows, self._table.cursor))
+
+    def _draw_facts(self) -> None:
+        """plan 6.2 of 211 GiB · peak memory 0.5 GiB."""
+        plan, frame = self.rows.view.plan, self.query_one("#export-frame", Frame)
+        wanted = self._wanted()
+        if plan is None or not plan.items or not wanted:
+            frame.set_facts("")
+            return
+        names = [each.type for each in wanted]
+        needed = sum(self.rows.estimate(name) or 0 for name in names)
+        source = intermediate(wanted)
+        if source is not None and source not in names:
+            needed += self.rows.estimate(source) or 0
+        what = f"{len(names)} marked" if self.rows.marked else f"gguf {names[0]}"
+        dot = f" {self.symbols.dot} "
+        disk = f"needs {size(needed)} of {size(plan.free_bytes)} free"
+        memory = f"peak memory {size(plan.memory_bytes)}"
+        frame.set_facts(dot.join([what, disk, memory]))
+
+    def _draw_job(self, job: JobView | None) -> None:
+        gauge, strip = self.query_one(Gauge), self.query_one("#export-strip", Words)
+        gauge.display = job is not None and job.active and job.total > 0
+        if job is None:
+            strip.update(_keys(("space", "mark"), ("x", "export")))
+            return
+        if gauge.display:
+            gauge.share = job.done / job.total
+            gauge.words = progress_words(job)
+        strip.update(job_words(job, self.symbols.live, self.symbols.problem))
+
+
+def progress_words(job: JobView) -> str:
+    """120/291 tensors, or 3.1 of 9.6 MiB."""
+    if job.unit == "bytes":
+        return f"{size(job.done)} of {size(job.total)}"
+    return f"{job.done}/{job.total} {job.unit}".rstrip()
+
+
+def job_words(job: JobView, live: str, problem: str) -> Text:
+    """The strip: what the job is at, or how it ended."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    if job.active:
+        line.append(f"{live} ", GREEN).append(visible(job.phase or job.state, newlines=False), TEXT)
+        if job.detail and job.detail not in job.phase:
+            line.append(f"  {visible(job.detail, newlines=False)}", SECONDARY)
+        return line.append_text(_keys(("c", "cancel")))
+    if job.state == "done":
+        return line.append(visible(job.reason), TEXT).append_text(_keys(("enter", "chat with it")))
+    failure = job.failure or {}
+    color = YELLOW if job.state == "stopped" else RED
+    line.append(f"{problem} {job.state}: ", f"bold {color}")
+    line.append(visible(str(failure.get("message") or job.reason), newlines=False), TEXT)
+    return line.append(f" {visible(str(failure.get('hint') or ''), newlines=False)}", SECONDARY)
+
+
+def _keys(*keys: tuple[str, str]) -> Text:
+    line = Text()
+    for key, label in keys:
+        line.append("   ").append(key, f"bold {AMBER}").append(f" {label}", SECONDARY)
+    return line
