@@ -17,6 +17,7 @@ from core.data.visible import visible
 from tui import clipboard, keymap, session, terminal
 from tui.actions import Action, Scoped, bindings, scoped_chain
 from tui.activity import Activity, ActivityThread
+from tui.data_facts import DataFacts
 from tui.messages import ActivityTick
 from tui.screens.pane import MissingPane, Pane
 from tui.theme import ASCII, THEME, UNICODE, Symbols, use_ascii_scrollbars
@@ -66,6 +67,7 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
             self.config = with_data(self.config, data_path)
         fresh = config is not None or data_path is not None
         self.first_pane = "data" if fresh or self.session.pane not in PANES else self.session.pane
+        self.data_facts: DataFacts | None = None
         self.activity = Activity()
         self.animation_level = "none"
         self.register_theme(THEME)
@@ -148,6 +150,12 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
         self.save_session()
         for pane in self.main.query(Pane):
             pane.on_config_changed(config)
+
+    def set_data_facts(self, facts: DataFacts) -> None:
+        """What the Data pane has learned, for the others."""
+        self.data_facts = facts
+        for pane in self.main.query(Pane):
+            pane.on_data_facts()
 
     def open_data(self, path: str) -> None:
         """Makes a file the training data, for the form and the run too."""

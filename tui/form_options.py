@@ -172,7 +172,8 @@ def hint_of(name: str, config: Config) -> str:
     extra = meta_of(name).extra or {}
     choices = choices_of(name)
     if choices and choices != ("false", "true"):
-        return "also " + ", ".join(c for c in choices if c != text_of(value_of(config, name)))
+        others = [c for c in choices if c != text_of(value_of(config, name))]
+        return "also " + ", ".join(sorted(others, key=len))
     if extra.get("unit"):
         return str(extra["unit"])
     usual = str(extra.get("source", "")).rpartition(": ")[2]

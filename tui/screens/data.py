@@ -12,6 +12,7 @@ from core.config import Config
 from core.data.source import Source
 from core.samples import TRAVEL, TRAVEL_EVAL
 from tui.actions import Action, bindings, of_scope
+from tui.data_facts import DataFacts
 from tui.data_rows import DataRows, columns, messages_of
 from tui.data_search import Found, Search
 from tui.data_words import row_facts, rows_facts, stat_figures
@@ -142,11 +143,16 @@ class DataPane(Pane):
             self._list.go(cursor)
             self._show_cursor_row()
         self._progress = "" if whole else "reading"
+        self._tell()
         self._draw_facts()
 
     def _take_refused(self, message: str, hint: str) -> None:
         self._progress = ""
         self._refuse(message, hint)
+
+    def _tell(self) -> None:
+        facts = DataFacts(self.config.data.path, len(self._rows), self._rows.shape, self._stats)
+        self.afina.set_data_facts(facts)
 
     def _take_opened(self, shape: str, refusal: dict[str, str] | None, **_: Any) -> None:
         self._rows.set_shape(shape)
@@ -176,6 +182,7 @@ class DataPane(Pane):
     def _take_stats(self, **stats: Any) -> None:
         self._stats = stats
         self._draw_figures()
+        self._tell()
 
     def _take_problems(self, problems: list[dict[str, Any]], done: int, total: int, **_: Any):  # noqa: ANN202
         self._rows.add_problems(problems)

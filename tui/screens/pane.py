@@ -58,6 +58,9 @@ class Pane(Scoped, Container, can_focus=False):
     def on_config_changed(self, config: Config) -> None:
         """The current configuration is another one now."""
 
+    def on_data_facts(self) -> None:
+        """The Data pane has learned more about the training data (`self.afina.data_facts`)."""
+
     def open_subject(self, subject: str) -> None:
         """Shows one thing: a data file, a YAML file (train), a run, a TARGET (chat, export)."""
 

@@ -14,7 +14,7 @@ from core.data.visible import visible
 from core.errors import AfinaError, FieldProblem
 from core.paths import SAMPLE_DATA, write_atomic
 from core.runs import all_runs, create_run, default_name, slug
-from tui import editor, form_options
+from tui import data_facts, editor, form_options
 from tui.actions import Action, bindings, of_scope
 from tui.plan_words import plan_text, summary_text
 from tui.screens.dialogs.path import Offer, PathDialog
@@ -64,6 +64,10 @@ class TrainPane(Pane):
     def on_config_changed(self, config: Config) -> None:
         self.draw()
 
+    def on_data_facts(self) -> None:
+        if self.display:
+            self.draw()
+
     def open_subject(self, subject: str) -> None:
         self._load(Path(subject))
 
@@ -72,12 +76,14 @@ class TrainPane(Pane):
     def problems(self) -> list[FieldProblem]:
         """Everything that is wrong with what stands in the form."""
         drafted = list(self._draft_problems.values())
-        return drafted + [p for p in problems(self.config) if p.field not in self._drafts]
+        found = problems(self.config) + data_facts.problems(self.config, self.afina.data_facts)
+        return drafted + [problem for problem in found if problem.field not in self._drafts]
 
     def draw(self) -> None:
         """Draws the form, the plan and the facts anew."""
         found = self.problems()
-        groups = form_options.groups_of(self.config, found, self._drafts, {})
+        hints = data_facts.hints(self.config, self.afina.data_facts)
+        groups = form_options.groups_of(self.config, found, self._drafts, hints)
         self.query_one(Form).set_groups(groups)
         frame = self.query_one("#form-frame", Frame)
         frame.set_title(f"new run {visible(slug(self.config.name or default_name(self.config)))}")

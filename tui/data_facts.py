@@ -1,0 +1,62 @@
+"""What the Data pane has learned about the training data, for the form and its hints."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from core.config import Config
+from core.errors import FieldProblem
+from tui.data_words import count, steps_per_epoch
+
+
+class DataFacts(NamedTuple):
+    """Facts about one file under one configuration; stats as core.data.stats has them."""
+
+    path: str
+    rows: int
+    shape: str
+    stats: dict[str, Any]
+
+
+def hints(config: Config, facts: DataFacts | None) -> dict[str, str]:
+    """What stands beside the values, where something can be said about this very run."""
+    train, method = config.train, config.method
+    rows = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    packed = "" if train.packing != "off" else "at most "
+    found = {
+        "train.learning_rate": f"{train.lr_scheduler_type}, {train.warmup_ratio:.0%} warmup",
+        "train.gradient_accumulation_steps": (
+            f"{packed}{rows * config.data.max_length:,} tokens a step"
+        ),
+        "method.alpha": f"scale {method.alpha / method.rank:g}",
+    }
+    if facts is None or facts.path != config.data.path:
+        return found
+    found["data.path"] = count(facts.rows, "row") + (f", {facts.shape}" if facts.shape else "")
+    if config.data.eval_path is None:
+        held = round(facts.rows * config.data.eval_fraction)
+        found["data.eval_fraction"] = f"{count(held, 'row')} held out"
+    if facts.stats.get("rows"):
+        found["data.max_length"] = f"tokens; the longest row has {facts.stats['max']:,}"
+        if train.max_steps is None:
+            steps = round(steps_per_epoch(facts.stats, config) * train.num_train_epochs)
+            found["train.num_train_epochs"] = f"about {count(max(1, steps), 'step')}"
+    return found
+
+
+def problems(config: Config, facts: DataFacts | None) -> list[FieldProblem]:
+    """What the data says against the configuration."""
+    if facts is None or facts.path != config.data.path or not facts.stats.get("rows"):
+        return []
+    cut = facts.stats["truncated"]
+    if not cut:
+        return []
+    verb = "is" if cut == 1 else "are"
+    return [
+        FieldProblem(
+            "data.max_length",
+            f"{cut:,} of {count(facts.rows, 'row')} {verb} cut.",
+            f"{facts.stats['max']:,} cuts none.",
+            severity="warning",
+        )
+    ]
