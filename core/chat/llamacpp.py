@@ -7,6 +7,7 @@ class is not used: it prints, redirects stdout while it loads, and can't be canc
 from __future__ import annotations
 
 import ctypes
+import re
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -60,6 +61,7 @@ class LlamaCpp:
     def _open(self, threads: int) -> None:
         c = self._c
         c.llama_backend_init()
+        self._log.clear()
         settings = c.llama_model_default_params()
         settings.n_gpu_layers = 0  # people look here for what the file does without a GPU
         self._model = c.llama_model_load_from_file(str(self._path).encode(), settings)
@@ -80,7 +82,7 @@ class LlamaCpp:
 
     def _refusal(self) -> AfinaError:
         return AfinaError(
-            f'llama.cpp can\'t open "{self._path}": {self._log.last or "it gives no reason"}.',
+            f'llama.cpp can\'t open "{self._path}": {self._log.reason()}.',
             "Export it again, or check that the whole file was copied.",
         )
 
@@ -180,6 +182,7 @@ class LlamaCpp:
             batch.n_seq_id[place] = 1
             batch.seq_id[place][0] = 0
             batch.logits[place] = all_logits or place == count - 1
+        self._log.clear()
         code = c.llama_decode(self._context, batch)
         c.llama_batch_free(batch)
         if code != 0:
@@ -187,7 +190,7 @@ class LlamaCpp:
             if code == ABORTED:
                 raise Interrupted
             raise AfinaError(
-                f"llama.cpp can't go on: {self._log.last or f'code {code}'}.",
+                f"llama.cpp can't go on: {self._log.reason()}.",
                 "Start a new conversation.",
             )
         self._read.extend(ids)
@@ -235,17 +238,25 @@ class LlamaCpp:
 
 
 class Log:
-    """llama.cpp's own words: kept out of the terminal, the last error remembered."""
+    """llama.cpp's own words: kept out of the terminal, its errors remembered."""
 
     def __init__(self, c: Any) -> None:
-        self.last = ""
+        self._errors: list[str] = []
         self._callback = c.llama_log_callback(self._take)
         c.llama_log_set(self._callback, None)
+
+    def clear(self) -> None:
+        self._errors.clear()
+
+    def reason(self) -> str:
+        """The first error since it was cleared, which is the exact one, without its function."""
+        first = next(iter(self._errors), "it gives no reason")
+        return re.sub(r"^\w+: ", "", first).rstrip(".")
 
     def _take(self, level: int, text: bytes, _: Any) -> None:
         words = text.decode("utf-8", errors="replace").strip()
         if level == ERROR and words:
-            self.last = words.rstrip(".")
+            self._errors.append(words)
 
 
 @lru_cache(maxsize=1)
