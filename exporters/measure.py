@@ -220,7 +220,7 @@ def shared_share(one: list[int], other: list[int]) -> float:
 
 
 def mean(parts: list[np.ndarray]) -> float:
-    """The mean over all values of arrays of different lengths, not below 0 by rounding; 0 for none."""
+    """The mean over all values of some arrays, which rounding doesn't push below 0; 0 for none."""
     count = sum(part.size for part in parts)
     return max(0.0, sum(float(part.sum()) for part in parts) / count) if count else 0.0
 

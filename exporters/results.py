@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -155,6 +155,16 @@ def sha256_of(path: Path, on_block: Callable[[int], None] = lambda done: None) -
             done += len(block)
             on_block(done)
     return digest.hexdigest()
+
+
+def result_fields(found: list[Result]) -> dict[str, Any]:
+    """The shape of `afina export --json` and of the result event."""
+    return {
+        "files": [
+            {"path": r.path, "kind": r.kind, "type": r.type, "bytes": r.bytes} for r in found
+        ],
+        "parity": [msgspec.to_builtins(result) for result in found],
+    }
 
 
 def _read(path: Path, kind: type[T]) -> T:

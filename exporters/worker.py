@@ -42,6 +42,7 @@ from exporters.results import (
     failed_path,
     forget,
     record,
+    result_fields,
     sha256_of,
 )
 
@@ -239,16 +240,6 @@ class Export:
 def part(path: Path) -> Path:
     """The name of a file that is not finished or not checked yet."""
     return path.with_name(path.name + PART)
-
-
-def result_fields(found: list[Result]) -> dict:
-    """The shape of `afina export --json` and of the result event."""
-    return {
-        "files": [
-            {"path": r.path, "kind": r.kind, "type": r.type, "bytes": r.bytes} for r in found
-        ],
-        "parity": [msgspec.to_builtins(result) for result in found],
-    }
 
 
 def _refuse(plan: Plan) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-WORDS = ["the", "sea", "is", "warm", "in", "may", "and", "old", "boats", "wait", "for", "people", "who", "ask", "where", "to", "go", "next"]
+TEXT = "the sea is warm in may and old boats wait for people who ask where to go next"
 PAD, START, END = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 ANSWER = ["The", " sea", " is", " warm", " in", " may", "."]  # how every answer goes
 TEMPLATE = """{%- for message in messages -%}
@@ -43,8 +43,7 @@ def make_tokenizer(folder: Path, template: str | None = TEMPLATE, vocabulary: in
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    text = " ".join(WORDS) + " The sea is warm in may."
-    tokenizer.train_from_iterator([text] * 4, trainer)
+    tokenizer.train_from_iterator([TEXT, "The sea is warm in may."] * 4, trainer)
     tokenizer.add_tokens([AddedToken("<tool_call>", special=False, normalized=False)])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -86,10 +85,10 @@ def make_model(folder: Path, seed: int = 0, dtype: str = "float32", **options: A
         model.model.embed_tokens.weight.copy_(embedding)
         if not config.tie_word_embeddings:
             follows = successors(fast, config.vocab_size)
-            model.lm_head.weight[follows] = embedding * 0.045
-        for name, parameter in model.model.layers.named_parameters():
+            model.lm_head.weight[follows] = embedding * 0.04
+        for parameter in model.model.layers.parameters():
             if parameter.dim() == 2:
-                parameter.mul_(2.5)  # as loud as the embedding, so that each tensor matters
+                parameter.mul_(3.0)  # as loud as the embedding, so that each tensor matters
     model.generation_config.eos_token_id = [fast.eos_token_id]
     model.generation_config.pad_token_id = fast.pad_token_id
     model.to(getattr(torch, dtype)).save_pretrained(folder)
@@ -111,7 +110,7 @@ def successors(fast: Any, size: int) -> list[int]:
 
 
 def make_adapter(
-    folder: Path, base: Path, seed: int = 1, scale: float = 0.05, **options: Any
+    folder: Path, base: Path, seed: int = 1, scale: float = 0.07, **options: Any
 ) -> Any:
     """A LoRA adapter over the model in `base` with random A and B; returns the PEFT model."""
     import torch
