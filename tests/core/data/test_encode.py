@@ -6,8 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from core.data.encode import IGNORED, Encoder, Encoding, encode_rows
+from core.data.encode import IGNORED, SUPERVISE, Encoder, Encoding, encode_rows
 from core.data.report import token_pieces
 from core.data.sample import Conversation, Text
 from core.data.shapes import to_sample
@@ -268,6 +270,41 @@ def test_rows_are_encoded_in_the_order_asked_for_and_none_is_left_out(
     some = list(encode_rows(source, "chat", encoder, [149, 0, 70]))
     assert [encoding.index for encoding in some] == [149, 0, 70]
     assert some[0].ids == everything[149].ids
+
+
+TURN = st.text(max_size=12) | st.sampled_from(
+    ["<|im_end|>", "<|im_start|>user", "<|endoftext|>", "\n", " ", "😀", "a\n\n", "assistant"]
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(TURN, TURN), min_size=1, max_size=3), st.sampled_from(SUPERVISE))
+def test_markers_and_comparison_agree_on_any_conversation(
+    folders: dict[str, Path], turns: list[tuple[str, str]], supervise: str
+) -> None:
+    messages = [
+        message
+        for question, answer in turns
+        for message in (
+            {"role": "user", "content": question},
+            {"role": "assistant", "content": answer},
+        )
+    ]
+    marked, compared = (
+        Encoder.load(folders[name], supervise=supervise).encode(Conversation(messages))
+        for name in ("marked", "chatml")
+    )
+    assert marked.text == compared.text
+    assert marked.ids == compared.ids
+    assert marked.supervised == compared.supervised
+    assert "".join(token_pieces(marked)) == marked.text
+    if supervise == "assistant" and not any(answer[:1].isspace() for _, answer in turns):
+        assert "".join(learned(marked)) == "".join(f"{answer}<|im_end|>" for _, answer in turns)
+
+
+@pytest.fixture(scope="module")
+def folders(make_model: Callable[..., Path]) -> dict[str, Path]:
+    return {name: make_model(name) for name in TEMPLATES}
 
 
 def test_unknown_ways_to_supervise_are_refused(model: Path) -> None:
