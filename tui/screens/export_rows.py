@@ -65,7 +65,12 @@ class ExportRows:
         result, making = self.result_at(index), self._making(name)
         if result is None or making:
             estimate = (f"~{size(self.estimate(name))}", SECONDARY)
-            return [target, estimate, *[("-", SECONDARY)] * 5, (making, MAKING.get(making, SECONDARY))]
+            return [
+                target,
+                estimate,
+                *[("-", SECONDARY)] * 5,
+                (making, MAKING.get(making, SECONDARY)),
+            ]
         return [
             target,
             size(result.bytes),

@@ -225,7 +225,7 @@ class LiveText(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
     def _grown(self, at_end: bool = True) -> None:
         self.virtual_size = Size(self._wrapped_at, len(self._lines))
         if self._follow and at_end:
-            self.scroll_end(animate=False, immediate=True)
+            self.scroll_end(animate=False, force=True, immediate=True)
         self.refresh()
 
     def _at_end(self) -> bool:

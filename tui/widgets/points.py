@@ -1,6 +1,6 @@
 """The points of one curve, kept so that 100,000 of them draw as fast as 1,000.
 
-Beside the raw points stand the extremes of every 16 points, of every 256, and so on; a chart reads
+Beside the raw points stand the extremes of every 4 points, of every 16, and so on; a chart reads
 the coarsest level that is still finer than its pixels.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 
-BLOCK = 16  # points, or blocks of the level below, in one block
-FINER = 4  # a level is fine enough when it has this many blocks for each pixel column
+BLOCK = 4  # points, or blocks of the level below, in one block
+FINER = 2  # a level is fine enough when it has this many blocks for each pixel column
 
 # lowest, highest, first and last value that fall together; what one pixel column shows
 Extremes = tuple[float, float, float, float]
