@@ -33,7 +33,7 @@ def broken_lines() -> list[Line]:
         ("missing_messages", _json({"title": "Lisbon", "notes": "no turns here"})),
         ("missing_messages", _json({"messages": []})),
         ("message_missing_key", _row({"content": "What should I see in Porto?"}, SAY)),
-        ("unrecognized_key", _row(ASK | {"mood": "hungry"}, SAY)),
+        ("unrecognized_key", _row(ASK | {"content": "I am hungry.", "mood": "hungry"}, SAY)),
         ("unrecognized_role", _row({"role": "robot", "content": "Beep."}, SAY)),
         ("missing_content", _row(ASK, {"role": "assistant"})),
         ("non_string_content", _row({"role": "user", "content": 28}, SAY)),

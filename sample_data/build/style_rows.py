@@ -75,12 +75,16 @@ def travel_rows(rng: random.Random) -> list[Row]:
 def eval_rows(rng: random.Random) -> list[Row]:
     """Held-out conversations: phrasings of their own, two in five ask for a bed."""
     rows: list[Row] = []
-    for number in range(EVAL_ROWS):
-        language = LANGUAGES[number % 2]
+    seen: set[str] = set()
+    while len(rows) < EVAL_ROWS:
+        language = LANGUAGES[len(rows) % 2]
         city = rng.choice(load_cities())
-        topic = "hotel" if number % 5 in (1, 2) else rng.choice(FACT_TOPICS)
+        topic = "hotel" if len(rows) % 5 in (1, 2) else rng.choice(FACT_TOPICS)
         pattern = rng.choice(STYLES[language].EVAL_QUESTIONS[topic])
         text = pattern.format(city=city.names[language])
+        if text in seen:
+            continue
+        seen.add(text)
         turn = _turn(text, topic, city, language, rng)
         rows.append({"messages": [{"role": "system", "content": SYSTEM}, *turn]})
     return rows

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from core.data.checks import check_file
 from core.evaluate.style import asks_for_lodging, ends_in_question, recommends_lodging, share
 from core.paths import SAMPLE_DATA
 from sample_data.build.broken_rows import broken_lines
@@ -149,6 +150,26 @@ def test_preferred_and_other_answer_differ() -> None:
 
 def test_both_kto_labels_occur() -> None:
     assert {row["label"] for row in rows("shapes/kto.jsonl")} == {True, False}
+
+
+def test_the_checks_name_what_is_wrong_with_each_broken_line_and_nothing_in_the_good_ones() -> None:
+    expected = json.loads((SAMPLE_DATA / "broken.expected.json").read_text(encoding="utf-8"))
+    report = check_file(
+        str(SAMPLE_DATA / "broken.jsonl"), model=str(SAMPLE_DATA / "tiny-travel"), max_length=512
+    )
+    found: dict[str, set[str]] = {}
+    for problem in report.problems:
+        found.setdefault(str(problem.row), set()).add(problem.check)
+    assert set(found) == set(expected)
+    assert not [row for row, check in expected.items() if check not in found[row]]
+
+
+@pytest.mark.parametrize("name", ["travel.jsonl", "travel_eval.jsonl"])
+def test_the_checks_find_nothing_wrong_with_the_conversations(name: str) -> None:
+    report = check_file(
+        str(SAMPLE_DATA / name), model=str(SAMPLE_DATA / "tiny-travel"), max_length=256
+    )
+    assert (report.errors, report.problems) == (0, [])
 
 
 def test_each_expected_problem_names_a_line_of_the_broken_file() -> None:
