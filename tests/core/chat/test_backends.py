@@ -197,3 +197,20 @@ def test_a_model_that_diverged_is_told_from_one_that_answers(model: Path, tmp_pa
     opened = open_backend(Load(target=Target("t", "hf", str(tmp_path)), threads=1))
     with pytest.raises(AfinaError, match="not a number"):
         ask(opened)
+
+
+def test_a_gpu_without_memory_is_said_and_the_next_answer_starts_afresh(
+    transformers_with_adapter: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def fail(*args: object, **fields: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    before = ask(transformers_with_adapter).ids
+    with monkeypatch.context() as broken:
+        model = transformers_with_adapter._model  # type: ignore[attr-defined]
+        broken.setattr(model, "forward", fail)
+        with pytest.raises(AfinaError, match="The GPU has no memory left"):
+            ask(transformers_with_adapter)
+    assert ask(transformers_with_adapter).ids == before
