@@ -150,7 +150,7 @@ def _stops(folder: Path, vocabulary: Vocabulary, template: ChatTemplate) -> Stop
 
 def _name(target: Target) -> str:
     """The file's general.name; "phi3" in it switches on other code in llama.cpp."""
-    return re.sub(r"(?i)phi-?(?=3)", "phi ", target.label or target.word)
+    return re.sub(r"(?i)(phi)-?(?=3)", r"\1 ", target.label or target.word)
 
 
 def _notes(merged: Merged) -> tuple[str, ...]:

@@ -82,6 +82,8 @@ def make_model(folder: Path, seed: int = 0, dtype: str = "float32", **options: A
     model = LlamaForCausalLM(config)
     with torch.no_grad():
         embedding = torch.randn(config.vocab_size, config.hidden_size)
+        if config.tie_word_embeddings:  # the same rows make the logits, which must stay small
+            embedding *= 0.1
         model.model.embed_tokens.weight.copy_(embedding)
         if not config.tie_word_embeddings:
             follows = successors(fast, config.vocab_size)

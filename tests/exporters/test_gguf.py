@@ -1,0 +1,220 @@
+"""A GGUF file computes what the tuned model computes, in the size that was foretold.
+
+Tolerances on log p over the whole vocabulary, from trials on ten families: f32 weights with
+llama.cpp's f16 key-value cache 0.005, f16 weights 0.03, bf16 weights 0.04.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gguf import GGUFReader
+
+from core.chat.llamacpp import LlamaCpp
+from core.chat.protocol import Load
+from core.data.template import ChatTemplate
+from core.errors import AfinaError
+from core.targets import Target
+from exporters.gguf.prepare import Prepared, prepare
+from exporters.gguf.quantize import quantize
+from exporters.gguf.rope import rope_values
+from exporters.gguf.template import portable
+from exporters.gguf.types import TYPES, file_bytes, tensor_types
+from exporters.gguf.write import write_gguf
+from tests.exporters import models
+
+IDS = list(range(3, 250, 7))
+SMALL = {"hidden_size": 128, "intermediate_size": 192}
+LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "tied": {"tie_word_embeddings": True},
+    "llama3 rope": {"rope_parameters": LLAMA3},
+    "linear rope": {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}},
+    "biases": {"attention_bias": True},
+    "heads of their own size": {"head_dim": 32},
+    "one key head": {"num_key_value_heads": 1},
+}
+
+
+def test_files_of_whole_numbers_have_the_tuned_models_logits(
+    tuned: Target, base: Path, tmp_path: Path
+) -> None:
+    expected = log_p(tuned_model(tuned))
+    files = {name: tmp_path / f"{name}.gguf" for name in ("f32", "f16", "bf16")}
+    write_gguf(prepare(tuned), files, lambda *values: None)
+    for name, bound in (("f32", 0.005), ("f16", 0.03), ("bf16", 0.04)):
+        found = file_log_p(files[name])
+        assert found.shape == expected.shape == (len(IDS), 512)
+        assert np.abs(found - expected).max() < bound, name
+    plain = prepare(Target("b", "hf", str(base), label="b"))
+    write_gguf(plain, {"f32": tmp_path / "base.gguf"}, lambda *values: None)
+    assert np.abs(file_log_p(tmp_path / "base.gguf") - expected).max() > 0.5
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_variants_of_the_family_have_the_same_logits(tmp_path: Path, name: str) -> None:
+    model = models.make_model(tmp_path, **SMALL | OPTIONS[name])
+    if name == "biases":
+        with torch.no_grad():
+            for parameter_name, parameter in model.named_parameters():
+                if parameter_name.endswith("bias"):
+                    parameter.normal_()
+        model.save_pretrained(tmp_path)
+    prepared = prepare(Target(name, "hf", str(tmp_path), label=name))
+    write_gguf(prepared, {"f32": tmp_path / "x.gguf"}, lambda *values: None)
+    assert np.abs(file_log_p(tmp_path / "x.gguf") - log_p(model)).max() < 0.005
+
+
+def test_the_tolerance_would_see_rows_that_were_not_permuted(tmp_path: Path) -> None:
+    model = models.make_model(tmp_path, **SMALL)
+    prepared = prepare(Target("x", "hf", str(tmp_path), label="x"))
+    write_wrongly(prepared, tmp_path / "x.gguf")
+    assert np.abs(file_log_p(tmp_path / "x.gguf") - log_p(model)).max() > 0.1
+
+
+@pytest.mark.parametrize("hidden", [256, 192])
+def test_every_type_loads_and_has_the_size_that_was_foretold(tmp_path: Path, hidden: int) -> None:
+    models.make_model(tmp_path, hidden_size=hidden, intermediate_size=512)
+    prepared = prepare(Target("x", "hf", str(tmp_path), label="x"))
+    files = {name: tmp_path / f"{name}.gguf" for name in TYPES}
+    whole = {n: p for n, p in files.items() if not TYPES[n].quantized}
+    write_gguf(prepared, whole, lambda *values: None)
+    expected = file_log_p(files["f16"])
+    for name, path in files.items():
+        if TYPES[name].quantized:
+            quantize(files["f16"], path, name, lambda *values: None)
+        reader = GGUFReader(path)
+        kinds = {tensor.name: tensor.tensor_type.name for tensor in reader.tensors}
+        assert kinds == tensor_types(prepared.shapes, TYPES[name]), name
+        size = file_bytes(prepared.shapes, TYPES[name], reader.data_offset)
+        assert path.stat().st_size == size, name
+        assert kl(expected, file_log_p(path)) < 0.25, name
+
+
+def test_progress_counts_tensors_and_a_cancel_ends_the_quantizer(
+    tuned: Target, tmp_path: Path
+) -> None:
+    write_gguf(prepare(tuned), {"f16": tmp_path / "f16.gguf"}, lambda *values: None)
+    seen: list[tuple[str, int, int, str]] = []
+    quantize(tmp_path / "f16.gguf", tmp_path / "q.gguf", "q8_0", lambda *v: seen.append(v))
+    assert seen[-1][1:] == (21, 21, "tensors")
+
+    class Stop(Exception):
+        pass
+
+    def stop(*values: Any) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):
+        quantize(tmp_path / "f16.gguf", tmp_path / "half.gguf", "q8_0", stop)
+
+
+def test_what_the_quantizer_can_not_do_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "no.gguf").write_bytes(b"nothing")
+    with pytest.raises(AfinaError, match="q4_k_m can't be made: llama.cpp's quantizer says: .+"):
+        quantize(tmp_path / "no.gguf", tmp_path / "x.gguf", "q4_k_m", lambda *values: None)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(float("nan"), "not a number"), (1e5, "and f16 ends at 65504")]
+)
+def test_a_value_that_can_not_be_written_stops_the_export(
+    tmp_path: Path, value: float, words: str
+) -> None:
+    model = models.make_model(tmp_path, **SMALL)
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight[3, 5] = value
+    model.save_pretrained(tmp_path)
+    prepared = prepare(Target("x", "hf", str(tmp_path), label="x"))
+    with pytest.raises(AfinaError, match=f'"blk.1.ffn_up.weight" holds .*{words}'):
+        write_gguf(prepared, {"f16": tmp_path / "x.gguf"}, lambda *values: None)
+
+
+def test_a_name_that_llama_cpp_reacts_to_is_changed(base: Path) -> None:
+    assert prepare(Target("x", "hf", str(base), label="My-Phi3 phi-3")).name == "My-Phi 3 phi 3"
+
+
+@pytest.mark.parametrize(
+    ("rope", "words"),
+    [
+        ({"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}, '"yarn"'),
+        ({"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}, "Only 50%"),
+    ],
+)
+def test_a_rotation_that_is_not_known_is_refused(rope: dict[str, Any], words: str) -> None:
+    with pytest.raises(AfinaError, match=words):
+        rope_values({"rope_parameters": rope})
+
+
+def test_the_rotation_is_read_as_older_versions_wrote_it() -> None:
+    old = {"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4}}
+    assert rope_values(old) == {
+        "rope.freq_base": 5e5,
+        "rope.scaling.type": "linear",
+        "rope.scaling.factor": 4.0,
+    }
+
+
+@pytest.mark.parametrize("left", ["", "-", "+"])
+@pytest.mark.parametrize("right", ["", "-"])
+def test_a_template_without_its_markers_renders_the_same(left: str, right: str) -> None:
+    opening, closing = (f"{{%{left} {name} {right}%}}" for name in ("generation", "endgeneration"))
+    source = (
+        "{% for m in messages %}\n  <{{ m.role }}>\n"
+        f"  {opening}\n    {{{{ m.content }}}}\n  {closing}\n</>\n{{% endfor %}}\n"
+    )
+    plain = portable(source, has_bos=True)
+    assert "generation" not in plain
+    messages = [{"role": "user", "content": " a "}, {"role": "assistant", "content": "\nb"}]
+    texts = [ChatTemplate({"default": s}, {}).render(messages).text for s in (source, plain)]
+    assert texts[0] == texts[1]
+
+
+def tuned_model(target: Target) -> Any:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    assert target.adapter is not None
+    model = AutoModelForCausalLM.from_pretrained(target.model, dtype=torch.float32)
+    return PeftModel.from_pretrained(model, target.adapter).eval()
+
+
+def log_p(model: Any) -> np.ndarray:
+    """log p after each of IDS, (tokens, vocabulary), by transformers."""
+    with torch.no_grad():
+        logits = model.eval()(input_ids=torch.tensor([IDS])).logits[0]
+    return torch.log_softmax(logits.float(), dim=-1).numpy()
+
+
+def file_log_p(path: Path) -> np.ndarray:
+    """The same by llama.cpp."""
+    backend = LlamaCpp(Load(target=Target("x", "gguf", str(path)), threads=1))
+    try:
+        logits = torch.tensor(backend.logits(IDS, 1, lambda: False))
+    finally:
+        backend.close()
+    return torch.log_softmax(logits, dim=-1).numpy()
+
+
+def kl(p: np.ndarray, q: np.ndarray) -> float:
+    return float((np.exp(p) * (p - q)).sum(axis=-1).mean())
+
+
+def write_wrongly(prepared: Prepared, path: Path) -> None:
+    """With q and k as transformers has them."""
+    import msgspec
+
+    family = msgspec.structs.replace(prepared.family, permuted={})
+    wrong = msgspec.structs.replace(prepared, family=family)
+    write_gguf(wrong, {"f32": path}, lambda *values: None)

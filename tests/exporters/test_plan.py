@@ -1,0 +1,159 @@
+"""The plan says what will be written, and everything that stands in the way, before it starts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import AfinaError
+from core.paths import ROOT
+from exporters import plan as plans
+from exporters.job import all_exports, create_export, read_request
+from exporters.plan import Wanted, make_plan, parse_to, type_choices
+from tests.exporters.tokenizers_of import train, write_model
+
+HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "llama_cpp", "gguf", "onnxruntime")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("plan") / "little"
+    write_model(folder, train("gpt-2"))
+    return folder
+
+
+def test_types_are_read_in_either_case_and_each_once() -> None:
+    words = ["GGUF:Q4_K_M, f16", "gguf:q4_k_m"]
+    assert parse_to(words) == [Wanted("gguf", "q4_k_m"), Wanted("gguf", "f16")]
+    assert parse_to("gguf:q8_0") == [Wanted("gguf", "q8_0")]
+
+
+@pytest.mark.parametrize(
+    ("word", "words"),
+    [
+        ("gguf:q4_k", 'no GGUF type "q4_k". Did you mean "q4_k_m"?'),
+        ("gguf", '"gguf" names no type. Types: gguf:f32'),
+        ("q8_0", "Write gguf:q8_0."),
+        ("onnx:int4", "can't be exported yet"),
+        ("zip", 'no export "zip"'),
+        ([], "Nothing is to be exported"),
+    ],
+)
+def test_a_word_that_means_nothing_says_what_there_is(word: Any, words: str) -> None:
+    with pytest.raises(AfinaError) as caught:
+        parse_to(word)
+    assert words in str(caught.value)
+
+
+def test_the_plan_names_files_sizes_and_needs(model: Path, home: Path) -> None:
+    plan = make_plan(home, str(model), ["gguf:q8_0", "gguf:q4_k_m"])
+    assert plan.problems == []
+    assert [Path(item.path) for item in plan.items] == [
+        home / "exports" / "little" / "gguf" / f"little-{name}.gguf" for name in ("q8_0", "q4_k_m")
+    ]
+    sizes = [item.bytes for item in plan.items]
+    assert plan.temporary_bytes > max(sizes)
+    assert plan.needed_bytes == plan.temporary_bytes + sum(sizes)
+    assert plan.free_bytes > plan.needed_bytes and plan.memory_bytes > 0
+    assert not any(item.replaces for item in plan.items)
+
+
+def test_no_temporary_file_is_needed_where_f16_is_asked_for(model: Path, home: Path) -> None:
+    assert make_plan(home, str(model), "gguf:f16,q4_k_m").temporary_bytes == 0
+    assert make_plan(home, str(model), "gguf:bf16").temporary_bytes == 0
+    assert make_plan(home, str(model), "gguf:bf16,q8_0").temporary_bytes > 0
+
+
+def test_rows_that_are_not_a_multiple_of_256_are_said(model: Path, home: Path) -> None:
+    items = make_plan(home, str(model), "gguf:q4_k_m,q8_0").items
+    assert "9 of 12 tensors have rows that are not a multiple of 256" in items[0].notes[0]
+    assert items[1].notes == []
+
+
+def test_too_little_disk_is_refused_with_the_numbers(
+    model: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(plans.shutil, "disk_usage", lambda path: usage(100, 90, 10))
+    plan = make_plan(home, str(model), "gguf:f16")
+    assert "needs 0.0 GiB of disk" in plan.problems[0].message
+    with pytest.raises(AfinaError, match="0.0 GiB are free"):
+        create_export(home, str(model), "gguf:f16")
+    assert all_exports(home) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_type": "mamba"}, '"mamba" can\'t become GGUF yet. Supported: llama, mistral.'),
+        ({"hidden_act": "gelu"}, 'activation is "gelu"'),
+        ({"rope_scaling": {"type": "yarn", "factor": 2}}, 'of the type "yarn"'),
+        ({"num_hidden_layers": 2}, 'lack the tensor for "blk.1.attn_norm.weight"'),
+    ],
+)
+def test_a_model_that_can_not_become_gguf_is_refused_with_the_reason(
+    model: Path, home: Path, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    folder = changed(model, tmp_path, change)
+    problem = make_plan(home, str(folder), "gguf:f16").problems[0]
+    assert words in f"{problem.message} {problem.hint}"
+
+
+def test_a_sliding_window_bounds_the_context_and_is_said(
+    model: Path, home: Path, tmp_path: Path
+) -> None:
+    folder = changed(model, tmp_path, {"model_type": "mistral", "sliding_window": 64})
+    plan = make_plan(home, str(folder), "gguf:f16")
+    assert plan.problems == [] and "sliding window of 64 tokens" in plan.notes[0]
+
+
+def test_a_job_remembers_what_was_asked_from_anywhere(
+    model: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(model.parent)
+    job = create_export(home, "little", ["gguf:F16"])
+    request = read_request(job)
+    assert (request.target, request.to) == (str(model), ["gguf:f16"])
+    assert Path(request.out) == home / "exports" / "little"
+    assert [found.directory for found in all_exports(home)] == [job.directory]
+    assert job.directory.name[11:].startswith("export-little-")
+
+
+def test_a_gguf_file_is_not_exported_again(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    plan = make_plan(home, str(tmp_path / "x.gguf"), "gguf:f16")
+    assert "is a GGUF file already" in plan.problems[0].message
+
+
+def test_every_type_has_a_line_about_it() -> None:
+    choices = dict(type_choices())
+    assert choices["gguf:q4_k_m"].startswith("4.8 bits") and len(choices) == 8
+
+
+def test_planning_loads_nothing_heavy(model: Path, home: Path) -> None:
+    code = (
+        "import sys, afina, tui.cli.export, exporters.job, exporters.results\n"
+        "from pathlib import Path\n"
+        "from exporters.plan import make_plan\n"
+        f"make_plan(Path({str(home)!r}), {str(model)!r}, 'gguf:q4_k_m')\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def changed(model: Path, folder: Path, change: dict[str, Any]) -> Path:
+    """A copy of a model with other options."""
+    shutil.copytree(model, folder / "copy")
+    config = json.loads((model / "config.json").read_text()) | change
+    (folder / "copy" / "config.json").write_text(json.dumps(config))
+    return folder / "copy"

@@ -1,0 +1,153 @@
+"""A tokenizer is known by its structure, and llama.cpp reads texts into the same tokens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.data.tokenizer import Tokenizer
+from core.errors import AfinaError
+from core.targets import Target
+from exporters.gguf.prepare import Prepared, prepare
+from exporters.gguf.read_back import Seen, read_back
+from exporters.gguf.vocabulary import (
+    CONTROL,
+    NORMAL,
+    UNUSED,
+    USER_DEFINED,
+    read_vocabulary,
+    split_name,
+)
+from exporters.gguf.write import write_gguf
+from exporters.snippets import hostile_snippets
+from tests.exporters import tokenizers_of
+from tests.exporters.models import END, PAD, TEMPLATE
+from tests.exporters.tokenizers_of import BOS, train, write_model
+
+QUESTION = {"messages": [{"role": "user", "content": "Where to? é"}]}
+WITH_BOS = "{{- bos_token -}}" + TEMPLATE
+
+
+def export(folder: Path) -> tuple[Prepared, Path]:
+    prepared = prepare(Target("x", "hf", str(folder), label="x"))
+    write_gguf(prepared, {"f16": folder / "x.gguf"}, lambda *values: None)
+    return prepared, folder / "x.gguf"
+
+
+@pytest.mark.parametrize("kind", ["gpt-2", "llama-bpe", "dbrx", "qwen2", "smollm"])
+def test_llama_cpp_reads_hostile_texts_into_the_same_tokens(tmp_path: Path, kind: str) -> None:
+    write_model(tmp_path, train(kind))
+    prepared, file = export(tmp_path)
+    assert prepared.vocabulary.pre == kind
+    snippets = hostile_snippets(prepared.vocabulary.special)
+    assert len(snippets) > 300
+    seen = read_back(file, snippets)
+    expected = [item.ids for item in Tokenizer.load(tmp_path).encode_many(snippets)]
+    different = [t for t, a, b in zip(snippets, expected, seen.ids, strict=True) if a != b]
+    composed = [text for text in different if "\u0301" not in text]  # qwen2 composes accents first
+    assert composed == [] and (different == [] or kind == "qwen2")
+    assert bool(prepared.notes) == (kind == "qwen2")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t["model"].update(type="Unigram"), "tokenizer is Unigram"),
+        (lambda t: t["model"].update(byte_fallback=True), "SentencePiece-like"),
+        (lambda t: t["model"].update(end_of_word_suffix="</w>"), "marks the parts of words"),
+        (lambda t: t["model"].update(ignore_merges=True), "splits text in a way"),
+        (lambda t: t.update(normalizer={"type": "Lowercase"}), r'rewrites text first \("Lower'),
+        (lambda t: t.update(pre_tokenizer={"type": "Whitespace"}), "not byte-level"),
+        (lambda t: t["pre_tokenizer"].update(add_prefix_space=True), "not byte-level"),
+        (lambda t: t["pre_tokenizer"].update(use_regex=False), "splits text in a way"),
+    ],
+)
+def test_another_structure_is_refused_with_what_is_known(change: Any, words: str) -> None:
+    tokenizer = json.loads(train("gpt-2").to_str())
+    assert split_name(tokenizer) == "gpt-2"
+    change(tokenizer)
+    with pytest.raises(AfinaError, match=words) as caught:
+        split_name(tokenizer)
+    assert "GPT-2, Llama 3, Qwen 2 or SmolLM" in caught.value.hint
+
+
+def test_an_unknown_expression_is_shown(tmp_path: Path) -> None:
+    tokenizer = json.loads(train("qwen2").to_str())
+    tokenizer["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = r"\w+|\W+"
+    with pytest.raises(AfinaError, match=r"not known: Split \\w\+\|\\W\+, ByteLevel"):
+        split_name(tokenizer)
+
+
+def test_special_added_and_missing_tokens_have_their_kinds(tmp_path: Path) -> None:
+    tokenizer = train("gpt-2")
+    tokenizer.add_tokens(["<tool_call>"])
+    write_model(tmp_path, tokenizer)
+    vocabulary = read_vocabulary(tmp_path, rows=600)
+    kinds = dict(zip(vocabulary.tokens, vocabulary.kinds, strict=True))
+    assert (kinds[END], kinds["<tool_call>"], kinds["a"]) == (CONTROL, USER_DEFINED, NORMAL)
+    assert len(vocabulary.tokens) == 600 and vocabulary.tokens[-1] == "[PAD599]"
+    assert kinds["[PAD599]"] == UNUSED
+    assert vocabulary.merges[0].count(" ") == 1
+    assert (vocabulary.tokens[vocabulary.eos or -1], vocabulary.bos) == (END, None)
+    assert vocabulary.tokens[vocabulary.pad if vocabulary.pad is not None else -1] == PAD
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(tmp_path: Path) -> None:
+    write_model(tmp_path, train("gpt-2"))
+    with pytest.raises(AfinaError, match="the model has rows for 100 tokens"):
+        read_vocabulary(tmp_path, rows=100)
+
+
+def seen_prompts(folder: Path, **options: Any) -> tuple[Prepared, Seen, list[int]]:
+    """What other programs feed for a question, and what training had."""
+    from core.data.template import ChatTemplate
+
+    tokenizer = train("gpt-2", bos=options.pop("adds_bos", False))
+    write_model(folder, tokenizer, names_bos=True, **options)
+    prepared, file = export(folder)
+    text = ChatTemplate.load(folder).render(QUESTION["messages"], add_generation_prompt=True).text
+    return prepared, read_back(file, [], [QUESTION]), Tokenizer.load(folder).encode(text).ids
+
+
+@pytest.mark.parametrize("adds_bos", [True, False])
+@pytest.mark.parametrize("template", [WITH_BOS, TEMPLATE])
+def test_other_programs_feed_bos_just_where_training_had_it(
+    tmp_path: Path, adds_bos: bool, template: str
+) -> None:
+    prepared, seen, trained = seen_prompts(tmp_path, adds_bos=adds_bos, template=template)
+    assert seen.prompts == [trained]
+    assert seen.add_bos == prepared.add_bos == (adds_bos and template == WITH_BOS)
+    bos = prepared.vocabulary.tokens.index(BOS)
+    assert trained.count(bos) == (template == WITH_BOS)
+
+
+def test_a_template_that_asks_for_a_bos_that_is_not_there_writes_nothing(tmp_path: Path) -> None:
+    write_model(tmp_path, train("gpt-2"), template=WITH_BOS)
+    _, file = export(tmp_path)
+    text = "<|im_start|>user\nWhere to? é<|im_end|>\n<|im_start|>assistant\n"
+    assert read_back(file, [], [QUESTION]).prompts == [Tokenizer.load(tmp_path).encode(text).ids]
+
+
+def test_every_stop_token_of_the_model_stops_llama_cpp(tmp_path: Path) -> None:
+    tokenizer = train("gpt-2")
+    ids = [tokenizer.token_to_id(word) for word in (END, "z", "!")]
+    write_model(tmp_path, tokenizer, stops=ids)
+    prepared, file = export(tmp_path)
+    assert prepared.stops.eos == ids[0]  # the one that ends a turn
+    assert set(ids) <= set(read_back(file, []).stop_ids)
+
+
+def test_a_model_without_a_stop_token_is_refused(tmp_path: Path) -> None:
+    write_model(tmp_path, train("gpt-2"), stops=[])
+    tokenizers_of.write_json(tmp_path / "tokenizer_config.json", {"chat_template": TEMPLATE})
+    with pytest.raises(AfinaError, match="names no stop token"):
+        prepare(Target("x", "hf", str(tmp_path)))
+
+
+def test_a_file_that_is_no_gguf_is_refused_with_llama_cpps_words(tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"GGUF" + b"\0" * 60)
+    with pytest.raises(AfinaError, match="llama.cpp can't open the file: .+"):
+        read_back(tmp_path / "x.gguf", [])
