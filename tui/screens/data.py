@@ -240,7 +240,8 @@ class DataPane(Pane):
         row = source.row(index)
         raw = source.raw(index).decode("utf-8", "replace")
         problems = self._rows.problems(index)
-        self._show(index, ShownRow(messages_of(row, self._rows.shape), raw, problems=problems))
+        turns = messages_of(row, self._rows.shape)
+        self._show(index, ShownRow(turns, raw, problems=problems, note=self._trouble))
 
     def _show(self, index: int, row: ShownRow) -> None:
         frame = self.query_one("#row-frame", Frame)

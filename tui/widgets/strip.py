@@ -37,6 +37,9 @@ class FigureStrip(Widget):
             part.append(visible(figure.value), figure.colour)
             gap = "   " if line.plain else ""
             if line.cell_len + len(gap) + part.cell_len > self.size.width:
+                if not line.plain:  # a sentence: its beginning says more than nothing
+                    part.truncate(self.size.width, overflow="ellipsis")
+                    line.append_text(part)
                 break
             line.append(gap).append_text(part)
         return line

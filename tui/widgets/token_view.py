@@ -45,6 +45,7 @@ class ShownRow(NamedTuple):
     cut_at: int = 0
     truncated_tokens: int = 0
     problems: Sequence[dict[str, Any]] = ()
+    note: str = ""  # why there are no tokens
 
     @property
     def encoded(self) -> bool:
@@ -109,6 +110,9 @@ def row_text(row: ShownRow, boundaries: bool, symbols: Symbols) -> Text:
         text.append(f"\nonly the first {MOST_CHARACTERS:,} characters are drawn\n", YELLOW)
     for problem in row.problems:
         text.append_text(problem_text(problem, symbols))
+    if row.note:
+        text.append(f"\n{symbols.problem} not encoded", f"bold {YELLOW}")
+        text.append(f" {visible(row.note)}\n", TEXT)
     return text
 
 
