@@ -180,9 +180,11 @@ def test_blocks_keep_every_extreme_of_100_000_points() -> None:
     assert column == pytest.approx(77_777 / 99_999 * 199, abs=1)
 
 
-def test_points_that_go_on_are_appended_and_others_replace() -> None:
-    points = Points([(1, 3.0), (2, NAN)])
-    points.replace([(1, 3.0), (2, NAN), (3, 1.0)])
+def test_a_list_that_grew_is_appended_and_another_list_replaces() -> None:
+    points, curve = Points(), [(1, 3.0), (2, NAN)]
+    points.replace(curve)
+    curve.append((3, 1.0))
+    points.replace(curve)
     assert (len(points), points.last, points.low) == (3, 1.0, 1.0)
     points.replace([(1, 9.0)])
     assert (len(points), points.last, points.low, points.high) == (1, 9.0, 9.0, 9.0)

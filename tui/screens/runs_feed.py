@@ -89,6 +89,22 @@ class Snapshot(msgspec.Struct, frozen=True):
     detail: Detail | None
 
 
+class GrowingCurve:
+    """One curve, value by step. `points` is appended to, and another list once a step repeats."""
+
+    def __init__(self) -> None:
+        self.points: Curve = []
+        self._values: dict[int, float] = {}
+
+    def add(self, new: Curve) -> None:
+        """Adds what newer events say; a resumed run's steps replace those from before."""
+        self._values.update(new)
+        if new and self.points and new[0][0] <= self.points[-1][0]:
+            self.points = sorted(self._values.items())
+        else:
+            self.points.extend(new)
+
+
 class FollowedRun:
     """One run, read from where the last look ended."""
 
@@ -96,7 +112,7 @@ class FollowedRun:
         self.run = run
         self._events = EventTail(run.events_path)
         self._samples_tail = EventTail(run.directory / "samples.jsonl")
-        self._values: dict[str, dict[int, float]] = {name: {} for name in CURVES}
+        self._curves = {name: GrowingCurve() for name in CURVES}
         self._samples: list[Event] = []
         self._saved: dict[int, Event] = {}  # checkpoint events by step
         self._latest: dict[str, Any] = {}  # fields of RunView
@@ -109,7 +125,7 @@ class FollowedRun:
         """Reads what is new; returns the run as it is now."""
         events = self._events.read()
         for name, (kind, field) in CURVES.items():
-            self._values[name].update(curve(events, kind, field))
+            self._curves[name].add(curve(events, kind, field))
         for event in events:
             self._take(event)
         state = self.run.state()
@@ -134,7 +150,7 @@ class FollowedRun:
         self._samples += self._samples_tail.read()
         return Detail(
             id=self.run.id,
-            curves={name: sorted(values.items()) for name, values in self._values.items()},
+            curves={name: grown.points for name, grown in self._curves.items()},
             samples=list(self._samples),
             log=self._log_tail(),
             config=_text(self.run.directory / "config.yaml"),
@@ -198,6 +214,7 @@ class FollowedRun:
         return self._log
 
     def _checkpoints(self) -> list[CheckpointView]:
+        evaluations = dict(self._curves["eval"].points)
         found = []
         for folder in sorted((self.run.directory / "checkpoints").glob("step-*"), reverse=True):
             if not folder.name[5:].isdecimal():
@@ -207,7 +224,7 @@ class FollowedRun:
             found.append(
                 CheckpointView(
                     step=step,
-                    eval_loss=self._values["eval"].get(step),
+                    eval_loss=evaluations.get(step),
                     bytes=event.get("bytes"),
                     complete=is_complete(folder),
                     reason=str(event.get("reason") or ""),

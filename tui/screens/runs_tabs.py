@@ -230,7 +230,7 @@ class CheckpointRows:
             str(row.step),
             short(row.eval_loss),
             size(row.bytes),
-            ("complete", GREEN) if row.complete else ("half written", YELLOW),
+            ("yes", GREEN) if row.complete else ("half written", YELLOW),
             (row.reason + best, SECONDARY),
         )
 

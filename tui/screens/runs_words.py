@@ -28,8 +28,8 @@ STALE_STEPS = 5  # and at least so many steps' time
 
 
 def silence_s(view: RunView, now: float) -> float | None:
-    """Seconds since the newest event, once that is longer than usual for a run at work."""
-    if view.state not in ACTIVE or view.newest is None:
+    """Seconds since the newest event, once that is longer than usual for a run that steps."""
+    if view.state not in ACTIVE or view.newest is None or view.phase:
         return None
     silent = now - view.newest
     return silent if silent > max(STALE_S, STALE_STEPS * view.step_s) else None

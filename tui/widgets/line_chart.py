@@ -6,7 +6,7 @@ Takes points, draws, and repaints only the cells that changed. Opens no file and
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
@@ -99,8 +99,11 @@ class LineChart(Widget):
         self._rows: list[Row] = []
         self._styles: dict[str, Style] = {}
 
-    def show(self, *curves: Iterable[tuple[float, float]], empty: str | None = None) -> None:
-        """Takes the curves anew, in the order of the names; x rises. Cheap when they only grew."""
+    def show(self, *curves: Sequence[tuple[float, float]], empty: str | None = None) -> None:
+        """Takes the curves anew, in the order of the names; x rises.
+
+        Cheap for a list that was shown before: it may have been appended to, and not changed.
+        """
         for points, curve in zip(self._points, curves, strict=True):
             points.replace(curve)
         self._empty = self._empty if empty is None else empty

@@ -7,7 +7,7 @@ the coarsest level that is still finer than its pixels.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 BLOCK = 4  # points, or blocks of the level below, in one block
 FINER = 2  # a level is fine enough when it has this many blocks for each pixel column
@@ -27,6 +27,7 @@ class Points:
         return len(self._x)
 
     def clear(self) -> None:
+        self._source: Sequence[tuple[float, float]] | None = None
         self._x: list[float] = []
         self._y: list[float] = []
         self._levels: list[list[tuple[float, Extremes | None]]] = []  # (x of the first point, ...)
@@ -60,19 +61,14 @@ class Points:
             if len(self._y) % BLOCK == 0:
                 self._close_block()
 
-    def replace(self, points: Iterable[tuple[float, float]]) -> None:
-        """Takes these points instead; where they only go on from the old ones, appends."""
-        new = list(points)
+    def replace(self, points: Sequence[tuple[float, float]]) -> None:
+        """Takes these points instead. The very list of the last time has only been appended to."""
         old = len(self._x)
-        goes_on = (
-            old <= len(new)
-            and self._x == [x for x, _ in new[:old]]
-            and all(a == b or (a != a and b != b) for a, (_, b) in zip(self._y, new, strict=False))
-        )
-        if not goes_on:
+        if points is not self._source or len(points) < old:
             self.clear()
             old = 0
-        self.extend(new[old:])
+        self._source = points
+        self.extend(points[old:])
 
     def marks(self) -> Iterator[tuple[float, float]]:
         """Every finite point."""
