@@ -6,7 +6,7 @@ those are too few, some plain questions.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +79,14 @@ def _rows(config: Config, count: int) -> list[Question]:
     """Questions out of the evaluation rows, spread over them."""
     from core.data.shapes import detect, read_sample
     from core.data.source import open_source
-    from core.train.dataset import hold_out
+    from core.data.split import split_source
 
     data = config.data
     with open_source(Path(data.eval_path or data.path)) as source:
         shape = detect(source).shape if data.format == "auto" else data.format
-        indexes = range(len(source))
-        if data.eval_path is None:
-            indexes = sorted(hold_out(source, data.eval_fraction, config.train.seed))
+        indexes: Sequence[int] = range(len(source))
+        if data.eval_path is None and data.eval_fraction > 0:
+            indexes = split_source(source, shape, data.eval_fraction, config.train.seed).eval
         step = max(1, len(indexes) // count)
         found = []
         for index in indexes[::step]:
