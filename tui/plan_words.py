@@ -14,10 +14,12 @@ from tui.theme import AMBER, BACKGROUND, GREEN, RED, SECONDARY, TEXT, YELLOW, Sy
 LABEL_CELLS = 9
 
 
-def plan_text(config: Config, problems: Sequence[FieldProblem], run_key: str) -> Text:
+def plan_text(
+    config: Config, problems: Sequence[FieldProblem], run_key: str, symbols: Symbols
+) -> Text:
     """The panel."""
     text = Text()
-    for label, value, note in config_lines(config):
+    for label, value, note in config_lines(config, symbols.times):
         text.append(label.ljust(LABEL_CELLS), SECONDARY).append(value, f"bold {TEXT}")
         text.append(f"  {note}\n" if note else "\n", SECONDARY)
     text.append("\n").append_text(verdict(problems, run_key)).append("\n")
@@ -28,7 +30,7 @@ def plan_text(config: Config, problems: Sequence[FieldProblem], run_key: str) ->
     return text
 
 
-def config_lines(config: Config) -> list[tuple[str, str, str]]:
+def config_lines(config: Config, times: str) -> list[tuple[str, str, str]]:
     """(label, value, note): what the configuration alone tells."""
     train, method = config.train, config.method
     rows = train.per_device_train_batch_size * train.gradient_accumulation_steps
@@ -45,7 +47,7 @@ def config_lines(config: Config) -> list[tuple[str, str, str]]:
         kind, note = "full", "every weight"
     return [
         ("method", kind, note),
-        ("a step", f"{rows} × {config.data.max_length:,} tokens",
+        ("a step", f"{rows} {times} {config.data.max_length:,} tokens",
          f"{tokens:,} packed" if packed else f"at most {tokens:,}"),
         ("length", length, ""),
         ("device", config.launch.device, ""),
@@ -66,7 +68,9 @@ def verdict(problems: Sequence[FieldProblem], run_key: str) -> Text:
 
 def summary_text(config: Config, problems: Sequence[FieldProblem], symbols: Symbols) -> Text:
     """The plan in one line, for a screen without room for the panel."""
-    parts = [f"{value} {note}".strip() for _, value, note in config_lines(config)[:3]]
+    parts = [
+        f"{value} {note}".strip() for _, value, note in config_lines(config, symbols.times)[:3]
+    ]
     errors = sum(problem.severity == "error" for problem in problems)
     head = Text().append("ready", f"bold {GREEN}")
     if errors:

@@ -87,11 +87,12 @@ class Symbols(NamedTuple):
     cross: str
     newline: str
     ellipsis: str
+    times: str
     subscripts: bool  # whether small digits can be drawn
 
 
-UNICODE = Symbols("▶", "●", "▲", "·", "▁▂▃▄▅▆▇█", "█", "▌", "▌", "✓", "✗", "↵", "…", True)
-ASCII = Symbols(">", "*", "!", "-", "_.-:=+*#", "#", "|", "_", "yes", "no", "$", "~", False)
+UNICODE = Symbols("▶", "●", "▲", "·", "▁▂▃▄▅▆▇█", "█", "▌", "▌", "✓", "✗", "↵", "…", "×", True)
+ASCII = Symbols(">", "*", "!", "-", "_.-:=+*#", "#", "|", "_", "yes", "no", "$", "~", "x", False)
 
 
 class AsciiScrollBar(ScrollBarRender):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from tests.tui.pilots import byte_model, chat, write_rows
 
 

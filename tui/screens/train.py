@@ -90,7 +90,7 @@ class TrainPane(Pane):
         preset = presets.matching(self.config)
         frame.set_facts(f"preset: {preset.name}" if preset else "")
         self.query_one("#plan", TextView).set_text(
-            plan_text(self.config, found, self._key("run")), stay=True
+            plan_text(self.config, found, self._key("run"), self.symbols), stay=True
         )
         summary = summary_text(self.config, found, self.symbols)
         self.query_one("#summary", Words).update(summary)
