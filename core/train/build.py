@@ -175,9 +175,12 @@ def _leave_casts_to_autocast(model: Any) -> None:
 
 
 def quiet_libraries() -> None:
-    """Progress bars of the libraries go nowhere; log.txt is for words."""
+    """No progress bars and no notes to the developers of libraries in log.txt."""
+    import warnings
+
     import datasets
     import transformers
 
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
+    warnings.simplefilter("ignore", FutureWarning)

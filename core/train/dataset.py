@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +17,7 @@ from core.data.encode import Encoder, Encoding, encode_rows
 from core.data.problems import ERROR, RowProblem
 from core.data.shapes import detect, named_shape, require_trainable
 from core.data.source import Source, open_source
+from core.data.split import split_source
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -94,26 +95,28 @@ def load(config: Config, encoder: Encoder, on_progress: OnProgress) -> Encoded:
     """Reads, splits and encodes the rows that a configuration names."""
     with open_source(config.data.path) as source:
         shape = _shape(config, source)
-        held_out: set[int] = set()
+        held_out: Sequence[int] = ()
+        kept: Sequence[int] = range(len(source))
         if config.data.eval_path is None and config.data.eval_fraction > 0:
-            held_out = hold_out(source, config.data.eval_fraction, config.train.seed)
-        train, evaluation = Rows(), Rows()
-        for done, encoding in enumerate(encode_rows(source, shape, encoder), start=1):
-            side = evaluation if encoding.index in held_out else train
-            side.add(encoding, encoder.labels(encoding))
-            on_progress(done, len(source))
+            split = split_source(source, shape, config.data.eval_fraction, config.train.seed)
+            kept, held_out = split.train, split.eval
+        train = _encode(source, shape, encoder, kept, on_progress)
+        evaluation = _encode(source, shape, encoder, held_out, on_progress)
     if config.data.eval_path is not None:
-        evaluation = _encode_all(config, config.data.eval_path, encoder, on_progress)
+        with open_source(config.data.eval_path) as source:
+            shape_there = _shape(config, source)
+            rows = range(len(source))
+            evaluation = _encode(source, shape_there, encoder, rows, on_progress)
     return Encoded(train, evaluation, shape)
 
 
-def _encode_all(config: Config, path: str, encoder: Encoder, on_progress: OnProgress) -> Rows:
+def _encode(
+    source: Source, shape: str, encoder: Encoder, wanted: Sequence[int], on_progress: OnProgress
+) -> Rows:
     rows = Rows()
-    with open_source(path) as source:
-        encodings = encode_rows(source, _shape(config, source), encoder)
-        for done, encoding in enumerate(encodings, start=1):
-            rows.add(encoding, encoder.labels(encoding))
-            on_progress(done, len(source))
+    for done, encoding in enumerate(encode_rows(source, shape, encoder, wanted), start=1):
+        rows.add(encoding, encoder.labels(encoding))
+        on_progress(done, len(wanted))
     return rows
 
 
@@ -121,23 +124,6 @@ def _shape(config: Config, source: Source) -> str:
     if config.data.format != "auto":
         return named_shape(config.data.format)
     return require_trainable(detect(source))
-
-
-def hold_out(source: Source, fraction: float, seed: int) -> set[int]:
-    """The rows to evaluate on: a share of the different rows, chosen by the hash of their content.
-
-    Equal rows fall on the same side, and the order of the rows doesn't matter.
-    """
-    groups: dict[bytes, list[int]] = {}
-    for index in range(len(source)):
-        key = hashlib.blake2b(
-            source.raw(index), digest_size=16, salt=seed.to_bytes(8, "little")
-        ).digest()
-        groups.setdefault(key, []).append(index)
-    if len(groups) < 2:
-        return set()
-    wanted = max(1, round(len(groups) * fraction))
-    return {index for key in sorted(groups)[:wanted] for index in groups[key]}
 
 
 def should_pack(config: Config, rows: Rows) -> bool:

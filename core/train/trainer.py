@@ -8,10 +8,13 @@ from __future__ import annotations
 import math
 import time
 from contextlib import AbstractContextManager
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from peft import PeftModel
+from torch.nn.functional import cross_entropy
 from trl import SFTTrainer
 
 from core.train import attention, checkpoints
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
     from core.train.build import Layout
     from core.train.recorder import Recorder
     from core.train.setup import Setup
+
+
+MAX_LOGITS = 2**27  # tokens times vocabulary: 0.5 GiB in float32; beyond, TRL's head works in tiles
 
 
 class Interrupted(Exception):
@@ -35,6 +41,9 @@ class RunTrainer(SFTTrainer):
         self.setup = setup
         self.layout = layout
         self.recorder = recorder
+        base = self.accelerator.unwrap_model(self.model)
+        base = base.get_base_model() if isinstance(base, PeftModel) else base
+        self._keeps_logits = "logits_to_keep" in signature(type(base).forward).parameters
         if layout.flat:
             # set after SFTTrainer's own check, which wants max_length=None for rows that are
             # laid flat without packing; ours are cut already
@@ -44,6 +53,32 @@ class RunTrainer(SFTTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         self.recorder.saw_tokens(real_tokens(inputs))
         return super().training_step(model, inputs, *args, **kwargs)
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """TRL's loss; on a CPU, from the logits of the supervised tokens only.
+
+        TRL's fused head scores every position there, and their entropy, which nobody asked for.
+        """
+        labels = inputs["labels"]
+        if not self._fits_supervised_logits(labels) or return_outputs:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        places = (labels[0, 1:] != -100).nonzero().flatten()  # the token before each supervised one
+        rest = {name: value for name, value in inputs.items() if name != "labels"}
+        logits = model(**rest, logits_to_keep=places, use_cache=False).logits[0]
+        total = cross_entropy(logits.float(), labels[0, places + 1], reduction="sum")
+        return total / (len(places) if num_items_in_batch is None else num_items_in_batch)
+
+    def _fits_supervised_logits(self, labels: torch.Tensor) -> bool:
+        if not self.layout.flat or labels.device.type != "cpu" or not self._keeps_logits:
+            return False
+        vocabulary = self.model.config.get_text_config().vocab_size
+        return 0 < int((labels[0, 1:] != -100).sum()) * vocabulary <= MAX_LOGITS
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """The mean loss over every supervised token of the held-out rows.
@@ -104,8 +139,6 @@ class RunTrainer(SFTTrainer):
 
     def save_weights(self, folder: Path) -> None:
         """The adapter, or every weight of a fully tuned model, as safetensors."""
-        from peft import PeftModel
-
         model = self.accelerator.unwrap_model(self.model)
         if isinstance(model, PeftModel):
             model.save_pretrained(str(folder), save_embedding_layers=False)

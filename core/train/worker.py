@@ -164,7 +164,7 @@ class Training:
                 self.config.train.supervise,
                 self.config.data.chat_template,
             )
-            encoded = self._load_rows(encoder)
+            encoded = self.load_rows(encoder)
             preflight.check_data(self.config, encoder, encoded)
             self._check_same_data(progress, encoded)
         with self._phase("loading packages"):
@@ -180,7 +180,7 @@ class Training:
         recorder = Recorder(self.worker, self.config, progress, self.stop, watch.answer)
         if resumed is not None:
             recorder.go_on_from(checkpoints.step_of(resumed), self.run.events())
-        trainer = watch.trainer = self._build(setup, encoder, encoded, recorder)
+        trainer = watch.trainer = self.build(setup, encoder, encoded, recorder)
         for finding in preflight.data_warnings(encoded):
             recorder.finding(finding, None)
         self._announce(trainer, encoded, setup)
@@ -198,7 +198,7 @@ class Training:
         manifest = checkpoints.read(folder) if folder else None
         return folder, Progress.from_values(manifest.progress) if manifest else Progress()
 
-    def _load_rows(self, encoder: Encoder) -> Encoded:
+    def load_rows(self, encoder: Encoder) -> Encoded:
         told = time.monotonic()
 
         def on_progress(done: int, total: int) -> None:
@@ -219,7 +219,7 @@ class Training:
             )
         progress.data = digest
 
-    def _build(
+    def build(
         self, setup: Setup, encoder: Encoder, encoded: Encoded, recorder: Recorder
     ) -> RunTrainer:
         from core.train import build

@@ -1,13 +1,12 @@
-"""A tiny model with its tokenizer, a small chat file, and real worker processes to train on them."""
+"""A tiny model with its tokenizer, a small chat file, and real worker processes on them."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,8 @@ import pytest
 
 from core import config_io
 from core.config import Config
-from core.jobs import ENDED
-from core.paths import ROOT
 from core.runs import Run, create_run
+from tests.core.train import forked
 
 TEMPLATE = (
     "{% for message in messages %}"
@@ -31,9 +29,6 @@ TEMPLATE = (
 SPECIAL = ["<pad>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]
 CITIES = ["Rome", "Lima", "Oslo", "Cairo", "Quito", "Hanoi", "Porto", "Kyoto"]
 FOODS = ["bread", "soup", "rice", "figs", "fish", "beans"]
-
-# What a worker process of a test gets: two of them must not fight for the cores
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
 
 
 def chat_rows(count: int) -> list[dict[str, Any]]:
@@ -134,54 +129,63 @@ class Worker:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: BaseProcess | None = None
 
     def start(self) -> Worker:
-        """Starts the process as Job.start does, as a child that can be waited for."""
-        with open(self.run.log_path, "ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "afina.py"), "worker", "train", str(self.run.directory)],
-                cwd=self.run.directory,
-                env=os.environ | ENVIRONMENT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        self.process = forked.start(self.run.directory)
         return self
 
-    def wait(self, timeout: float = 120.0) -> int:
+    def wait(self, timeout: float = 120.0) -> int | None:
+        """The exit code; negative for the signal that killed it."""
         assert self.process is not None
-        return self.process.wait(timeout)
+        self.process.join(timeout)
+        assert self.process.exitcode is not None, self.log()
+        return self.process.exitcode
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None and self.process.pid is not None
+        os.kill(self.process.pid, number)
 
     def kill(self) -> None:
-        if self.process is not None and self.process.poll() is None:
+        if self.process is not None and self.process.is_alive():
             self.process.kill()
-            self.process.wait()
+            self.process.join()
 
     def until(self, condition: Callable[[], Any], what: str, timeout: float = 120.0) -> Any:
         """Waits for a condition; fails with the log when the process ends before it holds."""
+        assert self.process is not None
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
+            alive = self.process.is_alive()
             if value := condition():
                 return value
-            if self.process is not None and self.process.poll() is not None:
-                if value := condition():
-                    return value
-                raise AssertionError(f"ended before {what}:\n{self.run.log_path.read_text()}")
-            time.sleep(0.01)
-        raise AssertionError(f"{what}: not in {timeout} s\n{self.run.log_path.read_text()}")
+            assert alive, f"ended before {what}:\n{self.log()}"
+            time.sleep(0.005)
+        raise AssertionError(f"{what}: not in {timeout} s\n{self.log()}")
 
     def until_step(self, step: int) -> None:
-        self.until(
-            lambda: any(e["step"] >= step for e in self.run.events() if e["kind"] == "step"),
-            f"step {step}",
-        )
+        self.until(lambda: any(at >= step for at in steps(self.run)), f"step {step}")
+
+    def log(self) -> str:
+        return self.run.log_path.read_text()
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
+def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home for runs that several tests look at."""
+    return tmp_path_factory.mktemp("shared_home")
+
+
+@pytest.fixture(scope="session")
+def finished(shared_home: Path) -> Callable[[Config], Run]:
+    """A run trained to its end."""
+
+    def train(config: Config) -> Run:
+        worker = Worker(create_run(shared_home, config)).start()
+        assert worker.wait() == 0, worker.log()
+        return worker.run
+
+    return train
 
 
 @pytest.fixture
@@ -196,10 +200,6 @@ def new_worker(home: Path) -> Iterator[Callable[[Config], Worker]]:
     yield make
     for worker in workers:
         worker.kill()
-
-
-def ended(run: Run) -> bool:
-    return run.state().state in ENDED
 
 
 def steps(run: Run) -> dict[int, dict[str, Any]]:

@@ -1,0 +1,218 @@
+"""From rows to gradients: what reaches the model, and which weights move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.config import Config
+from core.data.encode import Encoder, encode_rows
+from core.data.source import open_source
+from core.data.split import split_source
+from core.jobs import JobWorker
+from core.runs import create_run
+from core.train import precision
+from core.train.progress import Progress, StopSignal
+from core.train.recorder import Recorder
+from core.train.setup import Setup
+from core.train.trainer import RunTrainer
+from core.train.worker import Training
+from tests.core.train.conftest import Configure
+
+Assemble = Callable[[Config], RunTrainer]
+
+
+@pytest.fixture
+def assemble(home: Path) -> Iterator[Assemble]:
+    """The trainer that a worker would build, in this process."""
+    workers = []
+
+    def make(config: Config) -> RunTrainer:
+        run = create_run(home, config)
+        workers.append(worker := JobWorker(run.directory))
+        stop = StopSignal()
+        training = Training(run, worker, stop)
+        encoder = encoder_of(config)
+        encoded = training.load_rows(encoder)
+        setup = Setup(
+            run.directory, Path(config.model.name_or_path), config, precision.choose(config)
+        )
+        recorder = Recorder(worker, config, Progress(), stop, lambda step: 0)
+        return training.build(setup, encoder, encoded, recorder)
+
+    yield make
+    for worker in workers:
+        worker.close()
+
+
+def encoder_of(config: Config) -> Encoder:
+    return Encoder.load(config.model.name_or_path, config.data.max_length, config.train.supervise)
+
+
+def rows_of(config: Config) -> list[tuple[list[int], list[int]]]:
+    """(ids, labels) of every training row, as core.data gives them."""
+    encoder = encoder_of(config)
+    with open_source(config.data.path) as source:
+        kept = split_source(source, "chat", config.data.eval_fraction, config.train.seed).train
+        encodings = list(encode_rows(source, "chat", encoder, kept))
+    return [(encoding.ids, encoder.labels(encoding)) for encoding in encodings]
+
+
+def documents_of(batch: dict[str, Any]) -> list[tuple[list[int], list[int]]]:
+    """(ids, labels) of every row in a batch that lies flat."""
+    edges = batch["cu_seq_lens_q"].tolist()
+    ids, labels = batch["input_ids"][0].tolist(), batch["labels"][0].tolist()
+    return [(ids[a:b], labels[a:b]) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+
+
+def first_not_learned(rows: list[tuple[list[int], list[int]]]) -> list[tuple[list[int], list[int]]]:
+    """Rows with their first label left out: there is nothing before it to predict it from."""
+    return sorted((ids, [-100, *labels[1:]]) for ids, labels in rows)
+
+
+@pytest.mark.parametrize("packing", ["on", "off"])
+def test_the_batches_hold_the_ids_and_labels_of_the_encoder(
+    packing: str, assemble: Assemble, configure: Configure
+) -> None:
+    config = configure(f"train.packing={packing}")
+    trainer = assemble(config)
+    assert trainer.layout.flat and trainer.layout.packed == (packing == "on")
+    seen = [row for batch in trainer.get_train_dataloader() for row in documents_of(batch)]
+    assert sorted(seen) == first_not_learned(rows_of(config))
+
+
+def test_the_loss_equals_that_of_each_row_alone(assemble: Assemble, configure: Configure) -> None:
+    trainer = assemble(configure("method.kind=full"))
+    batch = next(iter(trainer.get_train_dataloader()))
+    with torch.no_grad():
+        together = trainer.compute_loss(trainer.model, dict(batch))
+        losses, count = 0.0, 0
+        with trainer.plain_attention():
+            for ids, labels in documents_of(batch):
+                logits = trainer.model(input_ids=torch.tensor([ids])).logits[0, :-1]
+                target = torch.tensor(labels[1:])
+                losses += torch.nn.functional.cross_entropy(logits, target, reduction="sum")
+                count += int((target != -100).sum())
+    torch.testing.assert_close(together, losses / count, rtol=1e-5, atol=1e-6)
+
+
+def test_our_loss_equals_that_of_trl(
+    assemble: Assemble, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = assemble(configure("method.kind=full"))
+    batch = next(iter(trainer.get_train_dataloader()))
+
+    def loss_and_gradient() -> tuple[torch.Tensor, torch.Tensor]:
+        trainer.model.zero_grad()
+        loss = trainer.compute_loss(trainer.model, dict(batch))
+        loss.backward()
+        return loss.detach(), torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
+
+    ours = loss_and_gradient()
+    monkeypatch.setattr("core.train.trainer.MAX_LOGITS", 0)
+    theirs = loss_and_gradient()
+    torch.testing.assert_close(ours[0], theirs[0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(ours[1], theirs[1], rtol=1e-4, atol=1e-6)
+
+
+def test_the_eval_loss_is_the_mean_over_supervised_tokens(
+    assemble: Assemble, configure: Configure
+) -> None:
+    trainer = assemble(configure("data.eval_fraction=0.3", "train.per_device_train_batch_size=5"))
+    measured = trainer.evaluate()["eval_loss"]
+    total, count = 0.0, 0
+    trainer.model.eval()
+    for batch in trainer.get_eval_dataloader():
+        for ids, labels in documents_of(batch):
+            with torch.no_grad(), trainer.plain_attention():
+                logits = trainer.model(input_ids=torch.tensor([ids])).logits[0, :-1]
+            target = torch.tensor(labels[1:])
+            total += float(torch.nn.functional.cross_entropy(logits, target, reduction="sum"))
+            count += int((target != -100).sum())
+    assert measured == pytest.approx(total / count, rel=1e-5)
+
+
+def test_evaluating_leaves_the_random_numbers_alone(
+    assemble: Assemble, configure: Configure
+) -> None:
+    trainer = assemble(configure())
+    before = torch.get_rng_state()
+    trainer.evaluate()
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize(
+    "words", [(), ("method.dora=true",), ("method.rslora=true", "model.dtype=bfloat16")]
+)
+def test_lora_changes_every_weight_of_the_adapter_and_none_of_the_base(
+    words: tuple[str, ...], assemble: Assemble, configure: Configure
+) -> None:
+    trainer = assemble(configure("train.max_steps=4", "eval.every_steps=9", *words))
+    before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
+    trainer.train()
+    moved = {
+        name
+        for name, value in trainer.model.named_parameters()
+        if not torch.equal(value.detach(), before[name])
+    }
+    adapter = {name for name in before if ".lora_" in name}
+    assert moved == adapter
+    # 7 linear layers in each of 2 blocks, A and B each; DoRA's magnitude beside them
+    assert len(adapter) == 2 * 7 * (3 if "method.dora=true" in words else 2)
+    assert all(before[name].dtype == torch.float32 for name in adapter)
+
+
+def test_full_tuning_changes_every_weight(assemble: Assemble, configure: Configure) -> None:
+    trainer = assemble(configure("method.kind=full", "train.max_steps=3"))
+    before = {name: value.detach().clone() for name, value in trainer.model.named_parameters()}
+    trainer.train()
+    unmoved = [
+        name
+        for name, value in trainer.model.named_parameters()
+        if torch.equal(value.detach(), before[name])
+    ]
+    assert unmoved == []
+
+
+def test_named_layers_get_the_adapter_and_others_do_not(
+    assemble: Assemble, configure: Configure
+) -> None:
+    trainer = assemble(configure("method.target_modules=q_proj, self_attn.v_proj"))
+    layers = {
+        name.split(".lora_")[0] for name, _ in trainer.model.named_parameters() if ".lora_" in name
+    }
+    assert {name.rpartition(".")[2] for name in layers} == {"q_proj", "v_proj"}
+
+
+def test_a_model_that_mixes_rows_is_padded_instead(
+    assemble: Assemble, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.train.attention.isolates", lambda model, name: False)
+    config = configure()
+    trainer = assemble(config)
+    assert not trainer.layout.flat
+    seen = []
+    for batch in trainer.get_train_dataloader():
+        lengths = batch["attention_mask"].sum(1).tolist()
+        for ids, labels, length in zip(batch["input_ids"], batch["labels"], lengths, strict=True):
+            seen.append((ids[:length].tolist(), labels[:length].tolist()))
+            assert set(labels[length:].tolist()) <= {-100}
+    assert sorted(seen) == sorted(rows_of(config))
+    assert trainer.evaluate()["eval_loss"] > 0
+
+
+def test_the_order_of_the_rows_follows_from_the_seed(
+    assemble: Assemble, configure: Configure
+) -> None:
+    def order(seed: int) -> list[int]:
+        trainer = assemble(configure(f"train.seed={seed}", "data.eval_fraction=0"))
+        return [
+            t for b in trainer.get_train_dataloader() for t in b["input_ids"].flatten().tolist()
+        ]
+
+    assert order(1) == order(1)
+    assert order(1) != order(2)
