@@ -48,10 +48,10 @@ def learning_problems(
             ERROR,
         )
     if learned:
-        said = [index for index, flag in enumerate(supervised) if flag]
-        while len(said) > 1 and not text[slice(*tokens.offsets[said[-1]])].strip():
-            said.pop()  # white space behind the stop token, under supervise=all
-        if ids[last := said[-1]] not in stops:
+        last = total - 1 - supervised[::-1].index(True)
+        while last and ids[last] not in stops and not text[slice(*tokens.offsets[last])].strip():
+            last -= 1  # white space behind the stop token, under supervise=all
+        if ids[last] not in stops:
             yield problem(
                 "no_stop_token_learned",
                 "",

@@ -61,12 +61,8 @@ def _blocks(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
 
 def scan_lines(file: BinaryIO, start: int) -> Iterator[Batch]:
     """One row per line, the last one without its newline too; blank lines are not rows."""
-    row, line, blank = (
-        start,
-        1,
-        True,
-    )  # of the line being read: offset, number, nothing but space so far
-    read = start
+    row, line, read = start, 1, start  # of the line being read: its offset, its number
+    blank = True  # nothing but white space in it so far
     for offset, block in _blocks(file, start):
         batch, begin = Batch(), 0
         while (end := block.find(b"\n", begin)) >= 0:

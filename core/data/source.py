@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from core.data.decode import decode_row, decode_text
-from core.data.problems import RowProblem
+from core.data.problems import RowProblem, problem
 from core.data.scan import Batch, scan_document, scan_lines, scan_paragraphs, scan_values
 from core.errors import AfinaError
 
@@ -111,26 +111,37 @@ class Source:
         """The bytes of a row, without the white space around it; IndexError beyond those found."""
         if not 0 <= index < len(self._starts):
             raise IndexError(index)
+        return self._trim(self._bytes(index)[0])
+
+    def row(self, index: int) -> Row:
+        """A row, decoded; a row that can't be decoded carries a problem instead of a value."""
+        if not 0 <= index < len(self._starts):
+            raise IndexError(index)
+        data, missing = self._bytes(index)
+        line = self._lines[index]
+        if missing:
+            value, found = None, _cut_off(missing)
+        elif self.layout in ("paragraphs", "document"):
+            value, found = decode_text(self._trim(data))
+        else:
+            value, found = decode_row(self._trim(data))
+        return Row(index, line, value, found.at(index + 1, line) if found else None)
+
+    def _bytes(self, index: int) -> tuple[bytes, int]:
+        """From a row's start to the next row's, and how many of these bytes are no longer there."""
         start = self._starts[index]
         if self._ends:
             end = self._ends[index]
         else:
             end = self._starts[index + 1] if index + 1 < len(self._starts) else self._read
         data = _read_at(self._file, start, end - start)
+        return data, end - start - len(data)
+
+    def _trim(self, data: bytes) -> bytes:
         if self.layout == "lines":
             newline = data.find(b"\n")
             data = data[:newline] if newline >= 0 else data
         return data.strip()
-
-    def row(self, index: int) -> Row:
-        """A row, decoded; a row that can't be decoded carries a problem instead of a value."""
-        raw = self.raw(index)
-        line = self._lines[index]
-        if self.layout in ("paragraphs", "document"):
-            value, found = decode_text(raw)
-        else:
-            value, found = decode_row(raw)
-        return Row(index, line, value, found.at(index + 1, line) if found else None)
 
     def changed(self) -> bool:
         """Whether the file on disk is no longer the one that was opened, or is gone."""
@@ -174,6 +185,16 @@ def _open(path: Path) -> BinaryIO:
         return open(path, "rb", buffering=0)  # noqa: SIM115 - lives as long as the source
     except OSError as error:
         raise _unreadable(path, error) from error
+
+
+def _cut_off(missing_bytes: int) -> RowProblem:
+    return problem(
+        "file_changed",
+        "",
+        f"a file that has become shorter: {missing_bytes:,} bytes of the row are gone",
+        "the file as it was opened",
+        "Open the file again.",
+    )
 
 
 def _unreadable(path: Path, error: OSError) -> AfinaError:
