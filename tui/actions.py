@@ -174,7 +174,7 @@ ACTIONS: list[Action] = [
     Action(
         "vote", "v,alt+v", "vote", "Say which answer is better; kept as preference data.", "chat"
     ),
-    Action("blind", "b,alt+b", "blind", "Hide who is who until you have voted.", "chat"),
+    Action("blind", "b,alt+g", "blind", "Hide who is who until you have voted.", "chat"),
     Action("add", "a,alt+a", "add column", "Add a model at the right.", "chat"),
     *_quiet(
         "chat",

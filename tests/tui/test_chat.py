@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 
 from core.chat.client import ModelClient
@@ -282,7 +283,7 @@ async def test_blind_hides_who_is_who_until_the_vote(
 ) -> None:
     client.answers = {"travel-lora": "Rome is calling!"}
     async with opened(home) as (app, pilot, pane):
-        await pilot.press("alt+b")
+        await pilot.press("alt+g")
         await until(pilot, lambda: text_of(app).count("hidden until you vote") == 2, "blind")
         assert "travel-lora" not in "\n".join(lines_of(app)[1:-4])
         await ask(pilot, "Where?")
@@ -352,6 +353,13 @@ async def test_enter_sends_and_ctrl_j_breaks_the_line(
         await pilot.press(*"ab", "ctrl+j", "c", "enter")
         await until(pilot, lambda: all(fake.asked for fake in client.made), "the question")
         assert client.made[0].asked[0][0][-1]["content"] == "ab\nc"
+
+
+async def test_a_key_with_alt_is_no_letter(home: Path, run: Run) -> None:
+    async with opened(home) as (app, pilot, _):
+        app.post_message(Key("alt+g", "g"))  # as the parser of a real terminal makes it
+        await until(pilot, lambda: "hidden until you vote" in text_of(app), "the action")
+        assert app.query_one(PromptBox).text == ""
 
 
 async def test_a_narrow_terminal_shows_the_columns_one_by_one(home: Path, run: Run) -> None:

@@ -42,14 +42,15 @@ class PromptBox(Scoped, TextArea):
         super().__init__(text, compact=True, placeholder=placeholder, id=id)
 
     async def _on_key(self, event: Key) -> None:
-        """TextArea breaks the line on enter by itself, so the keys of our actions come first."""
+        """Comes before TextArea's own: enter is not a line break here, and alt+v is no "v"."""
         for action in of_scope(self.scope):
             if event.key in self.app.keys_of(action):  # type: ignore[attr-defined]
                 event.stop()
                 event.prevent_default()
                 await self.action_act(action.id)
                 return
-        await super()._on_key(event)
+        if event.key.startswith("alt+"):
+            event.prevent_default()
 
     def action_send(self) -> None:
         self.post_message(self.Sent(self.text))

@@ -16,7 +16,7 @@ from tui.widgets.footer import Footer
 from tui.widgets.frame import Frame
 from tui.widgets.row_list import Column
 
-COLUMNS = (Column("model", 34), Column("", 12), Column("where", 0))
+COLUMNS = (Column("model", 28), Column("", 11), Column("where", 0))
 COLORS = {"tuned": TEAL, "gguf": TEAL, "base": BLUE, "sample base": BLUE}
 
 

@@ -13,7 +13,7 @@ from tui.widgets.prompt_box import PromptBox
 class TextDialog(Dialog[str]):
     """Dismissed with the text on enter."""
 
-    DEFAULT_CSS = """
+    CSS = """
     TextDialog > Frame { height: auto; }
     TextDialog PromptBox { height: auto; min-height: 4; max-height: 16; }
     """

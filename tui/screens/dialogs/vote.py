@@ -19,9 +19,9 @@ TIE, BAD = "=", "-"
 class Vote(Dialog[str]):
     """Dismissed with a column's letter, "=" for a tie, "-" when both are bad."""
 
-    DEFAULT_CSS = """
+    CSS = """
     Vote { align: center bottom; }
-    Vote > Frame { height: auto; max-width: 64; margin: 0 0 5 0; padding: 0 2; }
+    Vote > Frame { height: auto; max-width: 64; margin: 0 0 4 0; padding: 0 2; }
     """
 
     def __init__(self, letters: Sequence[str]) -> None:
