@@ -84,10 +84,3 @@ class Pace:
         elapsed = max(time.monotonic() - self._first, 1e-9)
         share = min(self._pauses_s / elapsed, 0.9)
         return steps_left * step_s / (1.0 - share)
-
-
-class StopSignal:
-    """Set by the first SIGTERM or a stop request, read between steps."""
-
-    def __init__(self) -> None:
-        self.asked = False

@@ -20,7 +20,8 @@ from core.jobs import JobWorker
 from core.train import checkpoints
 from core.train.checkpoints import Manifest
 from core.train.findings import Finding, overfitting, worse_than_base
-from core.train.progress import Pace, Progress, StopSignal
+from core.train.progress import Pace, Progress
+from core.train.requests import Requests
 
 STATE_EVERY_S = 1.0  # state.json is synced to disk, so it is not written at each step
 
@@ -41,18 +42,17 @@ class Recorder(TrainerCallback):
         worker: JobWorker,
         config: Config,
         progress: Progress,
-        stop: StopSignal,
+        requests: Requests,
         answer_prompts: Callable[[int], int],
     ) -> None:
         self.worker = worker
         self.config = config
         self.progress = progress
-        self.stop = stop
+        self.requests = requests
         self.answer_prompts = answer_prompts  # writes samples.jsonl, returns how many
         self.pace = Pace()
         self.ended_early = False
         self.stopped = False
-        self._requests: dict[str, list[Event]] = {}
         self._reason = ""  # why the next checkpoint is saved
         self._step_tokens = 0
         self._step_started = 0.0
@@ -70,13 +70,16 @@ class Recorder(TrainerCallback):
     def saw_tokens(self, count: int) -> None:
         self._step_tokens += count
 
-    def stop_is_asked(self) -> bool:
-        return self.stop.asked
-
     # --- called by transformers, in this order within a step ---
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.worker.update("running", step=state.global_step, steps=state.max_steps)
+        self.worker.update(
+            "running",
+            step=state.global_step,
+            steps=state.max_steps,
+            best_step=self.progress.best_step,
+            best_eval_loss=self.progress.best_eval_loss,
+        )
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._step_tokens = 0
@@ -85,11 +88,11 @@ class Recorder(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._step_s = time.monotonic() - self._step_started
         step, last = state.global_step, state.global_step >= state.max_steps
-        self._take_requests()
-        if step % self.config.eval.every_steps == 0 or last or "evaluate" in self._requests:
+        stop = self.requests.stop_asked()
+        if step % self.config.eval.every_steps == 0 or last or self.requests.wants("evaluate"):
             control.should_evaluate = True
         self._decide_to_save(step, last, control)
-        if self.stop.asked and not last:
+        if stop and not last:
             self._stop(step, control)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -106,7 +109,7 @@ class Recorder(TrainerCallback):
         self._losses.append((step, loss))
         self._step_event(state, logs)
         self._update_state(state)
-        if "sample" in self._requests and not control.should_evaluate:
+        if self.requests.wants("sample") and not control.should_evaluate:
             self._samples(step)
 
     def on_evaluate(
@@ -115,8 +118,8 @@ class Recorder(TrainerCallback):
         step = state.global_step
         if metrics and "eval_loss" in metrics:
             self._evaluated(step, metrics["eval_loss"], metrics["eval_seconds"], control)
-        self._answer("evaluate", "evaluated" if metrics else "no rows are held out")
-        if not self.stop.asked:
+        self.requests.answer("evaluate", "evaluated" if metrics else "no rows are held out")
+        if not self.requests.stop_asked():
             self._samples(step)
 
     def saved(self, folder: Path, manifest: Manifest, seconds: float) -> None:
@@ -131,8 +134,8 @@ class Recorder(TrainerCallback):
             bytes=manifest.bytes,
             reason=self._reason,
         )
-        self._answer("checkpoint", f"saved {folder.name}")
-        self._answer("stop", f"saved {folder.name}, stopped")
+        self.requests.answer("checkpoint", f"saved {folder.name}")
+        self.requests.answer("stop", f"saved {folder.name}, stopped")
         checkpoints.prune(run, self.config.checkpoint.keep, self.progress.best_step)
 
     def not_saved(self, step: int, error: OSError) -> None:
@@ -147,8 +150,8 @@ class Recorder(TrainerCallback):
             ),
             step,
         )
-        self._answer("checkpoint", f"not saved: {reason}")
-        self._answer("stop", f"not saved: {reason}; stopped")
+        self.requests.answer("checkpoint", f"not saved: {reason}")
+        self.requests.answer("stop", f"not saved: {reason}; stopped")
 
     # --- decisions ---
 
@@ -166,22 +169,12 @@ class Recorder(TrainerCallback):
         if finding := worse_than_base(self._evaluations):
             self.finding(finding, step)
 
-    def _take_requests(self) -> None:
-        for request in self.worker.requests():
-            action = request.get("kind")
-            if action not in ("stop", "checkpoint", "evaluate", "sample"):
-                self.worker.answer(request, f'a training run knows no "{action}"')
-                continue
-            self._requests.setdefault(action, []).append(request)
-        if "stop" in self._requests:
-            self.stop.asked = True
-
     def _decide_to_save(self, step: int, last: bool, control: Any) -> None:
         every = self.config.checkpoint.every_minutes
         waited_s = time.monotonic() - self._last_save
         if last:
             self._reason = "end"
-        elif "checkpoint" in self._requests:
+        elif self.requests.wants("checkpoint"):
             self._reason = "request"
         elif step % self.config.checkpoint.every_steps == 0:
             self._reason = "interval"
@@ -207,6 +200,8 @@ class Recorder(TrainerCallback):
         self.worker.event(
             "eval", step=step, eval_loss=eval_loss, seconds=round(seconds, 3), best=best
         )
+        if best:
+            self.worker.update(step=step, best_step=step, best_eval_loss=eval_loss)
         if finding := overfitting(self._evaluations, self._losses):
             self.finding(finding, step)
         if best and self._keeps_the_best() and not control.should_save:
@@ -245,11 +240,7 @@ class Recorder(TrainerCallback):
         if now - self._last_state < STATE_EVERY_S and state.global_step < state.max_steps:
             return
         self._last_state = now
-        self.worker.update(
-            step=state.global_step,
-            best_step=self.progress.best_step,
-            best_eval_loss=self.progress.best_eval_loss,
-        )
+        self.worker.update(step=state.global_step)
 
     def _samples(self, step: int) -> None:
         started = time.monotonic()
@@ -257,11 +248,9 @@ class Recorder(TrainerCallback):
         self.pace.pause(time.monotonic() - started)
         if count:
             self.worker.event("samples", step=step, count=count)
-        self._answer("sample", f"{count} samples" if count else "there are no watch prompts")
-
-    def _answer(self, action: str, result: str) -> None:
-        for request in self._requests.pop(action, []):
-            self.worker.answer(request, result)
+        self.requests.answer(
+            "sample", f"{count} samples" if count else "there are no watch prompts"
+        )
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -108,7 +108,7 @@ class RunTrainer(SFTTrainer):
         total, count = 0.0, 0
         with torch.no_grad():
             for batch in self.get_eval_dataloader():
-                if self.recorder.stop_is_asked():
+                if self.recorder.requests.stop_asked():
                     raise Interrupted
                 inputs = self._prepare_inputs(batch)
                 supervised = int((inputs["labels"][:, 1:] != -100).sum())

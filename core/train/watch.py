@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 class Watch:
     """Answers the watch prompts of a configuration into samples.jsonl."""
 
-    def __init__(self, setup: Setup, encoder: Encoder, stop_is_asked: Callable[[], bool]) -> None:
+    def __init__(self, setup: Setup, encoder: Encoder, stop_asked: Callable[[], bool]) -> None:
         self.path = setup.run / "samples.jsonl"
         self.encoder = encoder
         self.prompts = setup.config.eval.watch_prompts
         self.max_new_tokens = setup.config.eval.max_new_tokens
-        self.stop_is_asked = stop_is_asked
+        self.stop_asked = stop_asked
         self.trainer: RunTrainer | None = None  # set once it is built
 
     def answer(self, step: int) -> int:
@@ -29,7 +29,7 @@ class Watch:
         answered = 0
         with open(self.path, "ab") as file:
             for prompt in self.prompts:
-                if self.stop_is_asked():
+                if self.stop_asked():
                     break
                 text, reason = self._generate(prompt)
                 line = {"step": step, "prompt": prompt, "text": text, "finish_reason": reason}

@@ -23,7 +23,8 @@ from core.jobs import JobWorker, sole_worker
 from core.runs import Run
 from core.train import checkpoints, preflight
 from core.train.dataset import Encoded, load
-from core.train.progress import Progress, StopSignal
+from core.train.progress import Progress
+from core.train.requests import Requests
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ def main(directory: str) -> int:
 
 def _guarded(run: Run, worker: JobWorker) -> int:
     """The outermost frame: every way to fail ends in an event, a state and a sentence."""
-    stop = StopSignal()
-    _obey_signals(worker, stop)
+    requests = Requests(worker)
+    _obey_signals(worker, requests)
     try:
-        return Training(run, worker, stop).go()
+        return Training(run, worker, requests).go()
     except StoppedEarly:
         worker.update("stopped", reason="Stopped before the first step.")
         return 0
@@ -67,6 +68,7 @@ def _guarded(run: Run, worker: JobWorker) -> int:
         worker.update("failed", reason=str(told))
         return 1
     finally:
+        requests.close(f"the run is {worker.current.state}")
         worker.close()
 
 
@@ -121,12 +123,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no message"])[0][:300].rstrip(".")
 
 
-def _obey_signals(worker: JobWorker, stop: StopSignal) -> None:
+def _obey_signals(worker: JobWorker, requests: Requests) -> None:
     """The first SIGTERM or SIGINT stops after saving; the second one ends the process now."""
 
     def heard(number: int, frame: FrameType | None) -> None:
-        if not stop.asked:
-            stop.asked = True
+        if not requests.signalled:
+            requests.signalled = True
             return
         saved = Run(worker.job.directory).checkpoints()
         last = f"the last checkpoint is {saved[-1].name}" if saved else "no checkpoint was saved"
@@ -144,10 +146,10 @@ def _log(text: str) -> None:
 class Training:
     """One run from its configuration to its result."""
 
-    def __init__(self, run: Run, worker: JobWorker, stop: StopSignal) -> None:
+    def __init__(self, run: Run, worker: JobWorker, requests: Requests) -> None:
         self.run = run
         self.worker = worker
-        self.stop = stop
+        self.requests = requests
         self.config: Config = run.config
         self.started = time.monotonic()
 
@@ -176,8 +178,8 @@ class Training:
             self.run.directory, base, self.config, precision.choose(self.config, progress.dtype)
         )
         progress.dtype = setup.precision.dtype
-        watch = Watch(setup, encoder, lambda: self.stop.asked)
-        recorder = Recorder(self.worker, self.config, progress, self.stop, watch.answer)
+        watch = Watch(setup, encoder, self.requests.stop_asked)
+        recorder = Recorder(self.worker, self.config, progress, self.requests, watch.answer)
         if resumed is not None:
             recorder.go_on_from(checkpoints.step_of(resumed), self.run.events())
         trainer = watch.trainer = self.build(setup, encoder, encoded, recorder)
@@ -313,5 +315,5 @@ class Training:
 
     def _stop_before_training(self) -> None:
         """Leaves when a stop was asked for; other requests wait for the first step."""
-        if self.stop.asked:
+        if self.requests.stop_asked():
             raise StoppedEarly

@@ -14,6 +14,7 @@ import pytest
 
 from core import config_io
 from core.config import Config
+from core.jobs import ENDED
 from core.runs import Run, create_run
 from tests.core.train import forked
 
@@ -132,6 +133,10 @@ class Worker:
         self.process: BaseProcess | None = None
 
     def start(self) -> Worker:
+        self.run.announce()
+        return self.start_unannounced()
+
+    def start_unannounced(self) -> Worker:
         self.process = forked.start(self.run.directory)
         return self
 
@@ -153,10 +158,9 @@ class Worker:
 
     def until(self, condition: Callable[[], Any], what: str, timeout: float = 120.0) -> Any:
         """Waits for a condition; fails with the log when the process ends before it holds."""
-        assert self.process is not None
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
-            alive = self.process.is_alive()
+            alive = self.process is None or self.process.is_alive()
             if value := condition():
                 return value
             assert alive, f"ended before {what}:\n{self.log()}"
@@ -165,6 +169,9 @@ class Worker:
 
     def until_step(self, step: int) -> None:
         self.until(lambda: any(at >= step for at in steps(self.run)), f"step {step}")
+
+    def until_ended(self) -> None:
+        self.until(lambda: self.run.state().state in ENDED, "its end")
 
     def log(self) -> str:
         return self.run.log_path.read_text()

@@ -16,8 +16,9 @@ from core.data.split import split_source
 from core.jobs import JobWorker
 from core.runs import create_run
 from core.train import precision
-from core.train.progress import Progress, StopSignal
+from core.train.progress import Progress
 from core.train.recorder import Recorder
+from core.train.requests import Requests
 from core.train.setup import Setup
 from core.train.trainer import RunTrainer
 from core.train.worker import Training
@@ -34,14 +35,14 @@ def assemble(home: Path) -> Iterator[Assemble]:
     def make(config: Config) -> RunTrainer:
         run = create_run(home, config)
         workers.append(worker := JobWorker(run.directory))
-        stop = StopSignal()
-        training = Training(run, worker, stop)
+        requests = Requests(worker)
+        training = Training(run, worker, requests)
         encoder = encoder_of(config)
         encoded = training.load_rows(encoder)
         setup = Setup(
             run.directory, Path(config.model.name_or_path), config, precision.choose(config)
         )
-        recorder = Recorder(worker, config, Progress(), stop, lambda step: 0)
+        recorder = Recorder(worker, config, Progress(), requests, lambda step: 0)
         return training.build(setup, encoder, encoded, recorder)
 
     yield make
