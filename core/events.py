@@ -68,9 +68,9 @@ class EventWriter:
 class EventTail:
     """Reads an event file from where it last stopped. Half lines wait, broken ones are skipped."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
-        self._offset = 0
+        self._offset = offset  # bytes that lie behind us
 
     def read(self) -> list[Event]:
         """The events that were appended since the last call; empty while there is no file."""

@@ -39,6 +39,7 @@ class State(msgspec.Struct):
     best_step: int | None = None
     best_eval_loss: float | None = None
     reason: str = ""  # why it ended, a sentence
+    heard: int = 0  # bytes of control.jsonl that were asked of earlier processes
 
 
 class Job:
@@ -93,13 +94,7 @@ class Job:
         The terminal can go: stdin is closed, stdout and stderr go to log.txt, and the process gets
         no signal of ours.
         """
-        state = self.state()
-        if state.state in ACTIVE and state.pid is not None:
-            raise AfinaError(
-                f'"{self.directory.name}" is {state.state} already, as process {state.pid}.',
-                "Watch it, or stop it first.",
-            )
-        self.write_state(State("starting", step=state.step, steps=state.steps))
+        self.announce()
         with open(self.log_path, "ab") as log:
             process = subprocess.Popen(
                 [sys.executable, str(ROOT / "afina.py"), "worker", worker, str(self.directory)],
@@ -111,6 +106,27 @@ class Job:
                 start_new_session=True,
             )
         return process.pid
+
+
+    def announce(self) -> None:
+        """Writes the state of a job whose process is about to start; one at work is refused."""
+        state = self.state()
+        if state.state in ACTIVE and state.pid is not None:
+            raise AfinaError(
+                f'"{self.directory.name}" is {state.state} already, as process {state.pid}.',
+                "Watch it, or stop it first.",
+            )
+        control = self.directory / "control.jsonl"
+        self.write_state(
+            State(
+                "starting",
+                step=state.step,
+                steps=state.steps,
+                best_step=state.best_step,
+                best_eval_loss=state.best_eval_loss,
+                heard=control.stat().st_size if control.exists() else 0,
+            )
+        )
 
 
 def worker_environment() -> dict[str, str]:
@@ -132,9 +148,8 @@ class JobWorker:
     def __init__(self, directory: str | Path) -> None:
         self.job = Job(directory)
         self._events = EventWriter(self.job.events_path)
-        self._requests = EventTail(self.job.directory / "control.jsonl")
-        self._requests.read()  # what was asked of an earlier process is over
         before = self.job.recorded_state()
+        self._requests = EventTail(self.job.directory / "control.jsonl", before.heard)
         self.current = State(
             "starting",
             pid=os.getpid(),
@@ -143,6 +158,7 @@ class JobWorker:
             steps=before.steps,
             best_step=before.best_step,
             best_eval_loss=before.best_eval_loss,
+            heard=before.heard,
         )
         self.job.write_state(self.current)
 
