@@ -44,7 +44,7 @@ def main() -> None:
         from core.workers import main as worker
 
         raise SystemExit(worker(sys.argv[2:]))
-    from tui.cli.main import main as command
+    from tui.cli.main import command
 
     command()
 

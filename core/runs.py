@@ -37,6 +37,18 @@ class Run(Job):
         return config_io.load(self.directory / "config.yaml")
 
     @property
+    def base(self) -> str:
+        """Folder of the base model; a hub id as long as no worker has fetched it."""
+        try:
+            return (self.directory / "base.txt").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return self.config.model.name_or_path
+
+    def use_base(self, folder: Path) -> None:
+        """Records the folder of the very revision that a hub id stood for."""
+        write_atomic(self.directory / "base.txt", str(folder.resolve()))
+
+    @property
     def result(self) -> Path | None:
         """The folder of the finished adapter or model; None when there is none yet."""
         for name in ("adapter", "model"):

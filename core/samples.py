@@ -1,4 +1,4 @@
-"""The sample journey that ships with Afina: its configuration and its files, found beside afina.py."""
+"""The sample journey that ships with Afina: its configuration and files, beside afina.py."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What a person can chat with, evaluate or export: the TARGET of every command and pane.
 
-A run, `run@checkpoint` (a step, "best" or "last"), `run@base`, a model folder (with an adapter
-beside it), a `.gguf` file.
+A run, `run@checkpoint` (a step, "best" or "last"), `run@base`, a model folder or a hub id (with an
+adapter beside it), a `.gguf` file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from core.errors import AfinaError
+from core.hub import is_hub_id
 from core.runs import Run, find_run
 
 
@@ -44,6 +45,8 @@ def resolve(home: Path, word: str, adapter: str | None = None) -> Target:
             f'The folder "{word}" holds no config.json.',
             "Name a model folder, a run or a .gguf file.",
         )
+    if "/" in word and is_hub_id(word):
+        return Target(word, "hf", word, adapter=_adapter(adapter), label=word.rpartition("/")[2])
     name, _, point = word.partition("@")
     run = find_run(home, name)
     if adapter:
@@ -61,7 +64,7 @@ def of_run(run: Run, point: str = "result", word: str = "") -> Target:
     base = Target(
         word,
         "hf",
-        config.model.name_or_path,
+        run.base,
         chat_template=template,
         run=str(run.directory),
         label=f"{run.name} @ base",

@@ -16,6 +16,7 @@ from core.chat.protocol import Load, Loaded
 from core.data.template import ChatTemplate
 from core.data.tokenizer import Tokenizer
 from core.errors import AfinaError
+from core.hub import fetch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +30,7 @@ class Transformers:
     def __init__(self, request: Load) -> None:
         start = time.perf_counter()
         target = request.target
-        folder = _folder(target.model)
+        folder = fetch(target.model)
         _check_weights(folder, target.adapter)
         self._tokenizer = Tokenizer.load(folder)
         self._template = ChatTemplate.load(folder, target.chat_template)
@@ -157,18 +158,6 @@ class Transformers:
             raise
         self._read.extend(ids)
         return output.logits[0].float().cpu().numpy()  # (positions, vocabulary)
-
-
-def _folder(name: str) -> Path:
-    """The model's folder; a hub id is fetched, its weights and tokenizer only."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    from huggingface_hub import snapshot_download
-
-    with _as_sentences(name):
-        wanted = ["*.json", "*.safetensors", "*.jinja", "*.txt"]
-        return Path(snapshot_download(name, allow_patterns=wanted))
 
 
 def _check_weights(folder: Path, adapter: str | None) -> None:

@@ -13,8 +13,9 @@ from typing import Any
 import msgspec
 
 from core.data.sample import Message
-from core.data.tokenizer import model_folder, read_json, special_tokens
+from core.data.tokenizer import read_json, special_tokens
 from core.errors import AfinaError
+from core.hub import model_folder
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _REASONING = ("reasoning_content", "thinking", "reasoning")

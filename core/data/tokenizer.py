@@ -1,6 +1,6 @@
 """A model's tokenizer, read from its own tokenizer.json: ids and character offsets, nothing added.
 
-Also which folder a model's name stands for, and its special and stop tokens. Asks no network.
+Also its special and stop tokens. Asks no network: core/hub.py says what a model's name stands for.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from core.errors import AfinaError
+from core.hub import model_folder
 
 if TYPE_CHECKING:
     from tokenizers import Encoding as RawEncoding
@@ -106,33 +107,6 @@ class Tokenizer:
 
     def _id(self, token: str | None) -> int | None:
         return None if token is None else self._raw.token_to_id(token)
-
-
-def model_folder(model: str | os.PathLike[str]) -> Path:
-    """The folder of a model: a path, or a hub id whose files lie in the local cache."""
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return path
-    if path.exists():
-        raise AfinaError(
-            f'"{path}" is a file, not a model folder.', "Name the folder that holds it."
-        )
-    name = str(model)
-    if not path.is_absolute() and name.count("/") <= 1 and not name.startswith("."):
-        from huggingface_hub import try_to_load_from_cache
-        from huggingface_hub.errors import HFValidationError
-
-        for file in ("tokenizer.json", "config.json"):
-            try:
-                found = try_to_load_from_cache(name, file)
-            except HFValidationError:
-                break
-            if isinstance(found, str):
-                return Path(found).parent
-    raise AfinaError(
-        f'There is no model "{name}", neither as a folder nor in the Hugging Face cache.',
-        "Check the path, or download it first: hf download ORGANISATION/NAME.",
-    )
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import msgspec
 
 from core.data.template import ChatTemplate
-from core.data.tokenizer import Tokenizer, model_folder
+from core.data.tokenizer import Tokenizer
 from core.errors import AfinaError
+from core.hub import model_folder
 from core.targets import Target
 from exporters.gguf.families import Family, family_of
 from exporters.gguf.template import portable, turn_end, writes_bos

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.data.tokenizer import Tokenizer, model_folder
+from core.data.tokenizer import Tokenizer
 from core.errors import AfinaError
 
 TEXTS = [
@@ -77,24 +77,3 @@ def test_a_folder_without_a_readable_tokenizer_is_one_sentence(
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(AfinaError, match="Can't read the tokenizer"):
         Tokenizer.load(folder)
-
-
-@pytest.mark.parametrize("name", ["nobody/nothing", "./nothing", "/no/such/folder", "a/b/c", "x y"])
-def test_a_model_that_is_not_there_is_one_sentence(name: str) -> None:
-    with pytest.raises(AfinaError, match="There is no model"):
-        model_folder(name)
-
-
-def test_a_hub_id_stands_for_its_folder_in_the_local_cache(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import huggingface_hub.constants
-
-    cache = tmp_path / "models--some--model"
-    snapshot = cache / "snapshots" / "abc"
-    snapshot.parent.mkdir(parents=True)
-    snapshot.symlink_to(model, target_is_directory=True)
-    (cache / "refs").mkdir()
-    (cache / "refs" / "main").write_text("abc")
-    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    assert model_folder("some/model") == snapshot
