@@ -32,6 +32,7 @@ async def test_rows_and_the_mask_stand_side_by_side_on_a_wide_screen(
     app = opened(home, rows_file, model)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await until(pilot, lambda: checked(app, "chat · 40 rows ─╯"))
+        await until(pilot, lambda: "  41  " in lines_of(app)[3])
         lines = lines_of(app)
         assert lines[0].startswith(" afina   1 Data  2 Train  3 Runs  4 Chat  5 Export")
         assert lines[1].startswith("╭─ rows.jsonl ──") and "╭─ row 1 ──" in lines[1]
@@ -251,3 +252,22 @@ async def test_a_row_is_copied_as_it_stands_in_the_file(
         await until(pilot, lambda: "Copied to the clipboard and to" in text_of(app))
         copied = (home / "clipboard.txt").read_text(encoding="utf-8")
         assert copied == rows_file.read_text(encoding="utf-8").splitlines()[1]
+
+
+async def test_a_file_that_was_written_meanwhile_is_read_anew_at_the_same_row(
+    home: Path, model: Path, rows_file: Path
+) -> None:
+    app = opened(home, rows_file, model)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until(pilot, lambda: checked(app, "40 rows"))
+        for _ in range(4):
+            await pilot.press("j")
+        lines = rows_file.read_text().splitlines()
+        write_rows(
+            rows_file, [*lines[:4], lines[4].replace("Answer 5", "Better 5"), *lines[5:], lines[0]]
+        )
+        app.query_one(DataPane).on_pane_shown()
+        await until(pilot, lambda: checked(app, "41 rows"))
+        await until(pilot, lambda: "Better 5." in text_of(app))
+        assert "▶    5" in text_of(app)
+        assert "1 warning" in text_of(app)

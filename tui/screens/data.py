@@ -29,6 +29,7 @@ from tui.widgets.token_view import ShownRow, TokenView
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".md")
 FACTS_DELAY_S = 0.03  # so that a burst of rows becomes one request
+CHANGED_EVERY_S = 2.0  # looks at the file's size and time, while the pane is in sight
 
 
 class DataPane(Pane):
@@ -51,6 +52,8 @@ class DataPane(Pane):
         self._progress = "opening"  # of the index, then of the checks; empty when all is known
         self._trouble = ""  # why the file can't be read, or its rows not be encoded
         self._stats: dict[str, Any] = {}
+        self._title = ""  # of the row that is drawn
+        self._return_to = 0  # row for the cursor, once the file has been read anew
 
     def compose(self) -> ComposeResult:
         with Container(id="body"):
@@ -62,11 +65,20 @@ class DataPane(Pane):
 
     def on_mount(self) -> None:
         self._settings = settings_of(self.config)
+        self._look_again = self.set_interval(CHANGED_EVERY_S, self._notice_change)
         self._open_path()
 
     def on_unmount(self) -> None:
         self._search.stop()
         self._dataset.close()
+
+    def on_pane_shown(self) -> None:
+        if self.is_mounted:
+            self._look_again.resume()
+            self._notice_change()
+
+    def on_pane_hidden(self) -> None:
+        self._look_again.pause()
 
     @property
     def _list(self) -> RowList:
@@ -96,6 +108,7 @@ class DataPane(Pane):
         given = self.config.data.path
         self._path = Path(given) if given else None
         self._rows = DataRows(None, self._miss)
+        self._title = ""
         self._list.set_rows(self._rows)
         self._forget()
         self.query_one("#rows-frame", Frame).set_title(self._path.name if self._path else "data")
@@ -106,6 +119,14 @@ class DataPane(Pane):
             self._progress = "opening"
             self._dataset.open(self._path.expanduser(), self._settings)
         self._draw_facts()
+
+    def _notice_change(self) -> None:
+        """Reads a file anew that another program has written, with the cursor where it was."""
+        source = self._rows.source
+        if source is not None and source.indexed and source.changed():
+            self._return_to = self._list.cursor
+            self._open_path()
+            self.afina.say("The file has changed and was read anew.")
 
     def _encode_again(self) -> None:
         """The same rows under other settings: what was known of their tokens is void."""
@@ -134,13 +155,14 @@ class DataPane(Pane):
         first = self._rows.source is None
         if first:
             self._rows.source = source
-        if first or whole:
+        if whole or not self._title:
             self._rows.guess_shape()
-        cursor = self._list.cursor
         self._list.rows_changed()
         self._fit_columns()
-        if first or not self._view.row:
-            self._list.go(cursor)
+        if whole and self._return_to:
+            self._list.go(self._return_to)
+            self._return_to = 0
+        elif not self._title:
             self._show_cursor_row()
         self._progress = "" if whole else "reading"
         self._tell()
@@ -252,8 +274,6 @@ class DataPane(Pane):
         frame.set_facts(row_facts(row, self.symbols.dot))
         self._view.show_row(row, stay)
 
-    _title = ""
-
     def on_row_list_opened(self) -> None:
         self.add_class("-row")
         self._view.focus()
@@ -308,6 +328,7 @@ class DataPane(Pane):
         def opened(path: Path | None) -> None:
             if path is not None:
                 self.afina.open_data(str(path))
+                self._notice_change()
 
         self.app.push_screen(PathDialog("open data", SUFFIXES, self._offers()), opened)
 
