@@ -41,7 +41,6 @@ class StoppedEarly(Exception):
 
 def main(directory: str) -> int:
     """Trains the run in a directory to its end; returns the exit code."""
-    os.environ["HF_HUB_OFFLINE"] = "1"  # what is needed lies on this disk; nothing asks a network
     run = Run(directory)
     try:
         with sole_worker(run.directory):
@@ -155,11 +154,10 @@ class Training:
 
     def go(self) -> int:
         from core.data.encode import Encoder
-        from core.data.tokenizer import model_folder
 
         resumed, progress = self._find_checkpoint()
+        base = self._find_base()
         with self._phase("reading data"):
-            base = model_folder(self.config.model.name_or_path)
             encoder = Encoder.load(
                 base,
                 self.config.data.max_length,
