@@ -88,9 +88,14 @@ def check_model_folder(folder: Path) -> None:
             f"The weights are quantized ({kind}), and Afina trains on plain ones.",
             "Use the model's unquantized weights.",
         )
+
+
+def check_family(folder: Path) -> None:
+    """That transformers knows the family, and that it generates text."""
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+    values = read_json(folder, "config.json")
     family = values.get("model_type", "")
     if family not in CONFIG_MAPPING_NAMES:
         code = "It needs program code of its own, which Afina doesn't run. " * (

@@ -168,7 +168,7 @@ class Training:
             preflight.check_data(self.config, encoder, encoded)
             self._check_same_data(progress, encoded)
         with self._phase("loading packages"):
-            preflight.check_model_folder(base)
+            preflight.check_family(base)
             from core.train import precision
             from core.train.recorder import Recorder
             from core.train.watch import Watch

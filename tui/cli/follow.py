@@ -1,0 +1,210 @@
+"""A run watched from the command line: JSON events for programs, a bar and lines for people."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from core.data.visible import visible
+from core.events import Event, EventTail, encode, number
+from core.jobs import ENDED, State
+from core.runs import Run, summary
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
+
+POLL_S = 0.1
+PLAIN_EVERY_S = 10.0  # between two lines about steps where there is no terminal to draw a bar in
+
+
+def follow(run: Run, tail: EventTail, as_json: bool) -> int:
+    """Shows a run until it ends; returns the exit code: 1 when it failed or was interrupted.
+
+    Ctrl+C leaves it alone: the run goes on, and how to come back is said.
+    """
+    shown = JsonLines() if as_json else HumanLines()
+    try:
+        with shown:
+            state = _until_end(run, tail, shown)
+    except KeyboardInterrupt:
+        typer.echo(f"\ntraining goes on; `afina watch {run.id}`", err=True)
+        return 0
+    shown.end(run, state)
+    return 0 if state.state in ("done", "stopped") else 1
+
+
+def _until_end(run: Run, tail: EventTail, shown: JsonLines | HumanLines) -> State:
+    while True:
+        state = run.state()  # asked first: its last events are written before it says that it ended
+        for event in tail.read():
+            shown.show(event)
+        if state.state in ENDED:
+            return state
+        time.sleep(POLL_S)
+
+
+class JsonLines:
+    """Every event as a line; the result comes last, also for a run that was killed."""
+
+    def __init__(self) -> None:
+        self._result: Event | None = None
+
+    def __enter__(self) -> JsonLines:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        pass
+
+    def show(self, event: Event) -> None:
+        if event["kind"] == "result":
+            self._result = event
+        else:
+            typer.echo(encode(event))
+
+    def end(self, run: Run, state: State) -> None:
+        result = self._result
+        if result is None or result.get("state") != state.state:
+            result = _result_of(run, state)
+        typer.echo(encode(result))
+
+
+class HumanLines:
+    """A progress bar with the loss, and a line for what is worth one."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._console: Console = Console(stderr=True, highlight=False)
+        self._bar: Progress = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(24),
+            TextColumn("{task.fields[facts]}", markup=False),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID = self._bar.add_task("starting", total=None, facts="")
+        self._last_line = 0.0
+
+    def __enter__(self) -> HumanLines:
+        if self._console.is_terminal:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.stop()
+
+    def show(self, event: Event) -> None:
+        kind = event["kind"]
+        if kind == "step":
+            self._step(event)
+        elif kind == "phase":
+            self._update(visible(f"{event['name']} {event['detail']}".strip()), None, None, "")
+        elif kind == "progress":
+            self._update(visible(event["label"]), event["done"], event["total"], event["unit"])
+        elif line := _line(event):
+            self._print(line)
+
+    def end(self, run: Run, state: State) -> None:
+        """The closing words, on stdout."""
+        result = _result_of(run, state)
+        reason = f": {visible(state.reason)}" if state.reason else ""
+        typer.echo(f"{run.id} {state.state}{reason}")
+        if result["steps"]:
+            typer.echo("  " + _facts(result))
+        if run.result is not None and state.state == "done":
+            typer.echo(f"  {run.result}\n  `afina chat {run.id}` talks to it")
+
+    def _step(self, event: Event) -> None:
+        done, total = event["step"], event["steps"]
+        speed = _number(event, "tokens_per_s", ",.0f")
+        facts = f"loss {_number(event, 'loss', '.3f')}  {speed} tokens/s"
+        if event.get("eta_s") is not None:
+            facts += f"  {duration(event['eta_s'])} left"
+        self._update(f"step {done:,}/{total:,}", done, total, facts)
+        if not self._console.is_terminal and time.monotonic() - self._last_line >= PLAIN_EVERY_S:
+            self._print(f"step {done:,}/{total:,}  {facts}")
+
+    def _update(self, words: str, done: int | None, total: int | None, facts: str) -> None:
+        self._bar.update(self._task, description=words, total=total, facts=facts)
+        if done is not None:
+            self._bar.update(self._task, completed=done)
+
+    def _print(self, line: str) -> None:
+        from rich.text import Text
+
+        self._last_line = time.monotonic()
+        self._bar.console.print(Text(line))
+
+
+def _line(event: Event) -> str:
+    """What deserves a line of its own; empty for what the bar shows."""
+    kind = event["kind"]
+    if kind == "plan":
+        return (
+            f"{event['rows']:,} rows, {event['eval_rows']:,} held out; "
+            f"{event['supervised_tokens']:,} of {event['tokens_per_epoch']:,} tokens supervised; "
+            f"{event['trainable']:,} of {event['parameters']:,} parameters; "
+            f"{event['steps']:,} steps on {event['device']} in {event['dtype']}"
+        )
+    if kind == "eval":
+        best = "  best so far" if event.get("best") else ""
+        return f"step {event['step']:,}  eval loss {_number(event, 'eval_loss', '.4f')}{best}"
+    if kind == "checkpoint":
+        size = event["bytes"] / 1e6
+        return f"step {event['step']:,}  saved {event['directory']} ({size:,.1f} MB)"
+    if kind == "control":
+        return visible(f"{event['action']}: {event['result']}")
+    if kind in ("finding", "failure"):
+        return visible(f"{event['message']} {event['hint']}".rstrip())
+    return ""
+
+
+def _result_of(run: Run, state: State) -> Event:
+    """The run's own result event where there is one for this end, else what is known."""
+    for event in reversed(run.events()):
+        if event["kind"] == "result" and event.get("state") == state.state:
+            return event
+    known = summary(run)
+    return {
+        "kind": "result",
+        "run": run.id,
+        "directory": str(run.directory),
+        "state": state.state,
+        "steps": known.step,
+        "tokens": None,
+        "train_s": None,
+        "tokens_per_s": known.tokens_per_s,
+        "train_loss": known.train_loss,
+        "eval_loss": known.eval_loss,
+    }
+
+
+def _facts(result: dict[str, Any]) -> str:
+    parts = [f"{result['steps']:,} steps"]
+    for name, words, style in (
+        ("tokens", "{} tokens", ",.0f"),
+        ("tokens_per_s", "{} tokens/s", ",.0f"),
+        ("train_loss", "train loss {}", ".4f"),
+        ("eval_loss", "eval loss {}", ".4f"),
+    ):
+        if result.get(name) is not None:
+            parts.append(words.format(_number(result, name, style)))
+    return ", ".join(parts)
+
+
+def _number(event: Event, name: str, style: str) -> str:
+    value = number(event.get(name))
+    return "-" if value is None else format(value, style)
+
+
+def duration(seconds: float) -> str:
+    """A time in its largest unit: "45 s", "12 min", "3.5 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
