@@ -23,8 +23,9 @@ from tests.tui.homes import (
 )
 from tests.tui.pilots import lines_of, text_of, until
 from tui.app import AfinaApp
+from tui.screens.run_view import FollowedRun, tail_lines
 from tui.screens.runs import RunsPane
-from tui.screens.runs_feed import FollowedRun, RunsFeed, tail_lines
+from tui.screens.runs_feed import RunsFeed
 
 WIDE, NARROW = (160, 45), (80, 24)
 

@@ -9,7 +9,7 @@ import msgspec
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
-from core.chat.preferences import count, prefer
+from core.chat.preferences import count
 from core.chat.protocol import Sampling
 from core.errors import AfinaError
 from core.runs import Run
@@ -17,7 +17,8 @@ from core.targets import Target, resolve
 from tui.actions import bindings
 from tui.screens.chat_column import ChatColumn
 from tui.screens.chat_targets import default_words, first_system_prompt, offers, words_of
-from tui.screens.chat_words import change_sampling, split_command
+from tui.screens.chat_votes import keep_vote, why_no_vote
+from tui.screens.chat_words import change_sampling, pane_facts, split_command
 from tui.screens.dialogs.target import TargetDialog
 from tui.screens.dialogs.text import TextDialog
 from tui.screens.dialogs.vote import BAD, TIE, Vote
@@ -127,16 +128,12 @@ class ChatPane(Pane):
         self._draw_facts()
 
     def _draw_facts(self) -> None:
-        facts = []
-        if self._blind:
-            facts.append("blind" if not self._revealed else "blind, revealed")
-        if votes := count(self.home):
-            facts.append(f"{votes} preference{'s' if votes > 1 else ''}")
-        hidden = [column for column in self.columns if not column.display]
-        if hidden:
-            facts.append(f"{len(hidden)} more, tab and [ ] reach them")
-        if not self._sampling.temperature:
-            facts.append("greedy")
+        facts = pane_facts(
+            "" if not self._blind else "blind, revealed" if self._revealed else "blind",
+            count(self.home),
+            sum(not column.display for column in self.columns),
+            self._sampling,
+        )
         self.query_one("#prompt", Frame).set_facts(f" {self.symbols.dot} ".join(facts))
 
     def on_chat_column_changed(self) -> None:
@@ -172,7 +169,7 @@ class ChatPane(Pane):
         if action == "again" and not any(column.history.turns for column in columns):
             return "Nothing was asked yet."
         if action == "vote":
-            return self._why_no_vote(columns)
+            return why_no_vote(columns, self.afina.readonly)
         if action == "add" and len(columns) == len(LETTERS):
             return "Four columns are the most; x takes one away."
         if action in ("remove", "change") and not columns:
@@ -181,15 +178,6 @@ class ChatPane(Pane):
             return "One column alone can't be blind; a adds another."
         if action == "copy" and not any(column.answer for column in columns):
             return "There is no answer yet."
-        return ""
-
-    def _why_no_vote(self, columns: list[ChatColumn]) -> str:
-        if self.afina.readonly:
-            return "This workbench was opened with --readonly."
-        if len(columns) < 2:
-            return "A vote needs two columns; a adds another."
-        if self.busy or sum(bool(column.answer) for column in columns) < 2:
-            return "A vote needs two whole answers."
         return ""
 
     def action_stop(self) -> None:
@@ -300,29 +288,18 @@ class ChatPane(Pane):
         self._arrange()
 
     def _voted(self, said: str | None) -> None:
-        """Writes what the vote says, and shows who was who."""
+        """Keeps what the vote says, and shows who was who."""
         if said is None:
             return
         self._revealed = True
-        if said in (TIE, BAD):
-            what = "A tie" if said == TIE else "Both bad"
-            self.afina.say(f"{what}: it says nothing about which is better, so nothing is kept.")
-        else:
-            self._keep(self.columns[LETTERS.index(said)])
-        self._arrange()
-
-    def _keep(self, best: ChatColumn) -> None:
-        prompt = best.history.messages[:-1]
-        others = [column for column in self.columns if column is not best and column.answer]
+        columns = self.columns
+        best = None if said in (TIE, BAD) else columns[LETTERS.index(said)]
+        others = [column for column in columns if column is not best and column.answer]
         try:
-            kept = sum(prefer(self.home, prompt, best.answer, other.answer) for other in others)
+            self.afina.say(keep_vote(self.home, said, best, others))
         except AfinaError as error:
             self.afina.say(str(error), "error")
-            return
-        if kept:
-            self.afina.say(f"Kept in {self.home / 'preferences.jsonl'}.")
-        else:
-            self.afina.say("Both answers are the same, so nothing is kept.")
+        self._arrange()
 
     def _obey(self, word: str, rest: str) -> None:
         """The words that begin with a slash."""

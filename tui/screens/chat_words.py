@@ -1,4 +1,4 @@
-"""The words of the Chat pane that begin with a slash: /system, /set, /retry, /undo, /clear."""
+"""The words of the Chat pane: those that begin with a slash, and the facts under its box."""
 
 from __future__ import annotations
 
@@ -31,3 +31,15 @@ def change_sampling(sampling: Sampling, words: str) -> Sampling:
         return msgspec.convert(values, Sampling, strict=False)
     except msgspec.ValidationError as error:
         raise AfinaError(f'"{words}" can\'t be set: {error}.', f"Now: {now}.") from error
+
+
+def pane_facts(blind: str, preferences: int, hidden: int, sampling: Sampling) -> list[str]:
+    """What stands under the box: blind, 3 preferences, greedy."""
+    facts = [blind] if blind else []
+    if preferences:
+        facts.append(f"{preferences} preference{'s' if preferences > 1 else ''}")
+    if hidden:
+        facts.append(f"{hidden} more: esc, then [ ]")
+    if not sampling.temperature:
+        facts.append("greedy")
+    return facts

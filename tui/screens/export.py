@@ -20,9 +20,10 @@ from tui.screens.chat_targets import offers
 from tui.screens.dialogs.question import Question
 from tui.screens.dialogs.target import TargetDialog
 from tui.screens.export_feed import ExportFeed, ExportView, JobView
-from tui.screens.export_rows import COLUMNS, WIDE_COLUMNS, ExportRows, words_below
+from tui.screens.export_rows import COLUMNS, WIDE_COLUMNS, ExportRows
+from tui.screens.export_words import job_words, keys_line, progress_words, words_below
 from tui.screens.pane import Pane
-from tui.theme import AMBER, GREEN, RED, SECONDARY, TEXT, YELLOW
+from tui.theme import RED
 from tui.widgets.figures import size
 from tui.widgets.frame import Frame, Words
 from tui.widgets.gauge import Gauge
@@ -287,40 +288,9 @@ class ExportPane(Pane):
         gauge, strip = self.query_one(Gauge), self.query_one("#export-strip", Words)
         gauge.display = job is not None and job.active and job.total > 0
         if job is None:
-            strip.update(_keys(("space", "mark"), ("x", "export")))
+            strip.update(keys_line(("space", "mark"), ("x", "export")))
             return
         if gauge.display:
             gauge.share = job.done / job.total
             gauge.words = progress_words(job)
         strip.update(job_words(job, self.symbols.live, self.symbols.problem))
-
-
-def progress_words(job: JobView) -> str:
-    """120/291 tensors, or 3.1 of 9.6 MiB."""
-    if job.unit == "bytes":
-        return f"{size(job.done)} of {size(job.total)}"
-    return f"{job.done}/{job.total} {job.unit}".rstrip()
-
-
-def job_words(job: JobView, live: str, problem: str) -> Text:
-    """The strip: what the job is at, or how it ended."""
-    line = Text(no_wrap=True, overflow="ellipsis")
-    if job.active:
-        line.append(f"{live} ", GREEN).append(visible(job.phase or job.state, newlines=False), TEXT)
-        if job.detail and job.detail not in job.phase:
-            line.append(f"  {visible(job.detail, newlines=False)}", SECONDARY)
-        return line.append_text(_keys(("c", "cancel")))
-    if job.state == "done":
-        return line.append(visible(job.reason), TEXT).append_text(_keys(("enter", "chat with it")))
-    failure = job.failure or {}
-    color = YELLOW if job.state == "stopped" else RED
-    line.append(f"{problem} {job.state}: ", f"bold {color}")
-    line.append(visible(str(failure.get("message") or job.reason), newlines=False), TEXT)
-    return line.append(f" {visible(str(failure.get('hint') or ''), newlines=False)}", SECONDARY)
-
-
-def _keys(*keys: tuple[str, str]) -> Text:
-    line = Text()
-    for key, label in keys:
-        line.append("   ").append(key, f"bold {AMBER}").append(f" {label}", SECONDARY)
-    return line

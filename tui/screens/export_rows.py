@@ -103,26 +103,3 @@ class ExportRows:
         if equal is None:
             return "-"
         return "=" if equal else ("≠" if self.symbols is UNICODE else "!=", RED)
-
-
-def words_below(rows: ExportRows, index: int) -> list[tuple[str, str]]:
-    """What stands under the table: the file of this row, then every check that did not pass."""
-    blocks: list[tuple[str, str]] = []
-    name, result = rows.type_at(index), rows.result_at(index)
-    if result is not None:
-        blocks += [("note", result.path), ("text", "")]
-    elif name is not None:
-        blocks += [("note", f"gguf {name}: {TYPES[name].description}"), ("text", "")]
-    for each in rows.view.results:
-        failed = [check for check in each.checks if check.verdict != PASS]
-        if not failed:
-            continue
-        kind = "error" if each.verdict == FAIL else "warning"
-        blocks.append((kind, f"{rows.symbols.problem} {each.kind} {each.type}"))
-        for check in failed:
-            blocks.append(("text", f"  {check.message}"))
-            if check.hint:
-                blocks.append(("note", f"  {check.hint}"))
-        blocks.append(("text", ""))
-    notes = rows.view.plan.notes if rows.view.plan else []
-    return blocks + [("note", note) for note in notes]

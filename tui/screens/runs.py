@@ -15,7 +15,8 @@ from core.runs import Run, delete_run
 from tui.actions import bindings
 from tui.screens.dialogs.question import Question
 from tui.screens.pane import Pane
-from tui.screens.runs_feed import RunsFeed, RunView, Snapshot
+from tui.screens.run_view import RunView
+from tui.screens.runs_feed import RunsFeed, Snapshot
 from tui.screens.runs_tabs import RunTabs
 from tui.screens.runs_words import (
     STATES,

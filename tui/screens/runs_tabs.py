@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import ContentSwitcher
 
 from core.events import Event
-from tui.screens.runs_feed import CheckpointView, Detail, RunView
+from tui.screens.run_view import CheckpointView, Detail, RunView
 from tui.screens.runs_words import progress
 from tui.theme import AMBER, GREEN, SECONDARY, UNICODE, YELLOW, Symbols
 from tui.widgets.figures import duration, short, size

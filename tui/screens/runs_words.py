@@ -9,7 +9,7 @@ from rich.text import Text
 from core.data.visible import visible
 from core.events import Event
 from core.jobs import ACTIVE
-from tui.screens.runs_feed import RunView
+from tui.screens.run_view import RunView
 from tui.theme import AMBER, BLUE, GREEN, RED, SECONDARY, SEVERITY, TEXT, YELLOW, Symbols
 from tui.widgets.figures import duration, short
 
