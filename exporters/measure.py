@@ -120,9 +120,8 @@ def measure(path: Path, reference: Reference, folder: Path, progress: OnProgress
     """Asks a GGUF file what the tuned model was asked. Raises AfinaError when it can't answer."""
     asked, total = reference.questions, 2 * len(reference.questions)
     progress(0, total)
-    seen = read_back(
-        path, reference.snippets, [msgspec.to_builtins(question) for question in asked]
-    )
+    conversations = [msgspec.to_builtins(question) for question in asked]
+    seen = read_back(path, reference.snippets, conversations, reference.requests.check)
     target = Target(str(path), "gguf", str(path), label=path.name)
     client = ModelClient(target, device="cpu", threads=reference.threads)
     answers, kls, deltas = [], [], []

@@ -6,7 +6,7 @@ python's own formatter, so nothing of Afina's stands between.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,22 @@ class Seen(msgspec.Struct):
     tokens: int  # size of the vocabulary
 
 
-def read_back(path: Path, texts: Sequence[str], conversations: Sequence[Conversation] = ()) -> Seen:
-    """Opens the file in another process. Raises AfinaError when it can't be opened or rendered."""
+def read_back(
+    path: Path,
+    texts: Sequence[str],
+    conversations: Sequence[Conversation] = (),
+    on_wait: Callable[[], None] = lambda: None,
+) -> Seen:
+    """Opens the file in another process. Raises AfinaError when it can't be opened or rendered.
+
+    What `on_wait` raises ends that process.
+    """
     seen: list[Seen] = []
     run_aside(
         _read_back,
         (str(path), list(texts), list(conversations)),
         lambda values: seen.append(msgspec.convert(values, Seen)),
+        on_wait,
     )
     return seen[0]
 
