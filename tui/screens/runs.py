@@ -253,7 +253,9 @@ class RunsPane(Pane):
             Column("tok/s", 6, right=True),
         ]
         if width >= 100:
-            columns += [Column("eta", 7, right=True), Column("age", 7, right=True), Column("", 0)]
+            columns += [Column("eta", 7, right=True), Column("age", 7, right=True)]
+        if width >= 124:
+            columns.append(Column("", 0))
         elif width < 70:
             columns = columns[:4]
         self._rows.columns = [column.title for column in columns]
