@@ -37,7 +37,7 @@ def hints(config: Config, facts: DataFacts | None) -> dict[str, str]:
         held = round(facts.rows * config.data.eval_fraction)
         found["data.eval_fraction"] = f"{count(held, 'row')} held out"
     if facts.stats.get("rows"):
-        found["data.max_length"] = f"tokens; the longest row has {facts.stats['max']:,}"
+        found["data.max_length"] = f"tokens, longest {facts.stats['max']:,}"
         if train.max_steps is None:
             steps = round(steps_per_epoch(facts.stats, config) * train.num_train_epochs)
             found["train.num_train_epochs"] = f"about {count(max(1, steps), 'step')}"

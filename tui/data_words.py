@@ -9,8 +9,8 @@ from typing import Any
 from rich.text import Text
 
 from core.config import Config
-from tui.data_rows import DataRows
-from tui.theme import RED, SECONDARY, TEAL, TEXT, YELLOW
+from tui.data_rows import RANK, DataRows
+from tui.theme import RED, SECONDARY, SEVERITY, TEAL, TEXT, YELLOW
 from tui.widgets.strip import Figure, histogram_bars
 from tui.widgets.token_view import ShownRow
 
@@ -31,16 +31,17 @@ def rows_facts(rows: DataRows, progress: str, dot: str) -> Text:
     return Text(f" {dot} ", SECONDARY).join(parts)
 
 
-def row_facts(row: ShownRow, dot: str) -> str:
-    """ "3 messages · 142 tokens · 61 supervised"."""
+def row_facts(row: ShownRow, dot: str) -> Text:
+    """ "truncated · 3 messages · 142 tokens · 61 supervised": the worst problem, then figures."""
     turns = [turn for turn in row.turns if turn[0]]
-    parts = [count(len(turns), "message")] if turns else []
+    parts = [Text(count(len(turns), "message"))] if turns else []
     if row.encoded:
-        parts.append(count(len(row.ids), "token"))
-        parts.append(f"{sum(row.supervised):,} supervised")
-    if row.truncated_tokens:
-        parts.append(f"{row.truncated_tokens:,} cut")
-    return f" {dot} ".join(parts)
+        parts.append(Text(count(len(row.ids), "token")))
+        parts.append(Text(f"{sum(row.supervised):,} supervised"))
+    if row.problems:
+        worst = min(row.problems, key=lambda problem: RANK[problem["severity"]])
+        parts.insert(0, Text(worst["check"], SEVERITY[worst["severity"]]))
+    return Text(f" {dot} ", SECONDARY).join(parts)
 
 
 def stat_figures(stats: dict[str, Any], config: Config, bars: str) -> Sequence[Figure]:

@@ -134,7 +134,7 @@ async def test_help_shows_every_action_with_its_keys(home: Path) -> None:
         from tui.screens.help import Help
 
         await until(pilot, lambda: isinstance(app.screen, Help))
-        words = app.screen.words().plain  # type: ignore[attr-defined]
+        words = " ".join(app.screen.words().plain.split())  # type: ignore[attr-defined]
         for action in ACTIONS:
             assert action.tooltip in words, action.name
         assert str(home) in words

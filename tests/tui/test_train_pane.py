@@ -228,8 +228,10 @@ async def test_a_preset_shows_what_it_would_change_and_changes_it(
     app = opened(home, config)
     async with showing(app) as pilot:
         await pilot.press("p")
+        await until(pilot, lambda: "╭─ presets" in text_of(app))
+        await pilot.press(*"full")
         await until(pilot, lambda: "learning_rate 2e-4 -> 2e-5" in text_of(app))
-        await pilot.press(*"full", "enter")
+        await pilot.press("enter")
         await until(pilot, lambda: "preset: full" in text_of(app))
         assert app.config.method.kind == "full" and app.config.train.learning_rate == 2e-5
         shown = [option.name for option in app.query_one(FormLines).options]

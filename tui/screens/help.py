@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 
 from rich.text import Text
@@ -15,7 +16,10 @@ from tui.widgets.footer import Footer, key_label
 from tui.widgets.frame import Frame
 from tui.widgets.text_view import TextView
 
-KEY_CELLS = 18
+KEY_CELLS = 16
+LABEL_CELLS = 17
+WIDEST = 104  # of the frame
+MARGIN_CELLS = 10  # frame, padding and what the frame leaves at its sides
 
 
 class Help(Dialog[None]):
@@ -51,10 +55,12 @@ class Help(Dialog[None]):
     def _line(self, action: Action) -> Text:
         keys = " ".join(key_label(key) for key in self.afina.keys_of(action))
         line = Text("  ").append(keys.ljust(KEY_CELLS), f"bold {AMBER}")
-        line.append(f"{action.label:<17}").append(action.tooltip, SECONDARY)
-        if action.danger:
-            line.append(" Asks first.", RED)
-        return line.append("\n")
+        line.append(action.label.ljust(LABEL_CELLS))
+        indent = line.cell_len
+        words = action.tooltip + (" Asks first." if action.danger else "")
+        room = max(20, min(self.app.size.width, WIDEST) - indent - MARGIN_CELLS)
+        rest = textwrap.fill(words, room).replace("\n", "\n" + " " * indent)
+        return line.append(f"{rest}\n", RED if action.danger else SECONDARY)
 
 
 def _places(home: Path) -> Text:

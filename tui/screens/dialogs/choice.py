@@ -97,9 +97,12 @@ class ChoiceBox(Scoped, Container):
         self._moved = True
         self.query_one(RowList).action_down()
 
-    def action_take(self) -> None:
+    @property
+    def entry(self) -> Entry | None:
+        """The entry under the cursor."""
         entries = self.query_one(RowList)
-        rows = entries.rows
-        assert isinstance(rows, Entries)
-        entry = rows[entries.cursor] if rows else None
-        self.post_message(self.Taken(self.text, entry, self._moved))
+        assert isinstance(entries.rows, Entries)
+        return entries.rows[entries.cursor] if entries.rows else None
+
+    def action_take(self) -> None:
+        self.post_message(self.Taken(self.text, self.entry, self._moved))

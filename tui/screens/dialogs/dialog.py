@@ -28,6 +28,11 @@ class Dialog(Scoped, ModalScreen[Result | None]):
 
     def on_mount(self) -> None:
         self.set_class(self.afina.ascii_only, "-ascii")
+        self.afina.main.add_class("-behind")
+
+    def on_unmount(self) -> None:
+        others = [screen for screen in self.app.screen_stack[1:] if screen is not self]
+        self.afina.main.set_class(bool(others), "-behind")
 
     def action_back(self) -> None:
         self.dismiss(None)

@@ -9,12 +9,11 @@ from core.presets import PRESETS, Preset, apply
 from tui.form_options import label_of, text_of, value_of
 from tui.screens.dialogs.choice import ChoiceBox, Entry
 from tui.screens.dialogs.dialog import Dialog
-from tui.theme import SECONDARY
 from tui.widgets.footer import Footer
-from tui.widgets.frame import Frame
+from tui.widgets.frame import Frame, Words
 from tui.widgets.row_list import Column
 
-COLUMNS = (Column("preset", 12), Column("what for, and what would change", 0))
+COLUMNS = (Column("preset", 12), Column("what it is for", 0))
 
 
 class Presets(Dialog[Preset]):
@@ -27,15 +26,24 @@ class Presets(Dialog[Preset]):
     def compose(self) -> ComposeResult:
         with Frame("presets"):
             yield ChoiceBox(COLUMNS, self._offer, placeholder="a few letters of its name")
+            yield Words(id="note")
         yield Footer()
 
     def _offer(self, text: str) -> list[Entry]:
-        found = []
-        for preset in PRESETS:
-            if text.casefold() in f"{preset.name} {preset.purpose}".casefold():
-                found.append(Entry(preset, (preset.name, preset.purpose)))
-                found.append(Entry(preset, ("", (changes(self._config, preset), SECONDARY))))
-        return found
+        return [
+            Entry(preset, (preset.name, preset.purpose))
+            for preset in PRESETS
+            if text.casefold() in f"{preset.name} {preset.purpose}".casefold()
+        ]
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self.on_row_list_moved()
+
+    def on_row_list_moved(self) -> None:
+        entry = self.query_one(ChoiceBox).entry
+        words = changes(self._config, entry.value) if entry else ""
+        self.query_one("#note", Words).update(words)
 
     def on_choice_box_taken(self, event: ChoiceBox.Taken) -> None:
         if event.entry is not None:
