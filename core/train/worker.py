@@ -198,6 +198,16 @@ class Training:
         manifest = checkpoints.read(folder) if folder else None
         return folder, Progress.from_values(manifest.progress) if manifest else Progress()
 
+    def _find_base(self) -> Path:
+        """The folder of the base model; one that is named by its hub id is fetched."""
+        from core.hub import fetch
+
+        with self._phase("finding model", self.config.model.name_or_path):
+            base = fetch(self.config.model.name_or_path, self.config.model.revision)
+            preflight.check_model_folder(base)
+        os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed lies on this disk now
+        return base
+
     def load_rows(self, encoder: Encoder) -> Encoded:
         told = time.monotonic()
 
