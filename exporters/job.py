@@ -54,7 +54,8 @@ def create_export(
 def _lasting(word: str, target: Target) -> str:
     """The TARGET in words that mean the same later and from anywhere."""
     if target.run is None:
-        return str(Path(word).expanduser().resolve())
+        path = Path(word).expanduser()
+        return str(path.resolve()) if path.exists() else word  # else a hub id
     _, at, point = word.rpartition("@")
     return f"{Path(target.run).name}{f'@{point}' if at else ''}"
 
