@@ -55,7 +55,7 @@ def choose_layout(model: PreTrainedModel, config: Config, encoded: Encoded) -> L
     for name in (attention.NAME, own):
         if attention.isolates(model, name):
             model.set_attn_implementation(name)
-            return Layout(True, should_pack(config, encoded.train), name, own)
+            return Layout(True, should_pack(config, encoded.train.tokens), name, own)
     if config.train.packing == "on":
         raise AfinaError(
             f'Rows of a "{model.config.model_type}" model can\'t be packed: its layers look from '

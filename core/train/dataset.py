@@ -126,16 +126,16 @@ def _shape(config: Config, source: Source) -> str:
     return require_trainable(detect(source))
 
 
-def should_pack(config: Config, rows: Rows) -> bool:
+def should_pack(config: Config, tokens: int) -> bool:
     """Whether rows are laid into bins of max_length; "auto" wants enough steps to remain.
 
     Rows that are not packed are laid end to end in their batch too, so nothing is padded either
     way: packing makes every step equally full, at the price of fewer of them.
     """
-    if config.train.packing != "auto":
-        return config.train.packing == "on"
     train = config.train
-    bins = -(-rows.tokens // config.data.max_length)
+    if train.packing != "auto":
+        return train.packing == "on"
+    bins = -(-tokens // config.data.max_length)
     per_step = train.per_device_train_batch_size * train.gradient_accumulation_steps
     return bins * train.num_train_epochs / per_step >= MIN_PACKED_STEPS
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import Config
 from core.errors import AfinaError
+from core.hardware import read_device
 from core.jobs import JobWorker, sole_worker
 from core.runs import Run
 from core.train import checkpoints, preflight
@@ -312,6 +313,7 @@ class Training:
             tokens_per_s=progress.tokens_per_s,
             train_loss=progress.train_loss,
             eval_loss=progress.eval_loss,
+            device_name=read_device().name,
         )
 
     @contextmanager
