@@ -44,6 +44,9 @@ class ChoiceBox(Scoped, Container):
             self.entry = entry
             self.moved = moved  # whether the person went to the entry with the arrows
 
+    class Pointed(Message):
+        """The cursor stands on another entry, or on none."""
+
     def __init__(
         self,
         columns: Sequence[Column],
@@ -81,6 +84,11 @@ class ChoiceBox(Scoped, Container):
     def on_input_changed(self, event: Input.Changed) -> None:
         self._moved = False
         self.query_one(RowList).set_rows(Entries(self._offer(event.value)))
+        self.post_message(self.Pointed())
+
+    def on_row_list_moved(self, event: RowList.Moved) -> None:
+        event.stop()
+        self.post_message(self.Pointed())
 
     def on_input_submitted(self) -> None:
         self.action_take()

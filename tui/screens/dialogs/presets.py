@@ -38,9 +38,9 @@ class Presets(Dialog[Preset]):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self.on_row_list_moved()
+        self.on_choice_box_pointed()
 
-    def on_row_list_moved(self) -> None:
+    def on_choice_box_pointed(self) -> None:
         entry = self.query_one(ChoiceBox).entry
         words = changes(self._config, entry.value) if entry else ""
         self.query_one("#note", Words).update(words)
