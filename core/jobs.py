@@ -107,7 +107,6 @@ class Job:
             )
         return process.pid
 
-
     def announce(self) -> None:
         """Writes the state of a job whose process is about to start; one at work is refused."""
         state = self.state()
