@@ -26,7 +26,6 @@ FLUSH_S = 0.1
 KINDS = {
     "text": "live-text--text",
     "prompt": "live-text--prompt",
-    "head": "live-text--head",
     "label": "live-text--label",
     "note": "live-text--note",
     "line": "live-text--note",  # a note in one line, cut where the room ends
@@ -56,7 +55,6 @@ class LiveText(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         scrollbar-size-vertical: 1; scrollbar-gutter: stable; overflow-x: hidden;
         & > .live-text--text { color: $foreground; }
         & > .live-text--prompt { color: $blue; }
-        & > .live-text--head { color: $teal; text-style: bold; }
         & > .live-text--label { color: $blue; text-style: bold; }
         & > .live-text--note { color: $muted; }
         & > .live-text--warning { color: $yellow; }
