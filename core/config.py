@@ -33,7 +33,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dtype: Annotated[
         Literal["auto", "float32", "bfloat16"],
         option(
-            "Number type of the weights while training; auto measures what this device does well."
+            "Number type of the matrix products; auto measures what this device does well. "
+            "Trained weights stay in float32."
         ),
     ] = "auto"
 
@@ -154,15 +155,17 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packing: Annotated[
         Literal["auto", "on", "off"],
         option(
-            "Lay short rows side by side up to max_length instead of padding; "
-            "they don't see each other.",
+            "Fill every row of a batch up to max_length with whole rows that don't see each other; "
+            "auto does so where at least 100 steps remain. Without it nothing is padded either.",
             source="best-fit decreasing, arXiv 2404.10830",
         ),
     ] = "auto"
     gradient_checkpointing: Annotated[
         bool, option("Less memory for activations, up to a third more time.")
     ] = False
-    seed: Annotated[int, option("Order of the data, initial adapter and dropout.", ge=0)] = 42
+    seed: Annotated[
+        int, option("Order of the data, initial adapter and dropout.", ge=0, le=2**32 - 1)
+    ] = 42
 
 
 class Checkpoint(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
