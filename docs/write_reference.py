@@ -1,0 +1,110 @@
+"""Writes docs/configuration.md from core/config.py: `python docs/write_reference.py`.
+
+With --check it writes nothing and ends with 1 when the page is not what the declarations give.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import msgspec
+
+import afina  # noqa: F401 - claims core
+from core import config_io
+from core.config import Config
+
+PAGE = Path(__file__).with_name("configuration.md")
+
+HEAD = """# The configuration of a run
+
+Written from `core/config.py` by `python docs/write_reference.py`; change it there.
+
+One YAML file with a group for each part. What is left out has its default, a key that does not
+exist is refused with the nearest one, and every problem is told at once. On the command line
+`afina train run.yaml train.learning_rate=1e-4 method.rank=8` lays values over the file. The run's
+directory keeps the whole configuration, every default written out, as `config.yaml`.
+
+```yaml
+model: {name_or_path: sample_data/tiny-travel}
+data: {path: sample_data/travel.jsonl, max_length: 256}
+method: {kind: lora, rank: 16}
+train: {num_train_epochs: 3, learning_rate: 2.0e-4}
+```
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for field in msgspec.structs.fields(Config):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            parts.append(f"\n## {field.name}\n\n{field.type.__doc__}\n\n{_table(field.name)}")
+    parts.insert(1, f"\n## At the top\n\n{_table('')}")
+    return "".join(parts)
+
+
+def _table(group: str) -> str:
+    lines = ["| option | default | meaning |", "|---|---|---|"]
+    for name, field in config_io.fields():
+        owner, _, key = name.rpartition(".")
+        if owner == group:
+            lines.append(f"| `{key}` | {_default(field)} | {_meaning(field.type)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    value = field.default
+    if value is msgspec.NODEFAULT:
+        value = field.default_factory() if callable(field.default_factory) else None
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value}`" if value != "" else "to be given"
+
+
+def _meaning(kind: Any) -> str:
+    meta = next((item for item in get_args(kind) if isinstance(item, msgspec.Meta)), msgspec.Meta())
+    extra = meta.extra or {}
+    parts = [meta.description or ""]
+    if choices := _choices(kind):
+        parts.append("One of " + ", ".join(f"`{choice}`" for choice in choices) + ".")
+    if bounds := _bounds(meta):
+        unit = f" {extra['unit']}" if extra.get("unit") else ""
+        parts.append(f"{bounds}{unit}.")
+    elif extra.get("unit"):
+        parts.append(f"In {extra['unit']}.")
+    if extra.get("source"):
+        parts.append(f"Source: {extra['source']}.")
+    return " ".join(part for part in parts if part).replace("|", "\\|")
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    return next((found for item in get_args(kind) if (found := _choices(item))), ())
+
+
+def _bounds(meta: msgspec.Meta) -> str:
+    signs = {"ge": "At least", "gt": "Above", "le": "at most", "lt": "below"}
+    words = [
+        f"{sign} {getattr(meta, name):g}"
+        for name, sign in signs.items()
+        if getattr(meta, name) is not None
+    ]
+    return ", ".join(words)
+
+
+def main() -> int:
+    if "--check" in sys.argv[1:]:
+        return int(PAGE.read_text(encoding="utf-8") != page())
+    PAGE.write_text(page(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
