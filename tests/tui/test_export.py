@@ -172,6 +172,7 @@ async def test_results_stand_in_the_parity_table_with_their_verdict(
         text = text_of(app)
         assert text.index("▲ gguf q4_0") < text.index("It stops at [x]␛[1m.")
         assert "Export again." in text
+        assert "2 exported:  1 pass  1 fail" in text
 
 
 async def test_a_finished_job_tells_its_outcome_and_shows_the_result(

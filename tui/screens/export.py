@@ -21,7 +21,7 @@ from tui.screens.dialogs.question import Question
 from tui.screens.dialogs.target import TargetDialog
 from tui.screens.export_feed import ExportFeed, ExportView, JobView
 from tui.screens.export_rows import COLUMNS, WIDE_COLUMNS, ExportRows
-from tui.screens.export_words import job_words, keys_line, progress_words, words_below
+from tui.screens.export_words import job_words, progress_words, results_words, words_below
 from tui.screens.pane import Pane
 from tui.theme import RED
 from tui.widgets.figures import size
@@ -288,7 +288,7 @@ class ExportPane(Pane):
         gauge, strip = self.query_one(Gauge), self.query_one("#export-strip", Words)
         gauge.display = job is not None and job.active and job.total > 0
         if job is None:
-            strip.update(keys_line(("space", "mark"), ("x", "export")))
+            strip.update(results_words(self.rows.view.results) if len(self.rows) else "")
             return
         if gauge.display:
             gauge.share = job.done / job.total

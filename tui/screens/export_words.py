@@ -6,9 +6,9 @@ from rich.text import Text
 
 from core.data.visible import visible
 from exporters.gguf.types import TYPES
-from exporters.results import FAIL, PASS
+from exporters.results import FAIL, PASS, Result
 from tui.screens.export_feed import JobView
-from tui.screens.export_rows import ExportRows
+from tui.screens.export_rows import VERDICTS, ExportRows
 from tui.theme import AMBER, GREEN, RED, SECONDARY, TEXT, YELLOW
 from tui.widgets.figures import size
 
@@ -60,6 +60,18 @@ def job_words(job: JobView, live: str, problem: str) -> Text:
     line.append(f"{problem} {job.state}: ", f"bold {color}")
     line.append(visible(str(failure.get("message") or job.reason), newlines=False), TEXT)
     return line.append(f" {visible(str(failure.get('hint') or ''), newlines=False)}", SECONDARY)
+
+
+def results_words(results: list[Result]) -> Text:
+    """The strip while no job is there: 4 exported:  2 pass  1 warn  1 fail."""
+    if not results:
+        return Text.assemble(("Nothing is exported yet", TEXT), keys_line(("x", "export")))
+    line = Text(f"{len(results)} exported:", TEXT)
+    for verdict, color in VERDICTS.items():
+        count = sum(result.verdict == verdict for result in results)
+        if count:
+            line.append(f"  {count} ", TEXT).append(verdict, color)
+    return line
 
 
 def keys_line(*keys: tuple[str, str]) -> Text:
