@@ -1,232 +1,145 @@
-"""Putting the tuned model and an export side by side: the same questions, the same tokens.
+"""Putting an export beside the tuned model: the same questions, the same tokens. No opinion yet.
 
-The tuned model is base and adapter in float32, unmerged. It answers greedily; then the export reads
-those very tokens, and what both would have said next is compared. Judging is in parity.py.
+The export answers for itself, and it reads the tuned model's answers: what both would have said
+next is compared token by token. Judging is in parity.py.
 """
 
 from __future__ import annotations
 
 import statistics
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from core.chat.client import ModelClient
-from core.chat.protocol import Answer, Sampling
-from core.data.tokenizer import Tokenizer
+from core.chat.protocol import Answer
 from core.errors import AfinaError
-from core.runs import Run
-from core.targets import Target, of_run
-from exporters.cancel import Requests
-from exporters.gguf.prepare import Prepared
-from exporters.gguf.read_back import read_back
+from core.targets import Target
+from exporters.gguf.read_back import Seen, read_back
 from exporters.parity import Measured
-from exporters.questions import Question, questions
-from exporters.snippets import hostile_snippets
+from exporters.reference import OnProgress, Reference, ask, divergences, log_probs, mean
 
 if TYPE_CHECKING:
     import numpy as np
 
-MAX_TOKENS = 64  # of an answer
-BUDGET_S = 240.0  # for the tuned model's answers; a large one answers fewer questions
-FEWEST = 4  # answers, however slow it is
-COMPARED_BYTES = 256 * 2**20  # of whole distributions that are kept to be compared
+SURE = 1.0  # nats between the tuned model's token and the export's; below it is a near tie
 SPOKEN = 8  # tokens that an answer needs to count for the speed
 
-OnProgress = Callable[[int, int], None]
+
+class Compared(msgspec.Struct):
+    """One answer of the tuned model, the export's own, and the export reading the tuned one."""
+
+    tuned: Answer
+    here: Answer
+    kl: np.ndarray  # nats at each token of the tuned answer
+    delta: np.ndarray  # |difference of log p| of those tokens
+    last_delta: float  # log p of the last of them, the export's less the tuned model's
+    gap: float  # how much less likely the tuned model finds the first other token; 0: none
+
+    @property
+    def ends_alike(self) -> bool:
+        """Whether the export stops where the tuned model does, had it come the same way."""
+        if self.here.finish_reason == "stop":
+            return True
+        went_along = self.here.ids[: len(self.tuned.ids)] == self.tuned.ids
+        return not went_along and self.last_delta > -SURE
 
 
-class Reference:
-    """What the tuned model says, kept to compare any number of exports with it."""
-
-    def __init__(
-        self,
-        prepared: Prepared,
-        folder: Path,
-        requests: Requests,
-        threads: int,
-        progress: OnProgress,
-    ) -> None:
-        """Asks the tuned model, and the base for how far the tuning went. Files go to `folder`."""
-        self.target = target = prepared.target
-        self.threads = threads
-        self.requests = requests
-        self.snippets = hostile_snippets(prepared.vocabulary.special)
-        tokenizer = Tokenizer.load(prepared.merged.folder)
-        self.snippet_ids = [item.ids for item in tokenizer.encode_many(self.snippets)]
-        self.questions: list[Question] = []
-        self.answers: list[Answer] = []
-        self.distributions: list[Path] = []  # log p over the answer's tokens, .npy
-        with requests.model(ModelClient(target, device="cpu", threads=threads)) as client:
-            loaded = client.load()
-            self.stop_ids = loaded.stop_ids
-            self.dtype = loaded.dtype
-            self._answer(client, progress)
-            self._keep(client, folder)
-            self.effect = self._effect(client, folder)
-
-    def _answer(self, client: ModelClient, progress: OnProgress) -> None:
-        begin, asked = time.monotonic(), questions(self.target)
-        for done, question in enumerate(asked):
-            progress(done, len(asked))
-            if done >= FEWEST and time.monotonic() - begin > BUDGET_S:
-                break
-            self.answers.append(ask(client, question))
-            self.questions.append(question)
-
-    def _keep(self, client: ModelClient, folder: Path) -> None:
-        """Writes the distributions over the answers, as many as COMPARED_BYTES hold."""
-        left = COMPARED_BYTES
-        for place, answer in enumerate(self.answers):
-            path = folder / f"tuned-{place}.npy"
-            log_p = distributions(client, answer, path)
-            self.distributions.append(path)
-            left -= log_p.nbytes
-            if left < 0:
-                break
-
-    def _effect(self, client: ModelClient, folder: Path) -> float | None:
-        """KL of the untuned model against the tuned one; None where there is no untuned one."""
-        if self.target.adapter is not None:
-            return self._divergence(client, folder, adapter=False)
-        if self.target.run is None:
-            return None
-        base = of_run(Run(self.target.run), "base")
-        with self.requests.model(ModelClient(base, device="cpu", threads=self.threads)) as untuned:
-            return self._divergence(untuned, folder, adapter=True)
-
-    def _divergence(self, client: ModelClient, folder: Path, adapter: bool) -> float:
-        path = folder / "base.npy"
-        parts = [
-            divergences(log_p, distributions(client, answer, path, adapter))
-            for answer, log_p in self.kept()
-        ]
-        return mean(parts)
-
-    def kept(self) -> list[tuple[Answer, np.ndarray]]:
-        """(answer, log p (tokens, vocabulary)) of those that are compared token by token."""
-        import numpy as np
-
-        return [
-            (answer, np.load(path, mmap_mode="r"))
-            for answer, path in zip(self.answers, self.distributions, strict=False)
-        ]
-
-
-def measure(path: Path, reference: Reference, folder: Path, progress: OnProgress) -> Measured:
+def measure(path: Path, reference: Reference, progress: OnProgress) -> Measured:
     """Asks a GGUF file what the tuned model was asked. Raises AfinaError when it can't answer."""
-    asked, total = reference.questions, 2 * len(reference.questions)
-    progress(0, total)
-    conversations = [msgspec.to_builtins(question) for question in asked]
+    conversations = [msgspec.to_builtins(question) for question in reference.questions]
+    progress(0, len(conversations))
     seen = read_back(path, reference.snippets, conversations, reference.requests.check)
-    target = Target(str(path), "gguf", str(path), label=path.name)
-    client = ModelClient(target, device="cpu", threads=reference.threads)
-    answers, kls, deltas = [], [], []
-    with reference.requests.model(client):
-        loaded = client.load()
-        for question in asked:
-            progress(len(answers), total)
-            answers.append(ask(client, question))
-        for done, (answer, log_p) in enumerate(reference.kept()):
-            progress(len(asked) + done, total)
-            log_q = distributions(client, answer, folder / "export.npy")
-            if log_q.shape != log_p.shape:
-                raise AfinaError(
-                    f"The export knows {log_q.shape[1]:,} tokens, and the tuned model "
-                    f"{log_p.shape[1]:,}.",
-                    "Export again.",
-                )
-            kls.append(divergences(log_p, log_q))
-            deltas.append(_deltas(answer, log_p, log_q))
+    found = _compare(path, reference, progress)
+    asked = [str(question.messages[-1].get("content")) for question in reference.questions]
     own = [answer.prompt_ids for answer in reference.answers]
-    pairs = list(zip(reference.answers, answers, strict=True))
+    theirs = [each.here.prompt_ids for each in found]
+    ended = [each for each in found if each.tuned.finish_reason == "stop"]
     return Measured(
         prompts=len(own),
-        prompts_equal=sum(a.prompt_ids == b.prompt_ids for a, b in pairs),
-        fed_equal=sum(a == b for a, b in zip(own, seen.prompts, strict=True)),
-        doubled_bos=sum(a != b and a == b[1:] for a, b in zip(own, seen.prompts, strict=True)),
-        different_prompt=_first_different(
-            [str(question.messages[-1].get("content")) for question in asked],
-            own,
-            [answer.prompt_ids for answer in answers],
-        ),
+        prompts_equal=_equal(own, theirs),
+        fed_equal=_equal(own, seen.prompts),
+        doubled_bos=_equal(own, [prompt[1:] for prompt in seen.prompts]),
+        different_prompt=_first_different(asked, own, theirs),
         snippets=len(seen.ids),
-        snippets_equal=sum(a == b for a, b in zip(reference.snippet_ids, seen.ids, strict=True)),
+        snippets_equal=_equal(reference.snippet_ids, seen.ids),
         different_snippet=_first_different(reference.snippets, reference.snippet_ids, seen.ids),
-        stop_ids_missing=sorted(set(reference.stop_ids) - set(loaded.stop_ids)),
-        stops_inside=sorted(set(loaded.stop_ids) & _inside(reference.answers)),
-        stopped=sum(a.finish_reason == "stop" for a, _ in pairs),
-        stopped_here=sum(a.finish_reason == b.finish_reason == "stop" for a, b in pairs),
-        agreement=statistics.fmean(shared_share(a.ids, b.ids) for a, b in pairs),
-        identical=statistics.fmean(a.ids == b.ids for a, b in pairs),
-        kl=mean(kls),
-        max_delta_log_p=max((float(part.max()) for part in deltas if part.size), default=0.0),
+        **_stops(reference, seen),
+        stopped=len(ended),
+        stopped_here=sum(each.ends_alike for each in ended),
+        agreement=statistics.fmean(shared_share(each.tuned.ids, each.here.ids) for each in found),
+        identical=statistics.fmean(each.tuned.ids == each.here.ids for each in found),
+        parted=sum(each.gap > SURE for each in found),
+        kl=mean([each.kl for each in found]),
+        max_delta_log_p=max(float(each.delta.max()) for each in found),
         effect=reference.effect,
-        tokens=sum(part.size for part in kls),
-        tokens_per_s=_speed(answers),
+        tokens=sum(each.kl.size for each in found),
+        tokens_per_s=_speed([each.here for each in found]),
         threads=reference.threads,
     )
 
 
-def ask(client: ModelClient, question: Question) -> Answer:
-    """The greedy answer to a question."""
-    return client.generate(
-        question.messages,
-        Sampling(temperature=0.0, max_tokens=MAX_TOKENS),
-        tools=question.tools,
+def _compare(path: Path, reference: Reference, progress: OnProgress) -> list[Compared]:
+    """Each question to the export, and each answer of the tuned model."""
+    target = Target(str(path), "gguf", str(path), label=path.name)
+    client = ModelClient(target, device="cpu", threads=reference.threads)
+    kept = reference.folder / "export.npy"
+    found = []
+    with reference.requests.model(client):
+        for place, (question, tuned) in enumerate(
+            zip(reference.questions, reference.answers, strict=True)
+        ):
+            progress(place, len(reference.answers))
+            here = ask(client, question)
+            log_p, log_q = reference.log_p(place), log_probs(client, tuned, kept)
+            found.append(_compared(tuned, here, log_p, log_q))
+    progress(len(found), len(found))
+    return found
+
+
+def _compared(tuned: Answer, here: Answer, log_p: np.ndarray, log_q: np.ndarray) -> Compared:
+    """log_p, log_q: what the tuned model and the export expect, f32 (tokens, vocabulary)."""
+    import numpy as np
+
+    if log_q.shape != log_p.shape:
+        raise AfinaError(
+            f"The export knows {log_q.shape[1]:,} tokens, and the tuned model {log_p.shape[1]:,}.",
+            "Export again.",
+        )
+    rows = np.arange(len(tuned.ids))
+    own, other = log_p[rows, tuned.ids], log_q[rows, tuned.ids]
+    place = _first_parting(tuned.ids, here.ids)
+    gap = 0.0 if place is None else float(own[place] - log_p[place, here.ids[place]])
+    return Compared(
+        tuned, here, divergences(log_p, log_q), np.abs(own - other), float(other[-1] - own[-1]), gap
     )
 
 
-def distributions(
-    client: ModelClient, answer: Answer, path: Path, adapter: bool = True
-) -> np.ndarray:
-    """log p at each token of an answer, f32 (tokens, vocabulary), by way of a file at `path`."""
-    import numpy as np
-
-    ids = answer.prompt_ids + answer.ids
-    client.log_probs(ids, len(answer.prompt_ids), adapter=adapter, path=str(path))
-    log_p = np.load(path)[: len(answer.ids)]  # the row after the last token is not needed
-    np.save(path, log_p)
-    return log_p
+def _stops(reference: Reference, seen: Seen) -> dict[str, list[int]]:
+    """Stop tokens that the file lacks, and those that would end the tuned answers too early."""
+    inside = {token for answer in reference.answers for token in answer.ids[:-1]}
+    return {
+        "stop_ids_missing": sorted(set(reference.stop_ids) - set(seen.stop_ids)),
+        "stops_inside": sorted(set(seen.stop_ids) & inside),
+    }
 
 
-def divergences(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
-    """KL(p || q) at each position, nats: f32 (tokens,) of two (tokens, vocabulary)."""
-    import numpy as np
-
-    return np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)
-
-
-def _deltas(answer: Answer, log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
-    """|difference of log p| at each token of the answer itself."""
-    import numpy as np
-
-    rows = np.arange(len(answer.ids))
-    return np.abs(log_p[rows, answer.ids] - log_q[rows, answer.ids])
+def _first_parting(tuned: list[int], here: list[int]) -> int | None:
+    """Where two answers take different tokens; None where one goes along with the other."""
+    pairs = enumerate(zip(tuned, here, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), None)
 
 
 def shared_share(one: list[int], other: list[int]) -> float:
     """How much of the longer answer both have in common from its start, 0 to 1."""
-    shared = 0
-    for a, b in zip(one, other, strict=False):
-        if a != b:
-            break
-        shared += 1
+    shared = _first_parting(one, other)
+    shared = min(len(one), len(other)) if shared is None else shared
     return shared / max(len(one), len(other), 1)
 
 
-def mean(parts: list[np.ndarray]) -> float:
-    """The mean over all values of some arrays, which rounding doesn't push below 0; 0 for none."""
-    count = sum(part.size for part in parts)
-    return max(0.0, sum(float(part.sum()) for part in parts) / count) if count else 0.0
-
-
-def _inside(answers: list[Answer]) -> set[int]:
-    """Ids before the last token of an answer."""
-    return {token for answer in answers for token in answer.ids[:-1]}
+def _equal(ours: list[list[int]], theirs: list[list[int]]) -> int:
+    return sum(a == b for a, b in zip(ours, theirs, strict=True))
 
 
 def _first_different(texts: list[str], ours: list[list[int]], theirs: list[list[int]]) -> str:

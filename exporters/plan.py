@@ -15,6 +15,7 @@ from core.errors import AfinaError, nearest
 from core.targets import Target, resolve
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.types import TYPES, fallbacks, file_bytes
+from exporters.reference import reference_bytes
 from exporters.results import exports_folder, file_path
 
 GIB = 2**30
@@ -57,7 +58,7 @@ class Plan(msgspec.Struct):
     target: str
     folder: str
     items: list[Item] = []
-    temporary_bytes: int = 0  # an f16 file that quantized ones are made from, deleted afterwards
+    temporary_bytes: int = 0  # what is compared, and an f16 file that quantized ones come from
     needed_bytes: int = 0  # of disk
     free_bytes: int = 0
     memory_bytes: int = 0  # peak, while the tuned model is compared in float32
@@ -112,6 +113,7 @@ def plan_for(home: Path, target: Target, wanted: list[Wanted], folder: Path | No
     plan.notes.extend(prepared.notes)
     plan.items = [_item(prepared, target, folder, choice) for choice in wanted]
     plan.temporary_bytes = _temporary_bytes(prepared, wanted)
+    plan.temporary_bytes += reference_bytes(len(prepared.vocabulary.tokens))
     plan.needed_bytes = plan.temporary_bytes + sum(item.bytes for item in plan.items)
     plan.free_bytes = shutil.disk_usage(_existing(folder)).free
     plan.memory_bytes = prepared.merged.parameters * 4 * 5 // 4 + LIBRARIES_BYTES

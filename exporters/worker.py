@@ -30,10 +30,11 @@ from exporters.gguf.quantize import quantize
 from exporters.gguf.types import TYPES
 from exporters.gguf.write import Progress, write_gguf
 from exporters.job import read_request
-from exporters.measure import Reference, measure
+from exporters.measure import measure
 from exporters.merge import changes_nothing
 from exporters.parity import judge, verdict
 from exporters.plan import Item, Plan, intermediate, parse_to, plan_for
+from exporters.reference import Reference
 from exporters.results import (
     FAIL,
     Check,
@@ -127,13 +128,12 @@ class Export:
         self.origin = _origin(request.target, prepared)
         self.worker.update("running", step=0, steps=len(wanted))
         with sole_worker(self.folder), tempfile.TemporaryDirectory(dir=self.job.directory) as kept:
-            self.kept = Path(kept)
             _sweep(self.folder)
             try:
                 threads = self.threads()
                 self.phase("asking the tuned model", f"{threads} threads")
                 self.reference = Reference(
-                    prepared, self.kept, self.requests, threads, self.counting("tuned model")
+                    prepared, Path(kept), self.requests, threads, self.counting("tuned model")
                 )
                 self.write_all(prepared, intermediate(wanted))
             finally:
@@ -184,7 +184,7 @@ class Export:
     def compare(self, item: Item, path: Path) -> Result:
         result = Result(item.path, item.kind, item.type, 0, FAIL)
         try:
-            m = measure(path, self.reference, self.kept, self.counting(f"checking {item.type}"))
+            m = measure(path, self.reference, self.counting(f"checking {item.type}"))
         except AfinaError as error:
             self.requests.check()
             result.checks = [Check("opens", FAIL, error.message, error.hint)]

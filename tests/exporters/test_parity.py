@@ -14,13 +14,14 @@ import pytest
 from core.jobs import JobWorker
 from core.runs import create_run
 from core.targets import Target
-from exporters import measure as measuring
+from exporters import reference as asking
 from exporters.cancel import Requests
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.write import write_gguf
-from exporters.measure import Reference, measure
+from exporters.measure import measure
 from exporters.parity import BOUNDS, Measured, judge, verdict
 from exporters.questions import PLAIN, questions
+from exporters.reference import Reference
 from exporters.results import FAIL, PASS, WARN
 from tests.exporters import models
 
@@ -40,6 +41,7 @@ GOOD = Measured(
     stopped_here=20,
     agreement=1.0,
     identical=1.0,
+    parted=0,
     kl=0.0,
     max_delta_log_p=0.0,
     effect=0.5,
@@ -68,8 +70,8 @@ def test_what_differs_in_nothing_passes(type_name: str) -> None:
         ({"stops_inside": [7]}, "stop tokens", FAIL),
         ({"stopped_here": 15}, "stopping", WARN),
         ({"stopped_here": 2}, "stopping", FAIL),
-        ({"agreement": 0.1}, "agreement", WARN),
-        ({"agreement": 0.1, "kl": 0.2}, "agreement", FAIL),
+        ({"parted": 3}, "agreement", WARN),
+        ({"parted": 9}, "agreement", FAIL),
         ({"kl": 0.02}, "divergence", WARN),
         ({"kl": 0.3}, "tuning", FAIL),
         ({"kl": 0.15}, "tuning", WARN),
@@ -84,9 +86,14 @@ def test_each_kind_of_difference_is_a_sentence_with_a_way_out(
 
 
 def test_a_type_of_fewer_bits_may_lose_more() -> None:
-    lossy = msgspec.structs.replace(GOOD, kl=0.1, agreement=0.6, effect=None)
+    lossy = msgspec.structs.replace(GOOD, kl=0.1, parted=4, effect=None)
     assert verdict(judge(lossy, "q4_k_m")) == PASS
     assert verdict(judge(lossy, "q8_0")) == FAIL
+
+
+def test_answers_that_part_at_near_ties_only_are_not_held_against_a_file() -> None:
+    tied = msgspec.structs.replace(GOOD, agreement=0.1, identical=0.0, parted=0)
+    assert verdict(judge(tied, "f16")) == PASS
 
 
 def test_a_tuning_that_is_hardly_there_is_not_called_lost() -> None:
@@ -101,7 +108,7 @@ def reference(tuned: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     worker = JobWorker(folder)
     requests = Requests(worker)
     patch = pytest.MonkeyPatch()
-    patch.setattr(measuring, "questions", lambda target: questions(target, ASKED))
+    patch.setattr(asking, "questions", lambda target: questions(target, ASKED))
     yield Reference(prepare(tuned), folder, requests, 1, lambda done, total: None)
     patch.undo()
     requests.close()
@@ -111,7 +118,7 @@ def reference(tuned: Target, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def compare(prepared: Prepared, reference: Reference, folder: Path) -> dict[str, str]:
     """The checks of an f16 file of `prepared` that don't pass: {name: verdict}."""
     write_gguf(prepared, {"f16": folder / "x.gguf"}, lambda *values: None)
-    measured = measure(folder / "x.gguf", reference, folder, lambda done, total: None)
+    measured = measure(folder / "x.gguf", reference, lambda done, total: None)
     return {c.name: c.verdict for c in judge(measured, "f16") if c.verdict != PASS}
 
 
