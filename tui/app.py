@@ -19,10 +19,10 @@ from tui.actions import Action, Scoped, bindings, scoped_chain
 from tui.activity import Activity, ActivityThread
 from tui.data_facts import DataFacts
 from tui.messages import ActivityTick
-from tui.screens.pane import MissingPane, Pane
+from tui.screens.pane import Pane
 from tui.theme import ASCII, THEME, UNICODE, Symbols, use_ascii_scrollbars
 from tui.widgets.footer import Footer
-from tui.widgets.status_bar import TITLES, StatusBar, TooSmall
+from tui.widgets.status_bar import StatusBar, TooSmall
 
 # imported at the first visit
 PANES = {
@@ -125,7 +125,7 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
         self.session.pane = name
         if before is not pane:
             pane.on_pane_shown()
-            self.call_after_refresh(pane.focus_first)
+            pane.focus_first()
         if subject is not None:
             pane.open_subject(subject)
         self.refresh_footer()
@@ -265,9 +265,4 @@ def with_data(config: Config, path: str) -> Config:
 
 def _create(name: str) -> Pane:
     module, _, cls = PANES[name].partition(":")
-    try:
-        return getattr(importlib.import_module(module), cls)(id=name)
-    except ModuleNotFoundError as error:
-        if error.name != module:
-            raise
-        return MissingPane(TITLES[name], id=name)
+    return getattr(importlib.import_module(module), cls)(id=name)

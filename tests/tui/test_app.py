@@ -254,3 +254,13 @@ async def test_what_is_copied_goes_to_the_terminal_and_to_a_file(
         app.copy("¿Roma?")
     assert "\x1b]52;c;wr9Sb21hPw==\x07" in written
     assert (home / "clipboard.txt").read_text(encoding="utf-8") == "¿Roma?"
+
+
+async def test_keys_typed_in_one_go_are_for_the_pane_that_the_first_opens(home: Path) -> None:
+    app = opened(home)
+    async with app.run_test(size=SMALL) as pilot:
+        await pilot.press("2", "j", "j")
+        await pilot.pause()
+        from tui.widgets.form import FormLines
+
+        assert app.query_one(FormLines).cursor == 2

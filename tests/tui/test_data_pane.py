@@ -177,7 +177,7 @@ async def test_tokens_can_stand_apart_with_their_ids(
     app = opened(home, rows_file, model)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         view = app.query_one(TokenView)
-        await until(pilot, lambda: "Answer 1." in view.plain)
+        await until(pilot, lambda: "Answer 1.<|im_end|>" in view.plain)
         await pilot.press("t")
         assert "<|im_start|>₂₅₇ u₈₄ s₈₂ e₆₈ r₈₁ ↵" in view.plain
         await pilot.press("t")

@@ -35,7 +35,6 @@ class Help(Dialog[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one(TextView).set_text(self.words())
 
     def words(self) -> Text:

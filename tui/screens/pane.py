@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from textual.containers import Container
-from textual.css.query import NoMatches
+from textual.events import DescendantFocus
 from textual.widget import Widget
 
 from core.config import Config
@@ -26,6 +26,10 @@ class Pane(Scoped, Container, can_focus=False):
 
     DEFAULT_CSS = "Pane { layout: vertical; width: 1fr; height: 1fr; }"
     first_focus = ""  # a selector
+
+    def __init__(self, **options) -> None:  # noqa: ANN003
+        super().__init__(**options)
+        self._last_focus: Widget | None = None
 
     @property
     def afina(self) -> AfinaApp:
@@ -65,30 +69,15 @@ class Pane(Scoped, Container, can_focus=False):
         """Shows one thing: a data file, a YAML file (train), a run, a TARGET (chat, export)."""
 
     def focus_first(self) -> None:
-        """Gives the focus to the pane's first widget, or back to the one that had it."""
-        last = getattr(self, "_last_focus", None)
-        if isinstance(last, Widget) and last.is_attached and last.focusable:
-            last.focus(scroll_visible=False)
-            return
-        if self.first_focus:
-            try:
-                self.query_one(self.first_focus).focus(scroll_visible=False)
-            except NoMatches:
-                return
+        """Gives the focus to the pane's first widget, or back to the one that had it.
 
-    def on_descendant_focus(self, event) -> None:  # noqa: ANN001 - textual.events.DescendantFocus
+        At once, and not by a message: a key that was pressed in the same moment is for this pane.
+        """
+        wanted = self._last_focus
+        if wanted is None or not wanted.is_attached or not wanted.focusable:
+            wanted = next(iter(self.query(self.first_focus)), None) if self.first_focus else None
+        if wanted is not None:
+            self.screen.set_focus(wanted, scroll_visible=False)
+
+    def on_descendant_focus(self, event: DescendantFocus) -> None:
         self._last_focus = event.widget
-
-
-class MissingPane(Pane):
-    """Stands in for a pane whose module is not there."""
-
-    def __init__(self, title: str, **options) -> None:  # noqa: ANN003
-        super().__init__(**options)
-        self.title = title
-
-    def compose(self):  # noqa: ANN201
-        from tui.widgets.frame import Frame, Words
-
-        with Frame(self.title):
-            yield Words(f"{self.title} is not part of this build.")

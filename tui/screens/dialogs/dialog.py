@@ -26,7 +26,7 @@ class Dialog(Scoped, ModalScreen[Result | None]):
     def afina(self) -> AfinaApp:
         return cast("AfinaApp", self.app)
 
-    def on_mount(self) -> None:
+    def on_mount(self) -> None:  # Textual calls a subclass's on_mount besides this one
         self.set_class(self.afina.ascii_only, "-ascii")
         self.afina.main.add_class("-behind")
 

@@ -37,7 +37,6 @@ class Presets(Dialog[Preset]):
         ]
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.on_choice_box_pointed()
 
     def on_choice_box_pointed(self) -> None:
