@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -41,4 +42,13 @@ def train_tokenizer(texts: Iterable[str], folder: Path) -> PreTrainedTokenizerFa
         chat_template=TEMPLATE.read_text(encoding="utf-8"),
     )
     fast.save_pretrained(folder)
+    _name_common_class(folder / "tokenizer_config.json")
     return fast
+
+
+def _name_common_class(path: Path) -> None:
+    """Names the class that transformers 4 and 5 both know; 5 alone writes a name of its own."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config.pop("backend", None)
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
