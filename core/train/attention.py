@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
 
 NAME = "afina_documents"
 PRODUCTS_UP_TO = 512  # tokens of a document; longer ones are faster in the fused kernel
@@ -53,51 +52,60 @@ def attend(
     if kwargs.get("softcap") or kwargs.get("s_aux") is not None:
         raise ValueError(f"{NAME} knows neither soft capping nor attention sinks")
     window = kwargs.get("sliding_window")
+    row = _Row(query, key, value, edges, scaling or query.shape[-1] ** -0.5, window)
     if _takes_varlen(query, dropout):
-        return _varlen(query, key, value, edges, kwargs["max_length_q"], scaling, window), None
-    return _loop(query, key, value, edges, scaling, dropout, window), None
+        return _varlen(row, kwargs["max_length_q"]), None
+    return _loop(row, dropout), None
 
 
-def _loop(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    edges: torch.Tensor,
-    scaling: float | None,
-    dropout: float,
-    window: int | None,
-) -> torch.Tensor:
+class _Row(NamedTuple):
+    """What attention works on: (1, heads, tokens, head_dim) each, and where documents begin."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    edges: torch.Tensor  # (documents + 1,): the first token of each, and the end
+    scaling: float
+    window: int | None
+
+    @property
+    def groups(self) -> int:
+        """Heads of the query that share one of key and value."""
+        return self.query.shape[1] // self.key.shape[1]
+
+
+def _loop(row: _Row, dropout: float) -> torch.Tensor:
     """One attention a document: the fastest exact way on a CPU. Returns (1, tokens, heads, dim)."""
     import torch
     from torch.nn.functional import scaled_dot_product_attention
 
-    groups = query.shape[1] // key.shape[1]
+    query, key, value = row.query, row.key, row.value
     by_products = query.device.type == "cpu" and query.dtype == torch.bfloat16 and dropout == 0.0
     parts = []
-    for start, end in pairwise(edges.tolist()):
+    for start, end in pairwise(row.edges.tolist()):
         length = end - start
-        document = [tensor[:, :, start:end] for tensor in (query, key, value)]
-        looks_back = length if window is None else min(window, length)
-        if by_products and looks_back == length <= PRODUCTS_UP_TO:
-            parts.append(_products(*document, scaling or query.shape[-1] ** -0.5, groups))
+        here = slice(start, end)
+        windowed = row.window is not None and row.window < length
+        if by_products and not windowed and length <= PRODUCTS_UP_TO:
+            parts.append(_products(row, here))
             continue
-        mask = None if looks_back == length else _window_mask(length, looks_back, query.device)
+        mask = _window_mask(length, row.window, query.device) if windowed else None
         parts.append(
             scaled_dot_product_attention(
-                *document,
+                query[:, :, here],
+                key[:, :, here],
+                value[:, :, here],
                 attn_mask=mask,
                 dropout_p=dropout,
                 is_causal=mask is None,
-                scale=scaling,
-                enable_gqa=groups > 1,
+                scale=row.scaling,
+                enable_gqa=row.groups > 1,
             )
         )
     return torch.cat(parts, dim=2).transpose(1, 2).contiguous()
 
 
-def _products(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, groups: int
-) -> torch.Tensor:
+def _products(row: _Row, here: slice) -> torch.Tensor:
     """Scores, softmax, mean as plain products, rounded as transformers' eager attention rounds.
 
     torch's fused kernel needs 2 to 4 times as long for short bfloat16 documents on a CPU, most of
@@ -105,11 +113,13 @@ def _products(
     """
     import torch
 
-    if groups > 1:
-        key, value = (tensor.repeat_interleave(groups, dim=1) for tensor in (key, value))
+    query, key, value = row.query[:, :, here], row.key[:, :, here], row.value[:, :, here]
+    if row.groups > 1:
+        key = key.repeat_interleave(row.groups, dim=1)
+        value = value.repeat_interleave(row.groups, dim=1)
     length = query.shape[2]
     bias = _causal_bias(query.dtype)[:length, :length]
-    scores = torch.baddbmm(bias, query[0], key[0].transpose(-1, -2), alpha=scaling)
+    scores = torch.baddbmm(bias, query[0], key[0].transpose(-1, -2), alpha=row.scaling)
     return torch.bmm(torch.softmax(scores, dim=-1), value[0])[None]  # (1, heads, tokens, dim)
 
 
@@ -122,10 +132,11 @@ def _causal_bias(dtype: torch.dtype) -> torch.Tensor:
     return torch.full((size, size), float("-inf"), dtype=dtype).triu(1)
 
 
-def _window_mask(length: int, window: int, device: torch.device) -> torch.Tensor:
+def _window_mask(length: int, window: int | None, device: torch.device) -> torch.Tensor:
     """True where a token looks: itself and the window - 1 tokens before it. (length, length)"""
     import torch
 
+    assert window is not None
     position = torch.arange(length, device=device)
     distance = position[:, None] - position[None, :]
     return (distance >= 0) & (distance < window)
@@ -144,32 +155,30 @@ def _takes_varlen(query: torch.Tensor, dropout: float) -> bool:
     )
 
 
-def _varlen(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    edges: torch.Tensor,
-    longest: int,
-    scaling: float | None,
-    window: int | None,
-) -> torch.Tensor:
+def _varlen(row: _Row, longest: int) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
+    query, key, value = (
+        tensor[0].transpose(0, 1).contiguous() for tensor in (row.query, row.key, row.value)
+    )  # (tokens, heads, head_dim)
     out = varlen_attn(
-        *(tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)),
-        edges,
-        edges,
+        query,
+        key,
+        value,
+        row.edges,
+        row.edges,
         longest,
         longest,
-        scale=scaling,
-        window_size=(-1 if window is None else window - 1, 0),
-        enable_gqa=key.shape[1] != query.shape[1],
+        scale=row.scaling,
+        window_size=(-1 if row.window is None else row.window - 1, 0),
+        enable_gqa=row.groups > 1,
     )
+    assert not isinstance(out, tuple)
     return out[None]  # (1, tokens, heads, head_dim)
 
 
 @contextmanager
-def implementation(model: PreTrainedModel, name: str) -> Iterator[None]:
+def implementation(model: Any, name: str) -> Iterator[None]:
     """The model with another attention; the one it had comes back."""
     before = model.config._attn_implementation
     model.set_attn_implementation(name)
@@ -179,7 +188,7 @@ def implementation(model: PreTrainedModel, name: str) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-def isolates(model: PreTrainedModel, name: str) -> bool:
+def isolates(model: Any, name: str) -> bool:
     """Whether the model, with this attention, computes documents in one row as if each were alone.
 
     Three short documents in one row: the last one must come out as it does alone through the
@@ -190,10 +199,8 @@ def isolates(model: PreTrainedModel, name: str) -> bool:
 
     embeddings = model.get_input_embeddings().weight  # (vocabulary, hidden)
     draw = torch.Generator().manual_seed(0)
-    first, other, middle, last = (
-        torch.randint(embeddings.shape[0], (length,), generator=draw).tolist()
-        for length in (5, 5, 3, 9)
-    )
+    tokens = torch.randint(embeddings.shape[0], (22,), generator=draw).tolist()
+    first, other, middle, last = tokens[:5], tokens[5:10], tokens[10:13], tokens[13:]
     training = model.training
     model.eval()
     try:
@@ -216,7 +223,7 @@ def isolates(model: PreTrainedModel, name: str) -> bool:
     )
 
 
-def _logits_of_last(model: PreTrainedModel, documents: list[list[int]]) -> torch.Tensor:
+def _logits_of_last(model: Any, documents: list[list[int]]) -> torch.Tensor:
     """The logits of the last document of a row. (1, tokens of it, vocabulary)"""
     import torch
 

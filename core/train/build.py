@@ -14,8 +14,7 @@ from core.train.setup import Setup
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-    from transformers import PreTrainedModel
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
     from core.train.recorder import Recorder
     from core.train.trainer import RunTrainer
@@ -30,13 +29,13 @@ class Layout(msgspec.Struct, frozen=True):
     plain_attention: str  # the one that the model was loaded with
 
 
-def load_model(setup: Setup) -> PreTrainedModel:
+def load_model(setup: Setup) -> Any:
     """The base model; frozen weights in the type of the products, trained ones in float32."""
     import torch
     from transformers import AutoModelForCausalLM
 
     rounded = setup.precision.autocast and not setup.full
-    model = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         str(setup.base),
         dtype=torch.bfloat16 if rounded else torch.float32,
         use_safetensors=True,
@@ -45,7 +44,7 @@ def load_model(setup: Setup) -> PreTrainedModel:
     return model.to(setup.precision.device)
 
 
-def choose_layout(model: PreTrainedModel, config: Config, encoded: Encoded) -> Layout:
+def choose_layout(model: Any, config: Config, encoded: Encoded) -> Layout:
     """The fastest way that is proven on this model; leaves its attention set.
 
     First ours, then the model's own with the boundaries in the positions, then padding.
@@ -76,7 +75,7 @@ def adapter(config: Config) -> LoraConfig | None:
     return LoraConfig(
         task_type="CAUSAL_LM",
         r=method.rank,
-        lora_alpha=method.alpha,
+        lora_alpha=method.alpha,  # type: ignore[arg-type] - PEFT divides it by the rank
         lora_dropout=method.dropout,
         target_modules=words if words == "all-linear" else module_names(words),
         use_rslora=method.rslora,
@@ -91,7 +90,7 @@ def module_names(words: str) -> list[str]:
 def build_trainer(
     setup: Setup,
     encoded: Encoded,
-    model: PreTrainedModel,
+    model: Any,
     tokenizer: Any,
     layout: Layout,
     recorder: Recorder,
@@ -126,7 +125,7 @@ def build_trainer(
 
 def arguments(setup: Setup, starts_with_eval: bool) -> SFTConfig:
     """TRL's arguments. When to evaluate, save and stop is the recorder's: no strategies here."""
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
     config, precision = setup.config, setup.precision
     train = config.train
@@ -171,7 +170,7 @@ def _leave_casts_to_autocast(model: Any) -> None:
 
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
-            module.cast_input_dtype_enabled = False
+            module.cast_input_dtype_enabled = False  # type: ignore[attr-defined] - PEFT asks for it
 
 
 def quiet_libraries() -> None:

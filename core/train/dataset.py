@@ -142,6 +142,6 @@ def should_pack(config: Config, tokens: int) -> bool:
 
 def pack(dataset: Dataset, max_length: int) -> Dataset:
     """Whole rows side by side in bins of max_length; the column seq_lengths holds theirs."""
-    from trl import pack_dataset
+    from trl.data_utils import pack_dataset
 
     return pack_dataset(dataset, seq_length=max_length, strategy="bfd")

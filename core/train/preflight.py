@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from core.config import Config
 from core.data.encode import Encoder
@@ -16,9 +16,6 @@ from core.errors import AfinaError, nearest
 from core.train.build import module_names
 from core.train.dataset import Encoded, Rows
 from core.train.findings import Finding
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 FEW_ROWS = 10
 
@@ -92,18 +89,18 @@ def check_model_folder(folder: Path) -> None:
 
 def check_family(folder: Path) -> None:
     """That transformers knows the family, and that it generates text."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+    from transformers import CONFIG_MAPPING
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     values = read_json(folder, "config.json")
     family = values.get("model_type", "")
-    if family not in CONFIG_MAPPING_NAMES:
+    if family not in CONFIG_MAPPING:
         code = "It needs program code of its own, which Afina doesn't run. " * (
             "auto_map" in values
         )
         raise AfinaError(
             f'transformers doesn\'t know the model family "{family}". {code}'.rstrip(),
-            nearest(family, CONFIG_MAPPING_NAMES) or "Use a model of a known family, or upgrade.",
+            nearest(family, CONFIG_MAPPING.keys()) or "Use a model of a known family, or upgrade.",
         )
     if family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise AfinaError(
@@ -112,7 +109,7 @@ def check_family(folder: Path) -> None:
         )
 
 
-def check_model(config: Config, encoder: Encoder, encoded: Encoded, model: PreTrainedModel) -> None:
+def check_model(config: Config, encoder: Encoder, encoded: Encoded, model: Any) -> None:
     """The model against the rows and the method."""
     embeddings = model.get_input_embeddings().weight.shape[0]
     highest = max(max(rows.ids) for rows in (encoded.train, encoded.evaluation) if len(rows))
@@ -133,7 +130,7 @@ def check_model(config: Config, encoder: Encoder, encoded: Encoded, model: PreTr
         check_targets(config, model)
 
 
-def check_targets(config: Config, model: PreTrainedModel) -> None:
+def check_targets(config: Config, model: Any) -> None:
     """That the layers that are to get an adapter exist."""
     import torch
 

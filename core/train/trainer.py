@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from peft import PeftModel
 from torch.nn.functional import cross_entropy
-from trl import SFTTrainer
+from trl.trainer.sft_trainer import SFTTrainer
 
 from core.train import attention, checkpoints
 from core.train.result import copy_companions
@@ -35,6 +35,8 @@ class Interrupted(Exception):
 
 class RunTrainer(SFTTrainer):
     """Trains one run. Flat batches lie end to end in one row; others are padded."""
+
+    model: Any  # a causal model of transformers, under PEFT's wrapper if it has an adapter
 
     def __init__(self, setup: Setup, layout: Layout, recorder: Recorder, **kwargs: Any) -> None:
         super().__init__(**kwargs)

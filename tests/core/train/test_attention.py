@@ -69,9 +69,11 @@ def test_bfloat16_products_agree_with_the_fused_kernel() -> None:
     torch.manual_seed(0)
     query = torch.randn(1, 4, 40, 16, dtype=torch.bfloat16)
     key, value = (torch.randn(1, 2, 40, 16, dtype=torch.bfloat16) for _ in range(2))
-    edges = torch.tensor([0, 7, 8, 40])
-    fast = attention._loop(query, key, value, edges, None, 0.0, None)
-    exact = attention._loop(query.float(), key.float(), value.float(), edges, None, 0.0, None)
+    module, edges = torch.nn.Module(), torch.tensor([0, 7, 8, 40])
+    fast, _ = attention.attend(module, query, key, value, None, cu_seq_lens_q=edges)
+    exact, _ = attention.attend(
+        module, query.float(), key.float(), value.float(), None, cu_seq_lens_q=edges
+    )
     torch.testing.assert_close(fast.float(), exact, rtol=0, atol=0.03)
 
 
