@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from core.errors import AfinaError
-from core.jobs import Job
+from core.jobs import ACTIVE, Job
 from core.paths import make_folder, write_atomic
 from core.runs import slug
 from core.targets import Target, resolve
@@ -37,6 +37,7 @@ def create_export(
     plan = plan_for(home, target, wanted)
     if plan.problems:
         raise AfinaError(plan.problems[0].message, plan.problems[0].hint)
+    _refuse_second(home, plan.folder)
     name = slug(target.label)
     stamp = time.strftime("%Y-%m-%d")
     folder = home / "jobs" / f"{stamp}-export-{name}-{secrets.token_hex(2)}"
@@ -49,6 +50,16 @@ def create_export(
     )
     write_atomic(folder / REQUEST, msgspec.json.format(msgspec.json.encode(request)))
     return Job(folder)
+
+
+def _refuse_second(home: Path, folder: str) -> None:
+    """Two exports must not write into one folder."""
+    for job in all_exports(home):
+        if job.state().state in ACTIVE and read_request(job).out == folder:
+            raise AfinaError(
+                f'An export of this model is at work already, "{job.directory.name}".',
+                "Wait for its end, or cancel it.",
+            )
 
 
 def _lasting(word: str, target: Target) -> str:

@@ -45,6 +45,7 @@ class Result(msgspec.Struct):
     stops_equal: bool | None = None
     agreement: float | None = None  # mean share of the greedy answers that is the same
     identical: float | None = None  # share of greedy answers that are the same to the end
+    parted: int | None = None  # answers that go another way where the tuned model was sure
     kl: float | None = None  # nats a token
     max_delta_log_p: float | None = None
     tuning_kl: float | None = None  # of the untuned model; how far the tuning went

@@ -49,6 +49,19 @@ from exporters.results import (
 
 PROGRESS_EVERY_S = 0.2
 PART = ".part"
+SAME_NAMES = (  # of a Result and of what was measured
+    "agreement",
+    "identical",
+    "parted",
+    "kl",
+    "max_delta_log_p",
+    "prompts",
+    "snippets",
+    "snippets_equal",
+    "tokens",
+    "tokens_per_s",
+    "threads",
+)
 
 
 def main(directory: str) -> int:
@@ -194,8 +207,7 @@ class Export:
         result.prompts_equal = m.prompts_equal == m.fed_equal == m.prompts
         result.stops_equal = not m.stop_ids_missing and not m.stops_inside
         result.tuning_kl = m.effect
-        same = ("agreement", "identical", "kl", "max_delta_log_p", "prompts", "snippets")
-        for name in (*same, "snippets_equal", "tokens", "tokens_per_s", "threads"):
+        for name in SAME_NAMES:
             setattr(result, name, getattr(m, name))
         return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from core.errors import AfinaError
+from core.jobs import State, process_identity
 from core.paths import ROOT
 from exporters import plan as plans
 from exporters.job import all_exports, create_export, read_request
@@ -126,6 +128,16 @@ def test_a_job_remembers_what_was_asked_from_anywhere(
     assert Path(request.out) == home / "exports" / "little"
     assert [found.directory for found in all_exports(home)] == [job.directory]
     assert job.directory.name[11:].startswith("export-little-")
+
+
+def test_a_second_export_of_the_same_model_waits_for_the_first(model: Path, home: Path) -> None:
+    job = create_export(home, str(model), "gguf:f16")
+    identity = process_identity(os.getpid())
+    job.write_state(State("running", pid=os.getpid(), process=identity))
+    with pytest.raises(AfinaError, match="at work already"):
+        create_export(home, str(model), "gguf:q8_0")
+    job.write_state(State("done"))
+    assert create_export(home, str(model), "gguf:q8_0").directory != job.directory
 
 
 def test_a_gguf_file_is_not_exported_again(home: Path, tmp_path: Path) -> None:

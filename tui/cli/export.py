@@ -194,7 +194,8 @@ def _print_table(result: dict[str, Any]) -> None:
                 words = f"{row['type']}: {check['message']} {check['hint']}"
                 console.print(Text(visible(words), style=STYLES[check["verdict"]]))
     threads = next((row["threads"] for row in result["parity"] if row["threads"]), 0)
-    console.print(_text(f"{visible(result['folder'])}   tokens/s on this CPU, {threads} threads"))
+    console.print(_text(f"in {visible(result['folder'])}"))
+    console.print(_text(f"tokens/s on this CPU, threads used: {threads}"))
 
 
 def _figures(row: dict[str, Any]) -> list[str]:
@@ -220,9 +221,10 @@ def _figures(row: dict[str, Any]) -> list[str]:
 def _table(*columns: tuple[str, str]) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False)
-    for name, side in columns:
-        table.add_column(name, justify="right" if side == "right" else "left", no_wrap=True)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    for name, side in columns:  # only a file's name is broken where the terminal is narrow
+        justify = "right" if side == "right" else "left"
+        table.add_column(name, justify=justify, no_wrap=name != "file", overflow="fold")
     return table
 
 
