@@ -90,9 +90,13 @@ class Parity(msgspec.Struct):
 
 
 def exports_folder(home: Path, target: Target) -> Path:
-    """Where the exports of a target go: beside its run, else under the home by the model's name."""
+    """Where the exports of a target go: beside its run, else under the home by the model's name.
+
+    Another point of a run than its result ("travel @ 200") has a folder of its own there.
+    """
     if target.run is not None:
-        return Path(target.run) / "exports"
+        _, _, point = target.label.partition(" @ ")
+        return Path(target.run) / "exports" / (slug(point) if point else "")
     folder = home / "exports" / slug(target.label)
     there = read_manifest(folder).files.values()
     if all((e.origin.model, e.origin.adapter) == (target.model, target.adapter) for e in there):

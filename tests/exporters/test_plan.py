@@ -16,10 +16,12 @@ import pytest
 from core.errors import AfinaError
 from core.jobs import State, process_identity
 from core.paths import ROOT
+from core.targets import Target
 from exporters import plan as plans
 from exporters.job import all_exports, create_export, read_request
 from exporters.plan import Wanted, make_plan, parse_to, type_choices
 from exporters.reference import reference_bytes
+from exporters.results import Origin, Result, exports_folder, record
 from tests.exporters.tokenizers_of import train, write_model
 
 HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "llama_cpp", "gguf", "onnxruntime")
@@ -138,6 +140,24 @@ def test_a_second_export_of_the_same_model_waits_for_the_first(model: Path, home
         create_export(home, str(model), "gguf:q8_0")
     job.write_state(State("done"))
     assert create_export(home, str(model), "gguf:q8_0").directory != job.directory
+
+
+def test_each_point_of_a_run_has_exports_of_its_own(home: Path, tmp_path: Path) -> None:
+    result, step = (Target("r", "hf", "m", run=str(tmp_path), label=n) for n in ("r", "r @ 25"))
+    assert exports_folder(home, result) == tmp_path / "exports"
+    assert exports_folder(home, step) == tmp_path / "exports" / "25"
+
+
+def test_another_model_of_the_same_name_has_another_folder(home: Path, tmp_path: Path) -> None:
+    one, other = (Target("m", "hf", f"/{n}/m", label="m") for n in "ab")
+    folder = exports_folder(home, one)
+    assert exports_folder(home, other) == folder
+    (folder / "gguf").mkdir(parents=True)
+    (folder / "gguf" / "m-f16.gguf").write_bytes(b"1234")
+    row = Result(str(folder / "gguf" / "m-f16.gguf"), "gguf", "f16", 4, "pass")
+    record(folder, row, "00", Origin("m", one.model))
+    assert exports_folder(home, one) == folder != exports_folder(home, other)
+    assert exports_folder(home, other).name.startswith("m-")
 
 
 def test_a_gguf_file_is_not_exported_again(home: Path, tmp_path: Path) -> None:
