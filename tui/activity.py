@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import threading
 import time
 from collections.abc import Callable
@@ -113,6 +111,6 @@ class ActivityThread(threading.Thread):
 
 def device_line() -> str:
     """The accelerator or the CPU in a few words."""
-    if importlib.util.find_spec("core.hardware") is None:
-        return ""
-    return importlib.import_module("core.hardware").device_line()
+    from core import hardware  # loads the driver's library
+
+    return hardware.device_line()

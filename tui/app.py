@@ -157,6 +157,11 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
         for pane in self.main.query(Pane):
             pane.on_data_facts()
 
+    async def learn_data(self) -> None:
+        """Has the Data pane read the training data, also when nobody has looked at it yet."""
+        if self._existing("data") is None:
+            await self.main.query_one("#panes", ContentSwitcher).add_content(_create("data"))
+
     def open_data(self, path: str) -> None:
         """Makes a file the training data, for the form and the run too."""
         self.session.opened(path)

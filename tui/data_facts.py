@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.config import Config
 from core.errors import FieldProblem
-from tui.data_words import count, steps_per_epoch
+from tui.data_words import count, steps_per_epoch, training_share
+
+if TYPE_CHECKING:
+    from core.plan import DataFacts as PlanFacts
 
 
 class DataFacts(NamedTuple):
@@ -16,6 +19,16 @@ class DataFacts(NamedTuple):
     rows: int
     shape: str
     stats: dict[str, Any]
+
+    def for_plan(self, config: Config) -> PlanFacts | None:
+        """What core.plan wants to know of the rows; None until they are encoded."""
+        from core.plan import DataFacts as PlanFacts
+
+        if self.path != config.data.path or not self.stats.get("tokens"):
+            return None
+        kept = training_share(config)
+        rows = round((self.stats["rows"] - self.stats["empty"]) * kept)
+        return PlanFacts(rows, round(self.stats["tokens"] * kept), self.stats["supervised_share"])
 
 
 def hints(config: Config, facts: DataFacts | None) -> dict[str, str]:

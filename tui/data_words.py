@@ -63,15 +63,21 @@ def stat_figures(stats: dict[str, Any], config: Config, bars: str) -> Sequence[F
 
 def steps_per_epoch(stats: dict[str, Any], config: Config) -> int:
     """Optimizer steps in one pass: by tokens where rows are packed, else by rows."""
-    usable = stats["rows"] - stats["empty"]
-    share = 1.0 if config.data.eval_path else 1.0 - config.data.eval_fraction
-    train = config.train
-    if train.packing == "off":
-        batches = usable * share / train.per_device_train_batch_size
+    from core.train.dataset import should_pack
+
+    share, train = training_share(config), config.train
+    tokens = round(stats["tokens"] * share)
+    if should_pack(config, tokens):
+        units = math.ceil(tokens / config.data.max_length)
     else:
-        packed = math.ceil(stats["tokens"] * share / config.data.max_length)
-        batches = packed / train.per_device_train_batch_size
-    return max(1, math.ceil(batches / train.gradient_accumulation_steps))
+        units = round((stats["rows"] - stats["empty"]) * share)
+    per_step = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    return max(1, math.ceil(units / per_step))
+
+
+def training_share(config: Config) -> float:
+    """The share of the file's rows that is trained on."""
+    return 1.0 if config.data.eval_path else 1.0 - config.data.eval_fraction
 
 
 def count(number: int, word: str) -> str:

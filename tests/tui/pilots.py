@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import struct
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,28 @@ def byte_model(folder: Path) -> Path:
         (folder / name).write_text(json.dumps(values))
     (folder / "chat_template.jinja").write_text(TEMPLATE)
     return folder
+
+
+def write_weights(folder: Path, hidden: int = 8, layers: int = 2, vocabulary: int = 260) -> None:
+    """Weights of a tiny Llama, all zero, and the config.json that describes them."""
+    shapes = {"model.embed_tokens.weight": [vocabulary, hidden]}
+    for layer in range(layers):
+        for name in ("self_attn.q_proj", "self_attn.o_proj"):
+            shapes[f"model.layers.{layer}.{name}.weight"] = [hidden, hidden]
+    header, end = {}, 0
+    for name, (rows, columns) in shapes.items():
+        size = 2 * rows * columns
+        header[name] = {
+            "dtype": "BF16",
+            "shape": [rows, columns],
+            "data_offsets": [end, end + size],
+        }
+        end += size
+    words = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(words)) + words + bytes(end))
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_size": hidden, "num_hidden_layers": layers, "vocab_size": vocabulary}
+    (folder / "config.json").write_text(json.dumps(config | {"num_attention_heads": 2}))
 
 
 def chat(question: str, answer: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from core import config_io
 from core.config import Config
 from core.runs import Run, all_runs
 from tests.tui.homes import write_run
-from tests.tui.pilots import config_of, lines_of, text_of, until
+from tests.tui.pilots import byte_model, config_of, lines_of, text_of, until, write_weights
 from tui.app import AfinaApp
 from tui.screens.train import TrainPane
 from tui.widgets.form import FormLines
@@ -254,7 +254,7 @@ async def test_a_small_screen_shows_the_plan_instead_of_the_form(
     app = opened(home, config)
     async with showing(app) as pilot:
         assert "╭─ plan" not in text_of(app)
-        assert lines_of(app)[-2].startswith(" ready   lora r 16 scale 2 · 8 × 64 tokens 512 packed")
+        assert lines_of(app)[-2].startswith(" ready   lora r 16 · 3 epochs")
         await pilot.press("v")
         assert lines_of(app)[1].startswith("╭─ plan ──")
         await pilot.press("escape")
@@ -271,3 +271,28 @@ async def test_the_last_configuration_is_there_at_the_next_start(
     again = AfinaApp(home)
     assert again.config == app.config and again.config.method.rank == 4
     assert again.first_pane == "train"
+
+
+async def test_the_plan_tells_memory_parameters_and_steps_of_this_run(
+    home: Path, rows_file: Path, tmp_path: Path
+) -> None:
+    model = byte_model(tmp_path / "with-weights")
+    write_weights(model)
+    app = opened(home, config_of(rows_file, model, max_length=64))
+    async with showing(app, WIDE) as pilot:
+        await until(pilot, lambda: "memory, estimated at 8 × 64 tokens" in text_of(app))
+        # 2 layers of 2 linear layers: rank 16 times (8 + 8) numbers each
+        assert "trains   1.02 k  of 2.34 k parameters, 44 %" in text_of(app)
+        assert "1.02 k trainable, 44 %" in text_of(app)
+        assert " weights " in text_of(app) and "fits" in text_of(app)
+        # the Data pane counts 36 rows of 41 to 43 tokens to train on, though nobody opened it
+        await until(pilot, lambda: "steps    15  about 3" in text_of(app))
+
+
+async def test_without_weights_the_plan_says_so_and_the_run_stays_possible(
+    home: Path, config: Config
+) -> None:
+    app = opened(home, config)
+    async with showing(app, WIDE) as pilot:
+        await until(pilot, lambda: "no estimate: There are no safetensors weights" in text_of(app))
+        assert "ready   press r to run" in text_of(app)

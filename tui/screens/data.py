@@ -65,7 +65,9 @@ class DataPane(Pane):
 
     def on_mount(self) -> None:
         self._settings = settings_of(self.config)
-        self._look_again = self.set_interval(CHANGED_EVERY_S, self._notice_change)
+        self._look_again = self.set_interval(
+            CHANGED_EVERY_S, self._notice_change, pause=not self.display
+        )
         self._open_path()
 
     def on_unmount(self) -> None:

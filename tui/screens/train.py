@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -16,7 +17,8 @@ from core.paths import SAMPLE_DATA, write_atomic
 from core.runs import all_runs, create_run, default_name, slug
 from tui import data_facts, editor, form_options
 from tui.actions import Action, bindings, of_scope
-from tui.plan_words import plan_text, summary_text
+from tui.plan_feed import PlanFeed, PlanMade
+from tui.plan_words import Outlook, plan_hints, plan_text, summary_text
 from tui.screens.dialogs.path import Offer, PathDialog
 from tui.screens.dialogs.presets import Presets
 from tui.screens.dialogs.question import Question
@@ -27,8 +29,12 @@ from tui.widgets.form import Form, FormLines
 from tui.widgets.frame import Frame, Words
 from tui.widgets.text_view import TextView
 
+if TYPE_CHECKING:
+    from core.plan import Plan
+
 YAML = (".yaml", ".yml")
 MOST_OFFERS = 8
+PLAN_CELLS = 46  # before the panel has a size
 
 
 class TrainPane(Pane):
@@ -44,6 +50,7 @@ class TrainPane(Pane):
         super().__init__(**options)
         self._drafts: dict[str, str] = {}  # texts that are not valid values yet
         self._draft_problems: dict[str, FieldProblem] = {}
+        self._made: PlanMade | None = None
 
     def compose(self) -> ComposeResult:
         with Container(id="body"):
@@ -55,7 +62,9 @@ class TrainPane(Pane):
         yield Words(id="summary")
 
     def on_mount(self) -> None:
+        self._plans = PlanFeed(self.home, self.post_message)
         self.draw()
+        self.app.call_later(self.afina.learn_data)
 
     def on_pane_shown(self) -> None:
         if self.is_mounted:
@@ -80,21 +89,48 @@ class TrainPane(Pane):
         return drafted + [problem for problem in found if problem.field not in self._drafts]
 
     def draw(self) -> None:
-        """Draws the form, the plan and the facts anew."""
+        """Draws everything anew, and has a plan made."""
+        self._plans.ask(self.config, self.afina.data_facts)
         found = self.problems()
+        self._draw_form(found)
+        self._draw_plan(found)
+        self.afina.refresh_footer()
+
+    @property
+    def _plan(self) -> Plan | None:
+        """The newest plan: one of the configuration before is better than a flicker."""
+        return self._made.plan if self._made else None
+
+    def _draw_form(self, found: list[FieldProblem]) -> None:
         hints = data_facts.hints(self.config, self.afina.data_facts)
+        if self._plan is not None:
+            hints |= plan_hints(self._plan)
         groups = form_options.groups_of(self.config, found, self._drafts, hints)
         self.query_one(Form).set_groups(groups)
         frame = self.query_one("#form-frame", Frame)
         frame.set_title(f"new run {visible(slug(self.config.name or default_name(self.config)))}")
         preset = presets.matching(self.config)
         frame.set_facts(f"preset: {preset.name}" if preset else "")
-        self.query_one("#plan", TextView).set_text(
-            plan_text(self.config, found, self._key("run"), self.symbols), stay=True
-        )
-        summary = summary_text(self.config, found, self.symbols)
-        self.query_one("#summary", Words).update(summary)
-        self.afina.refresh_footer()
+
+    def _draw_plan(self, found: list[FieldProblem]) -> None:
+        reason = self._made.reason if self._made else ""
+        outlook = Outlook(self.config, found, self._plan, reason, self._key("run"))
+        view = self.query_one("#plan", TextView)
+        width = view.scrollable_content_region.width or PLAN_CELLS
+        view.set_text(plan_text(outlook, self.symbols, width), stay=True)
+        self.query_one("#summary", Words).update(summary_text(outlook, self.symbols))
+        device = self._plan.device.name if self._plan else ""
+        self.query_one("#plan-frame", Frame).set_facts(device)
+
+    def on_plan_made(self, event: PlanMade) -> None:
+        if event.config == self.config:
+            self._made = event
+            found = self.problems()
+            self._draw_form(found)
+            self._draw_plan(found)
+
+    def on_resize(self) -> None:
+        self._draw_plan(self.problems())
 
     def _key(self, action: str) -> str:
         entry = next(entry for entry in of_scope("train") if entry.id == action)

@@ -12,7 +12,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from tui.activity import Activity
-from tui.theme import AMBER, BACKGROUND, GREEN, SECONDARY, SELECTION, TEXT
+from tui.theme import AMBER, BACKGROUND, GREEN, SECONDARY, SELECTION, TEAL, TEXT
 from tui.widgets.figures import duration
 
 TITLES = {"data": "Data", "train": "Train", "runs": "Runs", "chat": "Chat", "export": "Export"}
@@ -64,16 +64,18 @@ class StatusBar(Widget):
 
 def activity_words(activity: Activity, live: str) -> Iterator[Text]:
     """What goes on, from the fullest to the shortest form; nothing when nothing does."""
-    device = Text(f"  {activity.device}", SECONDARY) if activity.device else Text()
+    device = Text(activity.device, SECONDARY)
+    device.highlight_regex(r"\d+%", TEAL)
     if not activity.run:
         if activity.device:
-            yield Text(activity.device, SECONDARY)
+            yield device
         return
     head = Text(f"{live} ", GREEN)
     if activity.runs > 1:
         head.append(f"{activity.runs} runs ", SECONDARY)
     full = head.copy().append(activity.run, TEXT).append(f" {_progress(activity)}", SECONDARY)
-    yield full.copy().append_text(device)
+    if activity.device:
+        yield full.copy().append("  ").append_text(device)
     yield full
     percent = f" {activity.step * 100 // activity.steps}%" if activity.steps else ""
     eta = "" if activity.eta_s is None else f" {duration(activity.eta_s)}"
