@@ -15,18 +15,17 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from core.errors import AfinaError
 from core.events import EventTail
-from core.jobs import ENDED, Job
 from core.paths import home, make_folder
 
 QUESTION = "Where should I stay in Rome?"
 EXPORTS = ["gguf:f16", "gguf:q8_0", "gguf:q4_k_m"]
-POLL_S = 0.2
+TRAIN_LIMIT_S = 180.0
 
 
 class Line(msgspec.Struct):
@@ -99,61 +98,27 @@ class Journey:
 
     def train(self) -> str:
         """The sample run as a detached job, watched; returns its id."""
-        from core.curves import curve
+        from core.curves import curve, last
         from core.runs import create_run
+        from tui.cli.follow import follow
 
         run = create_run(self.home, self.config)
         self.say(f"2  Training {run.id}")
         run.start("train")
-        self.follow(run)
+        if follow(run, EventTail(run.events_path), as_json=False):
+            raise AfinaError("The sample run did not end well.", f"Its log is {run.log_path}.")
         events = run.events()
-        plan = next(event for event in events if event["kind"] == "plan")
-        result = next(event for event in reversed(events) if event["kind"] == "result")
+        plan, result = last(events, "plan"), last(events, "result")
+        assert plan is not None and result is not None  # a run that is done has both
         losses = curve(events, "eval", "eval_loss")
         before, after = losses[0][1], losses[-1][1]
         supervised = int(plan["supervised_tokens"])
         self.add("supervised tokens", f"{supervised:,}", "some", held=supervised > 0)
         self.add("eval loss", f"{before:.2f} to {after:.2f}", "lower", held=after < before)
-        self.add("training", f"{result['train_s']:.0f} s, {result['tokens_per_s']:,.0f} tokens/s")
+        seconds, speed = result["train_s"], result["tokens_per_s"]
+        held = seconds <= TRAIN_LIMIT_S
+        self.add("training", f"{seconds:.0f} s, {speed:,.0f} tokens/s", "3 min at most", held)
         return run.id
-
-    def follow(self, job: Job) -> None:
-        """Shows a job's progress until it ends; raises AfinaError when it did not end well."""
-        tail = EventTail(job.events_path)
-        columns = (TextColumn("   {task.description}"), BarColumn(40), TimeElapsedColumn())
-        with Progress(*columns, console=self.console) as progress:
-            task = progress.add_task("starting", total=None)
-            while True:
-                ended = job.state().state in ENDED  # asked first: the last events come after
-                for event in tail.read():
-                    if event["kind"] == "phase":
-                        progress.update(task, description=event["name"], total=None)
-                    elif event["kind"] == "step":
-                        description = (
-                            f"step {event['step']}/{event['steps']} loss {event['loss']:.2f}"
-                        )
-                        progress.update(
-                            task,
-                            description=description,
-                            completed=event["step"],
-                            total=event["steps"],
-                        )
-                    elif event["kind"] == "progress":
-                        progress.update(
-                            task,
-                            description=event["label"],
-                            completed=event["done"],
-                            total=event["total"],
-                        )
-                if ended:
-                    break
-                time.sleep(POLL_S)
-        state = job.state()
-        if state.state != "done":
-            raise AfinaError(
-                f'"{job.directory.name}" ended as {state.state}: {state.reason}',
-                f"Its log is {job.log_path}.",
-            )
 
     def style(self, name: str, word: str) -> list[tuple[str, str]]:
         """(question, answer) of a target for every held-out question, greedy."""
@@ -203,12 +168,12 @@ class Journey:
     def export(self, run: str) -> str:
         """GGUF in three types, each checked against the tuned model; returns the smallest file."""
         from exporters.job import create_export
+        from tui.cli.export import follow_export
 
         self.say(f"3  Exporting {run}")
         job = create_export(self.home, run, EXPORTS)
         job.start("export")
-        self.follow(job)
-        result = next(event for event in reversed(job.events()) if event["kind"] == "result")
+        result = follow_export(job)
         for file, parity in zip(result["files"], result["parity"], strict=True):
             self.add(
                 f"{file['kind']} {file['type']}",

@@ -58,7 +58,7 @@ def export(
     if detach:
         _print_started(job, pid, json)
         return
-    result = _follow(job)
+    result = follow_export(job)
     if json:
         typer.echo(json_module.dumps({"files": result["files"], "parity": result["parity"]}))
     else:
@@ -110,7 +110,7 @@ def _print_started(job: Job, pid: int, json: bool) -> None:
         typer.echo(f"{job.directory.name} is running as process {pid}; see {job.directory}.")
 
 
-def _follow(job: Job) -> dict[str, Any]:
+def follow_export(job: Job) -> dict[str, Any]:
     """Shows the job's progress on stderr until it ends; its result event.
 
     Ctrl+C cancels it. Raises AfinaError when there is no result.
