@@ -13,6 +13,7 @@ from core.jobs import ACTIVE
 from core.runs import Run, all_runs
 
 INTERVAL_S = 1.0
+QUIET_S = 20.0  # a step or an evaluation may take this long before its run counts as quiet
 DEVICE_EVERY = 3  # ticks: asking a driver costs more than reading a file
 
 
@@ -28,6 +29,7 @@ class Activity(NamedTuple):
     phase: str = ""  # what the worker does before its first step
     runs: int = 0  # active ones
     device: str = ""
+    quiet_s: int = 0  # since the last event, in tens; 0 while the figures are fresh
 
 
 class RunReader:
@@ -39,6 +41,7 @@ class RunReader:
         self._followed: Path | None = None
         self._tail: EventTail | None = None
         self._last = Activity()
+        self._event_t = 0.0  # seconds since the epoch, of the newest event
 
     def read(self) -> Activity:
         active = [run for run in all_runs(self.home) if self._at_work(run)]
@@ -49,12 +52,15 @@ class RunReader:
         if run.directory != self._followed:
             self._followed, self._tail = run.directory, EventTail(run.events_path)
             self._last = Activity()
+            self._event_t = time.time()
         state = run.state()
         self._last = self._last._replace(
             run=run.name, state=state.state, step=state.step, steps=state.steps, runs=len(active)
         )
         for event in self._tail.read() if self._tail else []:
             self._take(event)
+        quiet = time.time() - self._event_t
+        self._last = self._last._replace(quiet_s=int(quiet / 10) * 10 if quiet > QUIET_S else 0)
         return self._last
 
     def _at_work(self, run: Run) -> bool:
@@ -71,6 +77,7 @@ class RunReader:
         return False
 
     def _take(self, event: dict) -> None:
+        self._event_t = number(event.get("t")) or self._event_t
         if event["kind"] == "step":
             self._last = self._last._replace(
                 step=int(event.get("step", 0)),

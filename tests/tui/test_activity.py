@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 from core.events import EventWriter
@@ -34,6 +35,18 @@ def test_the_active_run_is_followed_until_it_ends(tmp_path: Path) -> None:
     assert seen.step == 413 and seen.loss != seen.loss
     run.write_state(State("done", step=900, steps=900))
     assert reader.read() == Activity()
+
+
+def test_a_run_that_says_nothing_is_shown_as_quiet_instead_of_with_an_old_eta(
+    tmp_path: Path,
+) -> None:
+    run = write_run(tmp_path, "travel-lora", "running", at=412)
+    events = EventWriter(run.events_path)
+    events.write("step", t=time.time() - 65, step=413, steps=900, loss=1.5, eta_s=120.0)
+    events.close()
+    seen = words(RunReader(tmp_path).read())
+    assert seen[0] == "● travel-lora 413/900 loss 1.50 no event for 60 s"
+    assert seen[-1] == "● 45%"
 
 
 def test_before_the_first_step_the_phase_is_shown(tmp_path: Path) -> None:

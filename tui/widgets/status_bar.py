@@ -78,7 +78,7 @@ def activity_words(activity: Activity, live: str) -> Iterator[Text]:
         yield full.copy().append("  ").append_text(device)
     yield full
     percent = f" {activity.step * 100 // activity.steps}%" if activity.steps else ""
-    eta = "" if activity.eta_s is None else f" {duration(activity.eta_s)}"
+    eta = "" if activity.eta_s is None or activity.quiet_s else f" {duration(activity.eta_s)}"
     words = percent + eta or f" {activity.phase or activity.state}"
     yield head.copy().append(activity.run, TEXT).append(words, SECONDARY)
     yield head.copy().append(activity.run[:8], TEXT).append(words, SECONDARY)
@@ -92,7 +92,9 @@ def _progress(activity: Activity) -> str:
     parts = [f"{activity.step:,}/{activity.steps:,}"]
     if activity.loss is not None:
         parts.append(f"loss {activity.loss:.2f}")
-    if activity.state == "stopping":
+    if activity.quiet_s:
+        parts.append(f"no event for {duration(activity.quiet_s)}")
+    elif activity.state == "stopping":
         parts.append("stopping")
     elif activity.eta_s is not None:
         parts.append(f"eta {duration(activity.eta_s)}")
