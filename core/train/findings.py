@@ -15,6 +15,14 @@ class Finding(msgspec.Struct, frozen=True):
     hint: str = ""
 
 
+class Diverged(Exception):
+    """A loss or a gradient that is not a number; the step must not be saved."""
+
+    def __init__(self, step: int, what: str, value: float) -> None:
+        super().__init__(f"{what} is {value} at step {step}")
+        self.step, self.what, self.value = step, what, value
+
+
 def overfitting(
     evaluations: list[tuple[int, float]], losses: list[tuple[int, float]]
 ) -> Finding | None:

@@ -19,19 +19,11 @@ from core.events import Event
 from core.jobs import JobWorker
 from core.train import checkpoints
 from core.train.checkpoints import Manifest
-from core.train.findings import Finding, overfitting, worse_than_base
+from core.train.findings import Diverged, Finding, overfitting, worse_than_base
 from core.train.progress import Pace, Progress
 from core.train.requests import Requests
 
 STATE_EVERY_S = 1.0  # state.json is synced to disk, so it is not written at each step
-
-
-class Diverged(Exception):
-    """A loss or a gradient that is not a number; the step must not be saved."""
-
-    def __init__(self, step: int, what: str, value: float) -> None:
-        super().__init__(f"{what} is {value} at step {step}")
-        self.step, self.what, self.value = step, what, value
 
 
 class Recorder(TrainerCallback):

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.config import Config
 from core.errors import AfinaError
@@ -24,6 +24,7 @@ from core.jobs import JobWorker, sole_worker
 from core.runs import Run
 from core.train import checkpoints, preflight
 from core.train.dataset import Encoded, load
+from core.train.findings import Diverged
 from core.train.progress import Progress
 from core.train.requests import Requests
 from core.train.setup import Setup
@@ -74,8 +75,6 @@ def _guarded(run: Run, worker: JobWorker) -> int:
 
 def failure_of(error: Exception, run: Run) -> AfinaError:
     """What a person is told: what happened and what to change."""
-    from core.train.recorder import Diverged
-
     if isinstance(error, AfinaError):
         return error
     if isinstance(error, Diverged):
@@ -97,7 +96,7 @@ def failure_of(error: Exception, run: Run) -> AfinaError:
     )
 
 
-def _diverged(error: Any, run: Run) -> AfinaError:
+def _diverged(error: Diverged, run: Run) -> AfinaError:
     good = run.checkpoints()
     if good:
         step = checkpoints.step_of(good[-1])

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from core.errors import AfinaError
 from core.runs import Run
-from core.train.recorder import Diverged
+from core.train.findings import Diverged
 from core.train.result import verify
 from core.train.worker import failure_of
 
