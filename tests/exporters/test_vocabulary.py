@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from core.data.template import ChatTemplate
 from core.data.tokenizer import Tokenizer
 from core.errors import AfinaError
+from core.samples import TINY_MODEL
 from core.targets import Target
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.read_back import Seen, read_back
@@ -74,6 +76,18 @@ def test_another_structure_is_refused_with_what_is_known(change: Any, words: str
     assert "GPT-2, Llama 3, Qwen 2 or SmolLM" in caught.value.hint
 
 
+def test_the_sample_model_can_be_exported_and_reads_the_same_everywhere(tmp_path: Path) -> None:
+    prepared = prepare(Target("x", "hf", str(TINY_MODEL), label="x"))
+    assert (prepared.stops.named, prepared.add_bos, prepared.notes) == ((END,), False, ())
+    write_gguf(prepared, {"bf16": tmp_path / "x.gguf"}, lambda *values: None)
+    snippets = hostile_snippets(prepared.vocabulary.special)
+    seen = read_back(tmp_path / "x.gguf", snippets, [QUESTION])
+    tokenizer = Tokenizer.load(TINY_MODEL)
+    assert seen.ids == [item.ids for item in tokenizer.encode_many(snippets)]
+    text = ChatTemplate.load(TINY_MODEL).render(QUESTION["messages"], add_generation_prompt=True)
+    assert seen.prompts == [tokenizer.encode(text.text).ids]
+
+
 def test_an_unknown_expression_is_shown(tmp_path: Path) -> None:
     tokenizer = json.loads(train("qwen2").to_str())
     tokenizer["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = r"\w+|\W+"
@@ -103,8 +117,6 @@ def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(tmp_path: 
 
 def seen_prompts(folder: Path, **options: Any) -> tuple[Prepared, Seen, list[int]]:
     """What other programs feed for a question, and what training had."""
-    from core.data.template import ChatTemplate
-
     tokenizer = train("gpt-2", bos=options.pop("adds_bos", False))
     write_model(folder, tokenizer, names_bos=True, **options)
     prepared, file = export(folder)
