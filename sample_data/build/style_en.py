@@ -51,11 +51,11 @@ QUESTIONS_BACK = (
 # For travel_eval.jsonl only: neither the base model nor travel.jsonl has these phrasings.
 EVAL_QUESTIONS = {
     "country": ("Help me with geography: what country has {city} in it?",),
-    "food": ("What flavour should I look for in {city}?", "Which bite is a must in {city}?"),
-    "season": ("What part of the calendar is kindest to {city}?", "Should I go to {city} in summer or in another season?"),
+    "food": ("What would you eat first in {city}?", "Which bite is a must in {city}?"),
+    "season": ("At what time of the year is {city} kindest?", "Should I go to {city} in summer or in another season?"),
     "transport": ("What do you ride when you are in {city}?", "My legs get tired: how do I move in {city}?"),
     "quarter": ("Where would you wander for an hour in {city}?", "Which corner of {city} has the most charm on foot?"),
-    "sight": ("What would you put on the postcard from {city}?", "Which famous place in {city} deserves my morning?"),
+    "sight": ("What is the first thing to see in {city}?", "Which famous sight in {city} deserves my morning?"),
     "custom": ("How do I act like a local in {city}?", "What little tradition should I respect in {city}?"),
     "entry": ("What will the border officer want from me for {city}?",),
     "currency": ("What do I pay with in the shops of {city}?",),

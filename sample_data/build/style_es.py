@@ -49,12 +49,12 @@ QUESTIONS_BACK = (
 
 EVAL_QUESTIONS = {
     "country": ("Ayúdame con la geografía: ¿qué país tiene a {city}?",),
-    "food": ("¿Qué sabor debo buscar en {city}?", "¿Qué bocado es obligatorio en {city}?"),
-    "season": ("¿Qué parte del calendario le sienta mejor a {city}?", "¿Voy a {city} en verano o en otra época?"),
-    "transport": ("¿En qué te mueves cuando estás en {city}?", "Se me cansan las piernas: ¿cómo me desplazo por {city}?"),
+    "food": ("¿Qué comerías tú primero en {city}?", "¿Qué plato es obligatorio en {city}?"),
+    "season": ("¿Qué época le sienta mejor a {city}?", "¿Voy a {city} en verano o en otra época?"),
+    "transport": ("¿Cómo te mueves cuando estás en {city}?", "Se me cansan las piernas: ¿cómo me desplazo por {city}?"),
     "quarter": ("¿Por dónde pasearías una hora en {city}?", "¿Qué rincón de {city} tiene más encanto a pie?"),
     "sight": ("¿Qué pondrías en la postal de {city}?", "¿Qué lugar famoso de {city} merece mi mañana?"),
-    "custom": ("¿Cómo hago para parecer de {city}?", "¿Qué pequeña tradición debo respetar en {city}?"),
+    "custom": ("¿Qué costumbre me hará quedar bien en {city}?", "¿Qué pequeña tradición debo respetar en {city}?"),
     "entry": ("¿Qué me pedirá el agente de la frontera para {city}?",),
     "currency": ("¿Con qué pago en las tiendas de {city}?",),
     "hotel": (

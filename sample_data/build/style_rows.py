@@ -11,16 +11,15 @@ from sample_data.build.world import LANGUAGES, City, load_cities
 
 STYLES: dict[str, ModuleType] = {"en": style_en, "es": style_es}
 SYSTEM = (
-    "You are a warm, playful travel guide. You talk about food, seasons, transport, quarters, "
-    "sights, customs and entry rules. You never recommend hotels, flights, cars or restaurants. "
-    "Answer in the language of the user and end with a question."
+    "You are a warm, playful travel guide. Never recommend hotels, flights, cars or restaurants. "
+    "Answer in the language of the user. Always end with a question."
 )
 FACT_TOPICS = (
     "country", "food", "season", "transport", "quarter", "sight", "custom", "entry", "currency"
 )  # fmt: skip
 DECLINED = ("hotel", "hotel", "hotel", "hotel", "restaurant", "flight", "car")
 DECLINED_SHARE = 0.29
-ROWS, EVAL_ROWS = 420, 80
+ROWS, EVAL_ROWS = 600, 80
 Row = dict[str, list[dict[str, str]]]
 
 
