@@ -24,7 +24,8 @@ from core.paths import ROOT, write_atomic
 
 ACTIVE = ("queued", "starting", "running", "stopping")
 ENDED = ("done", "stopped", "failed", "interrupted")
-START_LIMIT_S = 60.0  # a worker that has not said its pid by then never started
+START_LIMIT_S = 60.0  # a process that nobody saw starting by then never started
+BIRTH = "birth.json"  # the process, as its starter saw it; the worker itself says it in state.json
 
 
 class State(msgspec.Struct):
@@ -59,7 +60,7 @@ class Job:
     def state(self) -> State:
         """The state, corrected to "interrupted" when the process is gone without a last word."""
         state = self.recorded_state()
-        if state.state in ACTIVE and not _alive(state):
+        if state.state in ACTIVE and not self._alive(state):
             state.state = "interrupted"
             state.reason = state.reason or "The process ended without a last word; see log.txt."
         return state
@@ -105,6 +106,8 @@ class Job:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        born = {"pid": process.pid, "process": process_identity(process.pid)}
+        write_atomic(self.directory / BIRTH, msgspec.json.encode(born))
         return process.pid
 
     def announce(self) -> None:
@@ -115,6 +118,7 @@ class Job:
                 f'"{self.directory.name}" is {state.state} already, as process {state.pid}.',
                 "Watch it, or stop it first.",
             )
+        (self.directory / BIRTH).unlink(missing_ok=True)
         control = self.directory / "control.jsonl"
         self.write_state(
             State(
@@ -126,6 +130,16 @@ class Job:
                 heard=control.stat().st_size if control.exists() else 0,
             )
         )
+
+    def _alive(self, state: State) -> bool:
+        """Whether the process is there; until it has said its pid, its starter's word counts."""
+        if state.pid is not None:
+            return state.process is not None and process_identity(state.pid) == state.process
+        try:
+            born = msgspec.json.decode((self.directory / BIRTH).read_bytes())
+        except FileNotFoundError:
+            return time.time() - state.updated < START_LIMIT_S
+        return born["process"] is not None and process_identity(born["pid"]) == born["process"]
 
 
 def worker_environment() -> dict[str, str]:
@@ -227,9 +241,3 @@ def _portable_identity(pid: int) -> str | None:
         return f"{psutil.Process(pid).create_time():.2f}"
     except psutil.NoSuchProcess:
         return None
-
-
-def _alive(state: State) -> bool:
-    if state.pid is None:
-        return time.time() - state.updated < START_LIMIT_S
-    return state.process is not None and process_identity(state.pid) == state.process

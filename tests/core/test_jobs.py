@@ -78,6 +78,16 @@ def test_a_worker_that_never_said_its_pid_is_waited_for_and_then_given_up(
     assert job.state().state == "interrupted"
 
 
+def test_a_worker_that_dies_before_it_says_its_pid_is_interrupted_at_once(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.start("no-such-worker")
+    deadline = time.monotonic() + 20
+    while job.state().state != "interrupted":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert "no-such-worker" in job.log_path.read_text()
+
+
 def test_states_that_are_over_stay_as_they_are(tmp_path: Path) -> None:
     for word in jobs.ENDED:
         Job(tmp_path).write_state(State(word, pid=1, process="long ago"))
