@@ -144,7 +144,7 @@ class Export:
             _sweep(self.folder)
             try:
                 threads = self.threads()
-                self.phase("asking the tuned model", f"{threads} threads")
+                self.phase("asking the tuned model", f"with {threads} thread{'s' * (threads > 1)}")
                 self.reference = Reference(
                     prepared, Path(kept), self.requests, threads, self.counting("tuned model")
                 )

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json as json_module
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,11 +14,9 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from core.events import Event
     from core.jobs import Job
     from exporters.plan import Plan
 
-POLL_S = 0.1
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 TargetWord = Annotated[str, typer.Argument(help="A run, RUN@STEP, RUN@base or a model folder.")]
@@ -111,66 +107,25 @@ def _print_started(job: Job, pid: int, json: bool) -> None:
 
 
 def follow_export(job: Job) -> dict[str, Any]:
-    """Shows the job's progress on stderr until it ends; its result event.
+    """Shows the job on stderr until it ends; its result event. Ctrl+C cancels it.
 
-    Ctrl+C cancels it. Raises AfinaError when there is no result.
+    Raises AfinaError when there is no result.
     """
+    from core.curves import last
     from core.events import EventTail
-    from core.jobs import ENDED
+    from tui.cli.follow import HumanLines, until_end
 
     tail = EventTail(job.events_path)
-    result: Event | None = None
-    with _Progress() as progress:
-        while True:
-            ended = job.state().state in ENDED  # asked first: the last events come after
-            for event in tail.read():
-                progress.show(event)
-                if event["kind"] == "result":
-                    result = event
-            if ended:
-                break
-            try:
-                time.sleep(POLL_S)
-            except KeyboardInterrupt:
-                job.request("cancel")
+    with HumanLines() as shown:
+        try:
+            state = until_end(job, tail, shown)
+        except KeyboardInterrupt:
+            job.request("cancel")
+            state = until_end(job, tail, shown)
+    result = last(job.events(), "result")
     if result is None:
-        state = job.state()
         raise AfinaError(f"The export {state.state}: {state.reason}", f"Its log: {job.log_path}")
     return result
-
-
-class _Progress:
-    """A bar in a terminal; elsewhere a line for each phase."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        console = Console(stderr=True, highlight=False)
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(40))
-        self._bar = Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
-        self._terminal = console.is_terminal
-        self._task = self._bar.add_task("starting", total=None)
-
-    def __enter__(self) -> _Progress:
-        if self._terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._bar.stop()
-
-    def show(self, event: Event) -> None:
-        from core.data.visible import visible
-
-        if event["kind"] == "phase":
-            words = visible(f"{event['name']} {event['detail']}".strip())
-            self._bar.update(self._task, description=words, total=None)
-            if not self._terminal:
-                print(words, file=sys.stderr)  # noqa: T201 - the bar's twin
-        elif event["kind"] == "progress":
-            done, total = event["done"], event["total"]
-            self._bar.update(self._task, description=event["label"], completed=done, total=total)
 
 
 def _print_table(result: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""A run watched from the command line: JSON events for programs, a bar and lines for people."""
+"""A job watched from the command line: JSON events for programs, a bar and lines for people."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from core.data.visible import visible
 from core.events import Event, EventTail, encode, number
-from core.jobs import ENDED, State
+from core.jobs import ENDED, Job, State
 from core.runs import Run, summary
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def follow(run: Run, tail: EventTail, as_json: bool) -> int:
     shown = JsonLines() if as_json else HumanLines()
     try:
         with shown:
-            state = _until_end(run, tail, shown)
+            state = until_end(run, tail, shown)
     except KeyboardInterrupt:
         typer.echo(f"\ntraining goes on; `afina watch {run.id}`", err=True)
         return 0
@@ -36,9 +36,10 @@ def follow(run: Run, tail: EventTail, as_json: bool) -> int:
     return 0 if state.state in ("done", "stopped") else 1
 
 
-def _until_end(run: Run, tail: EventTail, shown: JsonLines | HumanLines) -> State:
+def until_end(job: Job, tail: EventTail, shown: JsonLines | HumanLines) -> State:
+    """Shows every event of a job until it ends; its last state."""
     while True:
-        state = run.state()  # asked first: its last events are written before it says that it ended
+        state = job.state()  # asked first: its last events are written before it says that it ended
         for event in tail.read():
             shown.show(event)
         if state.state in ENDED:
@@ -102,9 +103,12 @@ class HumanLines:
         if kind == "step":
             self._step(event)
         elif kind == "phase":
-            self._update(visible(f"{event['name']} {event['detail']}".strip()), None, None, "")
+            words = visible(f"{event['name']} {event['detail']}".strip())
+            self._update(words, None, None, "")
+            if not self._console.is_terminal:
+                self._print(words)
         elif kind == "progress":
-            self._update(visible(event["label"]), event["done"], event["total"], event["unit"])
+            self._progress(event)
         elif line := _line(event):
             self._print(line)
 
@@ -127,6 +131,12 @@ class HumanLines:
         self._update(f"step {done:,}/{total:,}", done, total, facts)
         if not self._console.is_terminal and time.monotonic() - self._last_line >= PLAIN_EVERY_S:
             self._print(f"step {done:,}/{total:,}  {facts}")
+
+    def _progress(self, event: Event) -> None:
+        done, total = event["done"], event["total"]
+        counted = event["unit"] != "bytes"  # of bytes the bar alone says enough
+        facts = f"{done:,} of {total:,} {event['unit']}" if counted else ""
+        self._update(visible(event["label"]), done, total, facts)
 
     def _update(self, words: str, done: int | None, total: int | None, facts: str) -> None:
         self._bar.update(self._task, description=words, total=total, facts=facts)
