@@ -1,6 +1,7 @@
-"""Writes docs/configuration.md from core/config.py: `python docs/write_reference.py`.
+"""Writes configuration.md from core/config.py and keys.md from tui/actions.py, beside itself.
 
-With --check it writes nothing and ends with 1 when the page is not what the declarations give.
+`python docs/write_reference.py`; with --check it writes nothing and ends with 1 when a page is not
+what the declarations give.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import msgspec
 
-import afina  # noqa: F401 - claims core
+import afina  # noqa: F401 - claims core and tui
 from core import config_io
 from core.config import Config
+from tui.actions import SCOPE_TITLES, of_scope
+from tui.widgets.footer import key_label
 
-PAGE = Path(__file__).with_name("configuration.md")
+FOLDER = Path(__file__).parent
 
-HEAD = """# The configuration of a run
+CONFIGURATION = """# The configuration of a run
 
 Written from `core/config.py` by `python docs/write_reference.py`; change it there.
 
@@ -37,13 +40,41 @@ train: {num_train_epochs: 3, learning_rate: 2.0e-4}
 """
 
 
-def page() -> str:
-    """The whole page."""
-    parts = [HEAD]
+KEYS = """# The keys
+
+Written from `tui/actions.py` by `python docs/write_reference.py`; change it there.
+
+`?` shows the keys of the place you are in, `ctrl+p` finds an action by its name. Any key can be
+changed: help says where the keymap file lies; the last column has an action's name in it.
+"""
+
+
+def pages() -> dict[str, str]:
+    """Every page by its file name."""
+    return {"configuration.md": configuration(), "keys.md": keys()}
+
+
+def configuration() -> str:
+    """Every option, group by group."""
+    parts = [CONFIGURATION]
     for field in msgspec.structs.fields(Config):
         if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
             parts.append(f"\n## {field.name}\n\n{field.type.__doc__}\n\n{_table(field.name)}")
     parts.insert(1, f"\n## At the top\n\n{_table('')}")
+    return "".join(parts)
+
+
+def keys() -> str:
+    """Every action, scope by scope."""
+    parts = [KEYS]
+    for scope, title in SCOPE_TITLES.items():
+        lines = ["| keys | what it does | name |", "|---|---|---|"]
+        for action in of_scope(scope):
+            shown = " ".join(f"`{key_label(key)}`" for key in action.keys.split(","))
+            asks = " Asks first." if action.danger else ""
+            words = f"{action.tooltip}{asks} | `{action.name}` |"
+            lines.append(f"| {shown} | {words}".replace("`|`", "`\\|`"))
+        parts.append(f"\n## {title}\n\n" + "\n".join(lines) + "\n")
     return "".join(parts)
 
 
@@ -100,10 +131,15 @@ def _bounds(meta: msgspec.Meta) -> str:
 
 
 def main() -> int:
-    if "--check" in sys.argv[1:]:
-        return int(PAGE.read_text(encoding="utf-8") != page())
-    PAGE.write_text(page(), encoding="utf-8")
-    return 0
+    stale = 0
+    for name, text in pages().items():
+        path = FOLDER / name
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale = 1
+        if "--check" not in sys.argv[1:]:
+            path.write_text(text, encoding="utf-8")
+    return stale if "--check" in sys.argv[1:] else 0
 
 
 if __name__ == "__main__":
