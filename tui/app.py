@@ -201,6 +201,8 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
 
     def refresh_footer(self) -> None:
         """Draws the footer again: a pane calls it when a reason (`why_not`) comes or goes."""
+        if self.pane is not None:
+            self.pane.keep_focus()
         for footer in self.screen.query(Footer):
             footer.refresh()
 

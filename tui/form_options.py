@@ -13,7 +13,7 @@ from core import config_io
 from core.config import Config
 from core.errors import FieldProblem
 from tui.widgets.figures import exponent
-from tui.widgets.form import Group, Option
+from tui.widgets.form_lines import Group, Option
 
 GROUPS = (
     ("Model and data", ("model", "data")),

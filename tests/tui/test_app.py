@@ -261,6 +261,6 @@ async def test_keys_typed_in_one_go_are_for_the_pane_that_the_first_opens(home: 
     async with app.run_test(size=SMALL) as pilot:
         await pilot.press("2", "j", "j")
         await pilot.pause()
-        from tui.widgets.form import FormLines
+        from tui.widgets.form_lines import FormLines
 
         assert app.query_one(FormLines).cursor == 2

@@ -15,7 +15,7 @@ from tests.tui.homes import write_run
 from tests.tui.pilots import byte_model, config_of, lines_of, text_of, until, write_weights
 from tui.app import AfinaApp
 from tui.screens.train import TrainPane
-from tui.widgets.form import FormLines
+from tui.widgets.form_lines import FormLines
 
 WIDE, SMALL = (160, 45), (80, 24)
 

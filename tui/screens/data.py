@@ -10,24 +10,24 @@ from textual.containers import Container
 
 from core.config import Config
 from core.data.source import Source
-from core.samples import TRAVEL, TRAVEL_EVAL
 from tui.actions import Action, bindings, of_scope
 from tui.data_facts import DataFacts
+from tui.data_files import SUFFIXES, offers
 from tui.data_rows import DataRows, columns, messages_of
 from tui.data_search import Found, Search
-from tui.data_words import row_facts, rows_facts, stat_figures
+from tui.data_words import rows_facts, stat_figures
 from tui.dataset import Dataset, settings_of
 from tui.messages import DataNews
+from tui.screens.data_row import RowFrame
 from tui.screens.dialogs.line import Line
-from tui.screens.dialogs.path import Offer, PathDialog
+from tui.screens.dialogs.path import PathDialog
 from tui.screens.pane import Pane
 from tui.theme import RED, YELLOW
 from tui.widgets.frame import Frame
 from tui.widgets.row_list import RowList
 from tui.widgets.strip import Figure, FigureStrip
-from tui.widgets.token_view import ShownRow, TokenView
+from tui.widgets.token_view import ShownRow
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".txt", ".md")
 FACTS_DELAY_S = 0.03  # so that a burst of rows becomes one request
 CHANGED_EVERY_S = 2.0  # looks at the file's size and time, while the pane is in sight
 
@@ -52,15 +52,13 @@ class DataPane(Pane):
         self._progress = "opening"  # of the index, then of the checks; empty when all is known
         self._trouble = ""  # why the file can't be read, or its rows not be encoded
         self._stats: dict[str, Any] = {}
-        self._title = ""  # of the row that is drawn
         self._return_to = 0  # row for the cursor, once the file has been read anew
 
     def compose(self) -> ComposeResult:
         with Container(id="body"):
             with Frame("data", id="rows-frame"):
                 yield RowList(columns(60), self._rows, open_label="row", id="rows")
-            with Frame("row", id="row-frame"):
-                yield TokenView(id="row")
+            yield RowFrame(id="row-frame")
         yield FigureStrip()
 
     def on_mount(self) -> None:
@@ -87,8 +85,8 @@ class DataPane(Pane):
         return self.query_one("#rows", RowList)
 
     @property
-    def _view(self) -> TokenView:
-        return self.query_one("#row", TokenView)
+    def _row(self) -> RowFrame:
+        return self.query_one(RowFrame)
 
     # opening
 
@@ -110,7 +108,7 @@ class DataPane(Pane):
         given = self.config.data.path
         self._path = Path(given) if given else None
         self._rows = DataRows(None, self._miss)
-        self._title = ""
+        self._row.clear()
         self._list.set_rows(self._rows)
         self._forget()
         self.query_one("#rows-frame", Frame).set_title(self._path.name if self._path else "data")
@@ -157,14 +155,14 @@ class DataPane(Pane):
         first = self._rows.source is None
         if first:
             self._rows.source = source
-        if whole or not self._title:
+        if whole or not self._row.number:
             self._rows.guess_shape()
         self._list.rows_changed()
         self._fit_columns()
         if whole and self._return_to:
             self._list.go(self._return_to)
             self._return_to = 0
-        elif not self._title:
+        elif not self._row.number:
             self._show_cursor_row()
         self._progress = "" if whole else "reading"
         self._tell()
@@ -201,7 +199,7 @@ class DataPane(Pane):
         kept = {name: fields[name] for name in ShownRow._fields if name in fields}
         kept["problems"] = [*fields["problems"], *others]
         turns = messages_of(self._rows.source.row(index), self._rows.shape)
-        self._show(index, ShownRow(turns, **kept))
+        self._row.show_row(index + 1, ShownRow(turns, **kept))
 
     def _take_stats(self, **stats: Any) -> None:
         self._stats = stats
@@ -256,7 +254,7 @@ class DataPane(Pane):
         index = self._list.cursor
         source = self._rows.source
         if source is None or index >= len(source):
-            self._view.show_row(ShownRow(()))
+            self._row.clear()
             return
         if self._rows.encodable:
             self._dataset.show(index)
@@ -265,20 +263,11 @@ class DataPane(Pane):
         raw = source.raw(index).decode("utf-8", "replace")
         problems = self._rows.problems(index)
         turns = messages_of(row, self._rows.shape)
-        self._show(index, ShownRow(turns, raw, problems=problems, note=self._trouble))
-
-    def _show(self, index: int, row: ShownRow) -> None:
-        frame = self.query_one("#row-frame", Frame)
-        title = f"row {index + 1:,}"
-        stay = self._title == title
-        self._title = title
-        frame.set_title(title)
-        frame.set_facts(row_facts(row, self.symbols.dot))
-        self._view.show_row(row, stay)
+        self._row.show_row(index + 1, ShownRow(turns, raw, problems=problems, note=self._trouble))
 
     def on_row_list_opened(self) -> None:
         self.add_class("-row")
-        self._view.focus()
+        self._row.view.focus()
 
     def action_back(self) -> None:
         self.remove_class("-row")
@@ -332,18 +321,8 @@ class DataPane(Pane):
                 self.afina.open_data(str(path))
                 self._notice_change()
 
-        self.app.push_screen(PathDialog("open data", SUFFIXES, self._offers()), opened)
-
-    def _offers(self) -> list[Offer]:
-        recent = [Offer(Path(p), "recent") for p in self.afina.session.recent if Path(p).is_file()]
-        folder = TRAVEL.parent / "shapes"
-        samples = [TRAVEL, TRAVEL_EVAL, TRAVEL.parent / "broken.jsonl", *sorted(folder.glob("*"))]
-        known = {offer.path for offer in recent}
-        return recent + [
-            Offer(path, "sample")
-            for path in samples
-            if path.is_file() and path not in known and path.suffix in SUFFIXES
-        ]
+        offered = offers(self.afina.session.recent)
+        self.app.push_screen(PathDialog("open data", SUFFIXES, offered), opened)
 
     def action_search(self) -> None:
         def search(words: str | None) -> None:
@@ -368,7 +347,7 @@ class DataPane(Pane):
         if found.index is None:
             self.afina.say(f'No row has "{found.words}".', "warning")
             return
-        self._view.mark(found.words)
+        self._row.view.mark(found.words)
         self._list.go(found.index)
         if found.wrapped:
             self.afina.say("The search went round the end of the file.")
@@ -393,7 +372,7 @@ class DataPane(Pane):
         self._list.action_up()
 
     def action_tokens(self) -> None:
-        self._view.set_boundaries(not self._view.boundaries)
+        self._row.view.set_boundaries(not self._row.view.boundaries)
 
     def action_copy(self) -> None:
         assert self._rows.source is not None

@@ -76,8 +76,16 @@ class Pane(Scoped, Container, can_focus=False):
         wanted = self._last_focus
         if wanted is None or not wanted.is_attached or not wanted.focusable:
             wanted = next(iter(self.query(self.first_focus)), None) if self.first_focus else None
-        if wanted is not None:
-            self.screen.set_focus(wanted, scroll_visible=False)
+        if wanted is None or not wanted.focusable:
+            self.can_focus = True  # so that its keys work before there is anything in it
+            wanted = self
+        self.afina.main.set_focus(wanted, scroll_visible=False)
+
+    def keep_focus(self) -> None:
+        """Hands the focus on when what was to have it has come late."""
+        if self.display and self.afina.main.focused in (None, self):
+            self.focus_first()
 
     def on_descendant_focus(self, event: DescendantFocus) -> None:
         self._last_focus = event.widget
+        self.can_focus = False  # no stop for tab

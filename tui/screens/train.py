@@ -25,7 +25,8 @@ from tui.screens.dialogs.question import Question
 from tui.screens.pane import Pane
 from tui.theme import SECONDARY, TEXT
 from tui.widgets.footer import key_label
-from tui.widgets.form import Form, FormLines
+from tui.widgets.form import Form
+from tui.widgets.form_lines import FormLines
 from tui.widgets.frame import Frame, Words
 from tui.widgets.text_view import TextView
 
