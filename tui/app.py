@@ -212,8 +212,9 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
 
     def on_activity_tick(self, message: ActivityTick) -> None:
         self.activity = message.activity
-        self.main.query_one(StatusBar).activity = message.activity
-        self.main.query_one(TooSmall).activity = message.activity
+        for place in (StatusBar, TooSmall):
+            for bar in self.main.query(place):  # the last tick may come when they are gone
+                bar.activity = message.activity
 
     # actions
 
