@@ -48,6 +48,12 @@ ACTIONS: list[Action] = [
         ("pane_runs", "3,alt+3", "Runs", "Watch the runs."),
         ("pane_chat", "4,alt+4", "Chat", "Chat with models."),
         ("pane_export", "5,alt+5", "Export", "Export a model."),
+        (
+            "how_to_quit",
+            "ctrl+c",
+            "how to quit",
+            "Say how to leave; ctrl+c by itself ends nothing.",
+        ),
         ("next_frame", "tab", "next frame", "To the next frame."),
         ("previous_frame", "shift+tab", "previous frame", "To the frame before."),
     ),

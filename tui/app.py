@@ -15,13 +15,13 @@ from core import config_io
 from core.config import Config
 from core.data.visible import visible
 from tui import clipboard, keymap, session, terminal
-from tui.actions import Action, Scoped, bindings, scoped_chain
+from tui.actions import Action, Scoped, bindings, of_scope, scoped_chain
 from tui.activity import Activity, ActivityThread
 from tui.data_facts import DataFacts
 from tui.messages import ActivityTick
 from tui.screens.pane import Pane
 from tui.theme import ASCII, THEME, UNICODE, Symbols, use_ascii_scrollbars
-from tui.widgets.footer import Footer
+from tui.widgets.footer import Footer, key_label
 from tui.widgets.status_bar import StatusBar, TooSmall
 
 # imported at the first visit
@@ -177,6 +177,11 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
         self.clear_notifications()  # the newest is enough: a key may be pressed again and again
         self.notify(visible(words), severity=severity, markup=False)  # type: ignore[arg-type]
 
+    def copy_to_clipboard(self, text: str) -> None:
+        """Textual's way in, from inputs and from text selected with the mouse."""
+        self._clipboard = text
+        self.copy(text)
+
     def copy(self, text: str) -> None:
         """Copies to the clipboard of the person's terminal, and to a file whose path is said."""
         sequence = clipboard.osc52(text)
@@ -253,6 +258,11 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
                 await node.action_act(action.id)
 
         self.push_screen(Palette(self.scoped_focus()), do)
+
+    def action_how_to_quit(self) -> None:
+        quit_key = next(action for action in of_scope("app") if action.id == "quit")
+        keys = " or ".join(key_label(key) for key in self.keys_of(quit_key))
+        self.say(f"{keys} leaves the workbench; training goes on without it.")
 
     async def action_quit(self) -> None:
         if self.activity.run:

@@ -264,3 +264,10 @@ async def test_keys_typed_in_one_go_are_for_the_pane_that_the_first_opens(home: 
         from tui.widgets.form_lines import FormLines
 
         assert app.query_one(FormLines).cursor == 2
+
+
+async def test_ctrl_c_says_how_to_leave(home: Path) -> None:
+    app = opened(home)
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
+        await pilot.press("ctrl+c")
+        await until(pilot, lambda: "q or ctrl+q leaves the workbench" in text_of(app))
