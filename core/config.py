@@ -191,7 +191,11 @@ class Eval(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     every_steps: Annotated[int, option("Evaluate each so many steps.", unit="steps", ge=1)] = 100
     watch_prompts: Annotated[
-        list[str], option("Questions that the model answers at each evaluation.")
+        list[str],
+        option(
+            "Questions that the model answers at each evaluation, under the system prompt that "
+            "most of the rows share."
+        ),
     ] = []
     max_new_tokens: Annotated[
         int, option("Longest answer to a watch prompt.", unit="tokens", ge=1)

@@ -171,15 +171,3 @@ def _leave_casts_to_autocast(model: Any) -> None:
     for module in model.modules():
         if isinstance(module, BaseTunerLayer):
             module.cast_input_dtype_enabled = False  # type: ignore[attr-defined] - PEFT asks for it
-
-
-def quiet_libraries() -> None:
-    """No progress bars and no notes to the developers of libraries in log.txt."""
-    import warnings
-
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    warnings.simplefilter("ignore", FutureWarning)

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from core.config import Config
-from core.data.encode import Encoder, Encoding, encode_rows
+from core.data.encode import Encoder, Encoding, walk_rows
 from core.data.problems import ERROR, RowProblem
+from core.data.sample import Conversation, Sample
 from core.data.shapes import detect, named_shape, require_trainable
 from core.data.source import Source, open_source
 from core.data.split import split_source
@@ -38,6 +40,7 @@ class Rows:
         self.unstopped = 0  # rows whose last supervised token doesn't stop a generation
         self.left_out = 0  # rows that can't be read or teach nothing
         self.first_problem: RowProblem | None = None  # of the first row that was left out
+        self.systems: Counter[str] = Counter()  # system prompts, "" where a row has none
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -46,7 +49,11 @@ class Rows:
     def tokens(self) -> int:
         return len(self.ids)
 
-    def add(self, encoding: Encoding, labels: list[int]) -> None:
+    def add(self, sample: Sample | None, encoding: Encoding, labels: list[int]) -> None:
+        if isinstance(sample, Conversation) and encoding.usable:
+            first = sample.messages[0]
+            is_system = first["role"] in ("system", "developer")
+            self.systems[str(first["content"]) if is_system else ""] += 1
         if not encoding.usable:
             self.left_out += 1
             errors = [item for item in encoding.problems if item.severity == ERROR]
@@ -58,6 +65,12 @@ class Rows:
         self.supervised_tokens += encoding.supervised_tokens
         self.truncated += encoding.truncated_tokens > 0
         self.unstopped += any(item.check == "no_stop_token_learned" for item in encoding.problems)
+
+    @property
+    def system_prompt(self) -> str | None:
+        """The system prompt that more than half of the rows share; None where there is none."""
+        text, count = next(iter(self.systems.most_common(1)), ("", 0))
+        return text if text and count > len(self) / 2 else None
 
     def digest(self) -> str:
         """A hash of every id and label, so that a resumed run can tell that its data changed."""
@@ -114,8 +127,8 @@ def _encode(
     source: Source, shape: str, encoder: Encoder, wanted: Sequence[int], on_progress: OnProgress
 ) -> Rows:
     rows = Rows()
-    for done, encoding in enumerate(encode_rows(source, shape, encoder, wanted), start=1):
-        rows.add(encoding, encoder.labels(encoding))
+    for done, row in enumerate(walk_rows(source, shape, encoder, wanted), start=1):
+        rows.add(row.sample, row.encoding, encoder.labels(row.encoding))
         on_progress(done, len(wanted))
     return rows
 

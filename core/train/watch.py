@@ -16,9 +16,13 @@ if TYPE_CHECKING:
 class Watch:
     """Answers the watch prompts of a configuration into samples.jsonl."""
 
-    def __init__(self, setup: Setup, encoder: Encoder, stop_asked: Callable[[], bool]) -> None:
+    def __init__(
+        self, setup: Setup, encoder: Encoder, system: str | None, stop_asked: Callable[[], bool]
+    ) -> None:
         self.path = setup.run / "samples.jsonl"
         self.encoder = encoder
+        # asked as the rows ask: without it the answers would be those of another task
+        self.system = [{"role": "system", "content": system}] if system else []
         self.prompts = setup.config.eval.watch_prompts
         self.max_new_tokens = setup.config.eval.max_new_tokens
         self.stop_asked = stop_asked
@@ -42,7 +46,7 @@ class Watch:
 
         assert self.trainer is not None
         model, tokenizer = self.trainer.model, self.encoder.tokenizer
-        ids = self.encoder.prompt([{"role": "user", "content": prompt}])[1]
+        ids = self.encoder.prompt([*self.system, {"role": "user", "content": prompt}])[1]
         inputs = torch.tensor([ids], device=model.device)
         training = model.training
         model.eval()

@@ -138,6 +138,20 @@ def _obey_signals(worker: JobWorker, requests: Requests) -> None:
         signal.signal(number, heard)
 
 
+def quiet_libraries() -> None:
+    """No progress bars and no notes to the developers of libraries in log.txt."""
+    import logging
+    import warnings
+
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    warnings.simplefilter("ignore", FutureWarning)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
 def _log(text: str) -> None:
     print(text, file=sys.stderr, flush=True)  # noqa: T201 - stderr is log.txt
 
@@ -169,6 +183,7 @@ class Training:
             self._check_same_data(progress, encoded)
         with self._phase("loading packages"):
             preflight.check_family(base)
+            quiet_libraries()
             from core.train import precision
             from core.train.recorder import Recorder
             from core.train.watch import Watch
@@ -176,7 +191,8 @@ class Training:
             self.run.directory, base, self.config, precision.choose(self.config, progress.dtype)
         )
         progress.dtype = setup.precision.dtype
-        watch = Watch(setup, encoder, self.requests.stop_asked)
+        system = encoded.train.system_prompt
+        watch = Watch(setup, encoder, system, self.requests.stop_asked)
         recorder = Recorder(self.worker, self.config, progress, self.requests, watch.answer)
         if resumed is not None:
             recorder.go_on_from(checkpoints.step_of(resumed), self.run.events())
@@ -237,7 +253,6 @@ class Training:
         with self._phase("loading model", setup.base.name):
             from transformers import AutoTokenizer
 
-            build.quiet_libraries()
             model = build.load_model(setup)
             tokenizer = AutoTokenizer.from_pretrained(str(setup.base))
             preflight.check_model(self.config, encoder, encoded, model)

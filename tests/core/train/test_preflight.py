@@ -170,3 +170,17 @@ def test_packing_is_chosen_where_enough_steps_remain(configure: Configure) -> No
     assert not dataset.should_pack(config, 9_800)
     assert dataset.should_pack(configure("train.packing=on"), 10)
     assert not dataset.should_pack(configure("train.packing=off"), 10**9)
+
+
+def test_the_system_prompt_that_most_rows_share_is_found(
+    configure: Configure, tmp_path: Path
+) -> None:
+    rows = chat_rows(20)
+    for row in rows[:12]:
+        row["messages"].insert(0, {"role": "system", "content": "Be brief."})
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    _, _, encoded = load(configure, f"data.path={path}", "data.eval_fraction=0")
+    assert encoded.train.system_prompt == "Be brief."
+    path = write_rows(tmp_path / "rows.jsonl", rows[4:])
+    _, _, encoded = load(configure, f"data.path={path}", "data.eval_fraction=0")
+    assert encoded.train.system_prompt is None  # half of them is not most
