@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -155,8 +156,15 @@ def _type_problems(values: dict[str, Any]) -> Iterator[FieldProblem]:
             yield FieldProblem(name, f'"{holder[key]}" is not valid: {_reason(error)}.')
 
 
+_TYPE_WORDS = {"float": "a number", "int": "a whole number", "str": "text", "bool": "true or false"}
+_TYPE_WORDS |= {"array": "a list", "object": "a group", "null": "nothing"}
+
+
 def _reason(error: msgspec.ValidationError) -> str:
-    text = str(error).split(" - at ")[0]
+    """msgspec's words with types as people call them: "expected a number, got text"."""
+    text = str(error).split(" - at ")[0].replace(" | ", " or ")
+    for name, words in _TYPE_WORDS.items():
+        text = re.sub(rf"`((?:[^`]* or )?){name}((?: or [^`]*)?)`", rf"`\1{words}\2`", text)
     return text[0].lower() + text[1:].replace("`", "")
 
 
