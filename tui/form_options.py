@@ -21,7 +21,7 @@ GROUPS = (
     ("Training", ("train",)),
     ("Checkpoints", ("checkpoint",)),
     ("Evaluation", ("eval",)),
-    ("Where", ("launch", "")),
+    ("Run", ("launch", "")),
     ("Details", ()),
 )
 # asked for less often than the rest of their groups
