@@ -25,6 +25,14 @@ def prepare() -> None:
         os.environ.setdefault("TEXTUAL_FPS", str(SSH_FRAMES_PER_S))
 
 
+def free_alt_digits() -> None:
+    """Lets alt+1 to alt+5 be keys: Textual 8 reads them as the signs of a Mac's keyboard."""
+    from textual import _ansi_sequences
+
+    for digit in "12345":
+        _ansi_sequences.ANSI_SEQUENCES_KEYS.pop(f"\x1b{digit}", None)  # type: ignore[attr-defined]
+
+
 def speaks_unicode() -> bool:
     """Whether the locale's encoding has the glyphs that the workbench draws with."""
     return locale.getpreferredencoding(False).upper().replace("-", "") == "UTF8"

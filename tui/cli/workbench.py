@@ -22,6 +22,7 @@ def open_workbench(
     from tui import terminal
 
     terminal.prepare()
+    terminal.free_alt_digits()
     from tui.app import AfinaApp
 
     folder = make_folder(home())
