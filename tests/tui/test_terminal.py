@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from textual import _ansi_sequences
 from textual._xterm_parser import XTermParser
@@ -17,5 +19,8 @@ def test_alt_and_a_digit_is_a_key_and_no_sign(monkeypatch: pytest.MonkeyPatch, d
     monkeypatch.setattr("textual._xterm_parser.ANSI_SEQUENCES_KEYS", table)
     free_alt_digits()
     parser = XTermParser()
-    keys = [event for event in parser.feed(f"\x1b{digit}") if isinstance(event, Key)]
-    assert [event.key for event in keys] == [f"alt+{digit}"]
+    events = list(parser.feed(f"\x1b{digit}"))
+    deadline = time.monotonic() + 5  # the parser waits a moment for the rest of a longer sequence
+    while not events and time.monotonic() < deadline:
+        events += parser.tick()
+    assert [event.key for event in events if isinstance(event, Key)] == [f"alt+{digit}"]
