@@ -131,7 +131,7 @@ ACTIONS: list[Action] = [
     Action("edit_yaml", "e", "edit YAML", "Edit the configuration in $EDITOR.", "train"),
     Action("open_yaml", "o", "open", "Open a configuration from a YAML file.", "train"),
     Action("save_yaml", "w", "save", "Save the configuration to a YAML file.", "train"),
-    Action("preset", "p", "preset", "Lay the next preset over the configuration.", "train"),
+    Action("preset", "p", "preset", "Lay a preset over the configuration.", "train"),
     *_quiet(
         "train",
         ("next_error", "]", "next problem", "To the next option with a problem."),

@@ -13,6 +13,7 @@ from tui.widgets.frame import Frame
 from tui.widgets.row_list import Column
 
 COLUMNS = (Column("action", 16), Column("key", 9), Column("what it does", 0), Column("where", 10))
+MOVES = ("list", "text", "form")
 Doable = tuple[Scoped, Action]
 
 
@@ -37,8 +38,8 @@ class Palette(Dialog[Doable]):
                 known = f"{action.label} {action.tooltip} {where}".casefold()
                 if all(word in known for word in words):
                     found.append(self._entry(node, action, where))
-        # what begins with the words comes first
-        return sorted(found, key=lambda entry: not entry.value[1].label.startswith(text))
+        # what begins with the words first; last the moves, which everybody has in their fingers
+        return sorted(found, key=lambda entry: _order(entry.value[1], text))
 
     def _entry(self, node: Scoped, action: Action, where: str) -> Entry:
         keys = self.afina.keys_of(action)
@@ -52,3 +53,7 @@ class Palette(Dialog[Doable]):
     def on_choice_box_taken(self, event: ChoiceBox.Taken) -> None:
         if event.entry is not None:
             self.dismiss(event.entry.value)
+
+
+def _order(action: Action, text: str) -> tuple[bool, bool]:
+    return (not text or not action.label.startswith(text), action.scope in MOVES)
