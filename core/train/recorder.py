@@ -199,12 +199,16 @@ class Recorder(TrainerCallback):
         if best and self._keeps_the_best() and not control.should_save:
             self._reason = "best"
             control.should_save = True
-        patience = self.config.checkpoint.early_stopping_patience
-        if patience and self.progress.evaluations_since_best >= patience:
+        if self.is_out_of_patience():
             control.should_training_stop = True
             self.ended_early = True
             if not control.should_save:
                 self._reason, control.should_save = "end", True
+
+    def is_out_of_patience(self) -> bool:
+        """Whether early stopping is wanted and too many evaluations were no better."""
+        patience = self.config.checkpoint.early_stopping_patience
+        return patience is not None and self.progress.evaluations_since_best >= patience
 
     def _keeps_the_best(self) -> bool:
         """An adapter is small; a whole model is saved out of turn only if the end depends on it."""

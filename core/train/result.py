@@ -37,16 +37,16 @@ COMPANIONS = (
 
 
 def save(
-    setup: Setup, trainer: RunTrainer, progress: Progress, step: int, best: Path | None
+    setup: Setup, trainer: RunTrainer, progress: Progress, step: int, weights: Path | None
 ) -> Path:
-    """Writes `adapter/` or `model/`, from the trainer or the best checkpoint, and verifies it."""
+    """Writes `adapter/` or `model/`, from the trainer or a checkpoint, and verifies it."""
     folder = setup.run / ("model" if setup.full else "adapter")
 
     def fill(target: Path) -> None:
-        if best is None:
+        if weights is None:
             trainer.save_weights(target)
         else:
-            _copy_weights(best, target)
+            _copy_weights(weights, target)
         if setup.full and setup.precision.autocast:
             _to_bfloat16(target)
         copy_companions(setup, target)

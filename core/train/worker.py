@@ -43,6 +43,7 @@ class StoppedEarly(Exception):
 
 def main(directory: str) -> int:
     """Trains the run in a directory to its end; returns the exit code."""
+    _take_one_gpu()
     run = Run(directory)
     try:
         with sole_worker(run.directory):
@@ -50,6 +51,12 @@ def main(directory: str) -> int:
     except AfinaError as error:  # another worker holds the lock: the run is its own
         _log(str(error))
         return 1
+
+
+def _take_one_gpu() -> None:
+    """A run uses one GPU: the first that it may; several would be wrapped in nn.DataParallel."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible.split(",")[0]
 
 
 def _guarded(run: Run, worker: JobWorker) -> int:
@@ -199,10 +206,22 @@ class Training:
         trainer = watch.trainer = self.build(setup, encoder, encoded, recorder)
         for finding in preflight.data_warnings(encoded):
             recorder.finding(finding, None)
-        self._announce(trainer, encoded, setup)
+        steps = self._announce(trainer, encoded, setup)
+        if resumed is not None:
+            step = checkpoints.step_of(resumed)
+            recorder.ended_early = recorder.is_out_of_patience()
+            if step >= steps or recorder.ended_early:  # only the result was missing
+                weights = self._best(recorder) if recorder.ended_early else resumed
+                return self._finish(setup, trainer, recorder, step, weights)
         with self._phase("training", "" if resumed is None else f"from {resumed.name}"):
             trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-        return self._finish(setup, trainer, recorder)
+        step = trainer.state.global_step
+        if recorder.stopped:
+            self._result_event("stopped", step, recorder.progress)
+            self.worker.update("stopped", step=step, reason=f"Stopped at step {step}; resumable.")
+            return 0
+        best = self._best(recorder) if recorder.ended_early else None
+        return self._finish(setup, trainer, recorder, step, best)
 
     def _find_checkpoint(self) -> tuple[Path | None, Progress]:
         """The checkpoint to go on from, with its counters; a crash's leftovers are removed."""
@@ -260,8 +279,8 @@ class Training:
             layout = build.choose_layout(model, self.config, encoded)
             return build.build_trainer(setup, encoded, model, tokenizer, layout, recorder)
 
-    def _announce(self, trainer: RunTrainer, encoded: Encoded, setup: Setup) -> None:
-        """The `plan` event: what will be trained, on what, in how many steps."""
+    def _announce(self, trainer: RunTrainer, encoded: Encoded, setup: Setup) -> int:
+        """The `plan` event: what will be trained, on what, in how many steps; returns these."""
         parameters = list(trainer.model.parameters())
         loader = trainer.get_train_dataloader()
         accumulation = self.config.train.gradient_accumulation_steps
@@ -284,19 +303,21 @@ class Training:
             packed=trainer.layout.packed,
             attention=trainer.layout.attention,
         )
+        return steps
 
-    def _finish(self, setup: Setup, trainer: RunTrainer, recorder: Recorder) -> int:
-        """Saves and verifies the result of a run that came to its end."""
+    def _finish(
+        self,
+        setup: Setup,
+        trainer: RunTrainer,
+        recorder: Recorder,
+        step: int,
+        weights: Path | None,
+    ) -> int:
+        """Saves and verifies the result: the trainer's weights, or those of a checkpoint."""
         from core.train import result
 
-        step = trainer.state.global_step
-        if recorder.stopped:
-            self._result_event("stopped", step, recorder.progress)
-            self.worker.update("stopped", step=step, reason=f"Stopped at step {step}; resumable.")
-            return 0
-        best = self._best(recorder) if recorder.ended_early else None
         with self._phase("saving result"):
-            result.save(setup, trainer, recorder.progress, step, best)
+            result.save(setup, trainer, recorder.progress, step, weights)
         recorder.final_findings(step)
         reason = self._why_early(recorder, step) if recorder.ended_early else ""
         self._result_event("done", step, recorder.progress)

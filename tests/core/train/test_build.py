@@ -15,12 +15,13 @@ from core.data.source import open_source
 from core.data.split import split_source
 from core.jobs import JobWorker
 from core.runs import create_run
-from core.train import precision
+from core.train import checkpoints, precision
 from core.train.progress import Progress
 from core.train.recorder import Recorder
 from core.train.requests import Requests
 from core.train.setup import Setup
 from core.train.trainer import RunTrainer
+from core.train.watch import Watch
 from core.train.worker import Training
 from tests.core.train.conftest import Configure
 
@@ -217,3 +218,49 @@ def test_the_order_of_the_rows_follows_from_the_seed(
 
     assert order(1) == order(1)
     assert order(1) != order(2)
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_does_not_end_the_run(
+    assemble: Assemble, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from core.events import read_events
+
+    write = checkpoints.write
+
+    def full_once(folder: Path, step: int, *rest: Any) -> Any:
+        if step == 2:
+            raise OSError(28, "No space left on device")
+        return write(folder, step, *rest)
+
+    monkeypatch.setattr(checkpoints, "write", full_once)
+    trainer = assemble(configure("train.max_steps=4", "checkpoint.every_steps=2"))
+    trainer.train()
+    assert trainer.state.global_step == 4
+    events = read_events(trainer.setup.run / "events.jsonl")
+    (finding,) = [event for event in events if event["kind"] == "finding"]
+    assert finding["severity"] == "error"
+    assert finding["message"] == (
+        "The checkpoint at step 2 could not be saved: No space left on device."
+    )
+    assert [event["step"] for event in events if event["kind"] == "checkpoint"] == [4]
+
+
+def test_watch_prompts_are_asked_under_the_system_prompt_of_the_rows(
+    assemble: Assemble, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure("eval.watch_prompts=[Hm, Well]", "eval.max_new_tokens=2")
+    trainer, encoder, asked = assemble(config), encoder_of(config), []
+    prompt = encoder.prompt
+
+    def listen(messages: list[dict[str, Any]], tools: Any = None) -> tuple[str, list[int]]:
+        asked.append([message["content"] for message in messages])
+        return prompt(messages, tools)
+
+    monkeypatch.setattr(encoder, "prompt", listen)
+    watch = Watch(trainer.setup, encoder, "Be brief.", lambda: False)
+    watch.trainer = trainer
+    assert watch.answer(3) == 2
+    assert asked == [["Be brief.", "Hm"], ["Be brief.", "Well"]]
+    assert trainer.model.training
+    Watch(trainer.setup, encoder, None, lambda: True).answer(4)
+    assert len(asked) == 2  # nothing is asked when a stop was

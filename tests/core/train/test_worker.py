@@ -222,11 +222,44 @@ def _adapter_bytes(run: Run) -> bytes:
     return (run.directory / "adapter" / "adapter_model.safetensors").read_bytes()
 
 
+def test_a_run_that_was_killed_while_it_saved_its_result_only_saves_it(
+    whole: Run, home: Path
+) -> None:
+    run = Run(home / "runs" / whole.id)
+    shutil.copytree(whole.directory, run.directory)
+    (run.directory / "adapter" / "manifest.json").unlink()
+    run.write_state(msgspec.structs.replace(run.recorded_state(), state="interrupted"))
+    before = steps(run)
+    worker = Worker(run).start()
+    assert worker.wait() == 0, worker.log()
+    assert run.state().state == "done"
+    assert steps(run) == before
+    assert _adapter_bytes(run) == _adapter_bytes(whole)
+    assert of_kind(run, "result")[-1]["train_loss"] == of_kind(whole, "result")[-1]["train_loss"]
+
+
+def test_time_that_has_passed_is_a_reason_to_save(
+    new_worker: NewWorker, configure: Configure
+) -> None:
+    words = ("train.max_steps=3", "checkpoint.every_minutes=1e-9", "data.eval_fraction=0")
+    worker = new_worker(configure(*words)).start()
+    assert worker.wait() == 0, worker.log()
+    reasons = [event["reason"] for event in of_kind(worker.run, "checkpoint")]
+    assert reasons == ["time", "time", "end"]
+
+
 def test_a_stopped_full_run_saves_and_goes_on_with_the_same_losses(
     finished: Callable[[Config], Run], new_worker: NewWorker, configure: Configure
 ) -> None:
-    words = ("method.kind=full", "train.max_steps=16", "train.learning_rate=1e-3")
-    worker = new_worker(configure(*words, "train.gradient_accumulation_steps=2")).start()
+    words = (
+        "method.kind=full",
+        "model.dtype=bfloat16",
+        "train.packing=on",
+        "train.max_steps=16",
+        "train.learning_rate=1e-3",
+        "train.gradient_accumulation_steps=2",
+    )
+    worker = new_worker(configure(*words)).start()
     worker.until_step(2)
     request = worker.run.request("stop")
     assert worker.wait() == 0, worker.log()
@@ -243,7 +276,7 @@ def test_a_stopped_full_run_saves_and_goes_on_with_the_same_losses(
     assert worker.run.result is None
 
     assert worker.start().wait() == 0, worker.log()
-    undisturbed = finished(configure(*words, "train.gradient_accumulation_steps=2"))
+    undisturbed = finished(configure(*words))
     assert state.step < 16
     assert losses(worker.run) == losses(undisturbed)
 
@@ -352,6 +385,13 @@ def test_early_stopping_keeps_the_best_weights(new_worker: NewWorker, configure:
     best = checkpoints.step_folder(worker.run.directory, state.best_step or 0)
     assert worker.run.result is not None
     weights = "adapter_model.safetensors"
+    assert (worker.run.result / weights).read_bytes() == (best / weights).read_bytes()
+
+    (worker.run.result / "manifest.json").unlink()  # as if it was killed while it saved the result
+    worker.run.write_state(msgspec.structs.replace(state, state="interrupted"))
+    before = steps(worker.run)
+    assert worker.start().wait() == 0, worker.log()
+    assert (steps(worker.run), worker.run.state().reason) == (before, state.reason)
     assert (worker.run.result / weights).read_bytes() == (best / weights).read_bytes()
 
 
