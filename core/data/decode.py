@@ -51,7 +51,7 @@ def _decode_slowly(raw: bytes) -> tuple[Any, RowProblem | None]:
         return None, problem(
             "invalid_json",
             "",
-            f"{error.msg} at character {error.pos + 1}: {shorten(around)}",
+            f"{error.msg.removesuffix(' at')} at character {error.pos + 1}: {shorten(around)}",
             "one JSON value",
             "Correct the row, or drop it.",
         )

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from core.data.checks import Report
     from core.data.encode import EncodedRow
+    from core.data.problems import RowProblem
 
 app = typer.Typer(
     help="Look at training data: exactly what the model will see.",
@@ -58,7 +61,7 @@ def check(
 @app.command()
 def show(
     file: File,
-    row: Annotated[int, typer.Option(min=1, help="The row, counted from 1.")],
+    row: Annotated[int, typer.Option(min=1, help="The row, counted from 1.")] = 1,
     model: Model = None,
     max_length: MaxLength = 512,
     supervise: Supervise = "assistant",
@@ -67,7 +70,7 @@ def show(
 ) -> None:
     """Shows one row as the model sees it: tokens, and which of them it learns.
 
-    Exit code 1 for a row that can't be used.
+    Exit code 1 for a row that can't be learned from.
     """
     from core.data.report import load_row, row_fields
 
@@ -76,7 +79,7 @@ def show(
         _print_json(row_fields(item))
     else:
         _print_row(item)
-    raise typer.Exit(0 if item.sample is not None and item.encoding.ids else 1)
+    raise typer.Exit(0 if item.encoding.usable else 1)
 
 
 def _model(given: str | None) -> str:
@@ -125,15 +128,14 @@ def _print_report(report: Report, sample_model: bool) -> None:
     from core.data.visible import visible
 
     console = Console(highlight=False)
-    title = f"{report.path} · {report.shape} · {report.rows:,} rows"
+    title = f"{report.path} · {report.shape} · {_count(report.rows, 'row')}"
     if 0.0 < report.share < 1.0:
         title += f" · {report.share:.0%} of the sampled rows have this shape"
-    console.print(Text(visible(title, newlines=False)))
+    console.print(Text(visible(title, newlines=False)), soft_wrap=True)
     if sample_model:
         console.print(Text("Tokens counted with the sample model; --model DIR for another.", "dim"))
     for item in report.problems[:LISTED]:
-        console.print(_problem_line(item))
-        console.print(Text(f"       {visible(item.fix, newlines=False)}", "dim"))
+        _print_problem(console, item)
     hidden = len(report.problems) - LISTED
     if hidden > 0:
         console.print(Text(f"... and {hidden:,} more; --json lists all."))
@@ -146,8 +148,11 @@ def _count(number: int, word: str) -> str:
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
 
 
-def _problem_line(item: Any) -> Any:
-    """row 7, messages[2].role: unrecognized_role: found ..., expected ..."""
+def _print_problem(console: Console, item: RowProblem) -> None:
+    """A line such as "row 7 messages[2].role error unrecognized_role: found ...", then the fix.
+
+    Never broken into more lines, so that they can be searched.
+    """
     from rich.text import Text
 
     from core.data.visible import visible
@@ -158,7 +163,9 @@ def _problem_line(item: Any) -> Any:
     line = Text(f"{place + visible(field, newlines=False):<6} ")
     line.append(f"{item.severity} {item.check}", styles.get(item.severity, "dim"))
     said = f": found {item.found}, expected {item.expected}"
-    return line.append(visible(said, newlines=False))
+    line.append(visible(said, newlines=False))
+    console.print(line, soft_wrap=True)
+    console.print(Text(f"       {visible(item.fix, newlines=False)}", "dim"), soft_wrap=True)
 
 
 def _print_row(item: EncodedRow) -> None:
@@ -179,8 +186,8 @@ def _print_row(item: EncodedRow) -> None:
         drawn.append(visible(piece), "underline green" if learned else "")
     lost = encoding.text[len(drawn.plain) :]
     drawn.append(visible(lost), "strike dim")
-    console.print(drawn)
+    console.print(drawn, soft_wrap=True)
     for found in encoding.problems:
-        console.print(_problem_line(found))
+        _print_problem(console, found)
     if encoding.ids:
         console.print(Text("Underlined tokens are learned.", "dim"))

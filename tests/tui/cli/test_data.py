@@ -110,7 +110,7 @@ def test_show_prints_exactly_the_encoding_of_the_trainer(
 
 def test_show_draws_data_as_content(write_rows: Callable[..., Path], model: Path) -> None:  # noqa: F811
     path = write_rows([chat("[bold]\x1b[31m", "Yes")])
-    done = afina("data", "show", path, "--row", 1, "--model", model)
+    done = afina("data", "show", path, "--model", model)
     assert done.returncode == 0
     assert "[bold]␛[31m" in done.stdout
     assert "\x1b" not in done.stdout
@@ -131,4 +131,7 @@ def test_a_row_that_can_not_be_used_is_shown_with_its_problem(
     assert done.returncode == 1
     shown = json.loads(done.stdout)
     assert shown["ids"] == []
+    cut = afina("data", "show", write_rows([chat("Q")]), "--model", model, "--max-length", 2)
+    assert cut.returncode == 1
+    assert "zero_supervised_tokens" in cut.stdout and "Raise max_length." in cut.stdout
     assert [item["check"] for item in shown["problems"]] == ["invalid_json"]
