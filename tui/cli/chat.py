@@ -66,8 +66,19 @@ def chat(
     if prompt is None:
         _converse(resolved, system, sampling, threads)
     else:
-        text = sys.stdin.read() if prompt == "-" else prompt
-        _ask(resolved, _messages(system, text), sampling, threads, json)
+        _ask(resolved, _messages(system, _question(prompt)), sampling, threads, json)
+
+
+def _question(prompt: str) -> str:
+    """The prompt, from stdin for "-" without the newline that ends it; AfinaError for none."""
+    text = sys.stdin.read().removesuffix("\n") if prompt == "-" else prompt
+    if not text.strip():
+        raise AfinaError("The question is empty.", "Write one after --prompt, or to stdin.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:  # bytes that Python could not read as text
+        raise AfinaError("The question is not UTF-8.", "Convert it with iconv first.") from error
+    return text
 
 
 def _messages(system: str, text: str) -> list[dict[str, str]]:
@@ -97,9 +108,9 @@ def _ask(
             else:
                 _say(client, messages, sampling, named=len(targets) > 1)
     if json:
-        import msgspec
+        import json as json_module
 
-        typer.echo(msgspec.json.encode(answers).decode())
+        typer.echo(json_module.dumps(answers))  # ASCII: no answer can control the terminal
 
 
 def _fields(target: Target, answer: Answer) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_json_is_one_list_with_an_object_per_target(gguf_file: Path, home: Path)
 def test_a_dash_reads_the_question_from_stdin(gguf_file: Path, home: Path) -> None:
     options = ["--greedy", "--json", "--threads", "1", "--system", "Be kind."]
     given, _ = run(str(gguf_file), "--prompt", "Where?", *options)
-    piped, _ = run(str(gguf_file), "--prompt", "-", *options, stdin="Where?")
+    piped, _ = run(str(gguf_file), "--prompt", "-", *options, stdin="Where?\n")
     assert json.loads(given)[0]["prompt_ids"] == json.loads(piped)[0]["prompt_ids"]
 
 
@@ -79,9 +80,14 @@ def test_the_answer_is_on_stdout_and_the_measures_on_stderr(gguf_file: Path, hom
 def test_what_a_model_says_cannot_drive_the_terminal(
     gguf_file: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = "\x1b]0;title\x07 [bold]Rome[/bold]"
+    said = "\x1b]0;title\x07 [bold]Rome[/bold]\x9b31m"
 
-    def answer(self: object, messages: object, sampling: object, on_token=None) -> Answer:  # noqa: ANN001
+    def answer(
+        self: object,
+        messages: object,
+        sampling: object,
+        on_token: Callable[[Token], None] = lambda token: None,
+    ) -> Answer:
         on_token(Token(text=said, ids=[1]))
         return Answer(
             text=said,
@@ -99,6 +105,9 @@ def test_what_a_model_says_cannot_drive_the_terminal(
     assert "\x1b" not in out
     assert "\x07" not in out
     assert "␛]0;title␇ [bold]Rome[/bold]" in out
+    out, _ = run(str(gguf_file), "--prompt", "Where?", "--json")
+    assert out.strip().isprintable()
+    assert json.loads(out)[0]["text"] == said
 
 
 def test_without_a_question_and_a_terminal_it_says_what_to_give(
@@ -106,6 +115,12 @@ def test_without_a_question_and_a_terminal_it_says_what_to_give(
 ) -> None:
     with pytest.raises(AfinaError, match="Give --prompt TEXT"):
         run(str(gguf_file))
+
+
+@pytest.mark.parametrize(("question", "words"), [(" \n", "is empty"), ("\udcff", "not UTF-8")])
+def test_a_question_that_is_none_is_refused(home: Path, question: str, words: str) -> None:
+    with pytest.raises(AfinaError, match=words):
+        run(str(ROOT / "sample_data" / "tiny-travel"), "--prompt", question)
 
 
 def test_a_target_that_is_not_there_is_named_before_anything_is_loaded(
