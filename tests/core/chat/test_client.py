@@ -7,6 +7,7 @@ import os
 import queue
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ def endless(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def warm(endless: Path) -> Iterator[tuple[ModelClient, Inbox]]:
+    """One process for all tests of transformers, which take seconds to import."""
+    inbox = Inbox()
+    with ModelClient(Target("a", "hf", str(endless)), inbox.take, threads=1) as client:
+        yield client, inbox
+
+
 class Inbox:
     """Messages as a screen gets them."""
 
@@ -57,20 +66,23 @@ class Inbox:
 
 
 def test_every_backend_reads_the_same_prompt_and_says_the_same_greedily(
-    model: Path, gguf_file: Path, home: Path
+    model: Path, gguf_file: Path, home: Path, warm: tuple[ModelClient, Inbox]
 ) -> None:
+    client, _ = warm
     answers = []
     for target in (Target("a", "hf", str(model)), Target("b", "gguf", str(gguf_file))):
-        with ModelClient(target, threads=1) as client:
-            answers.append(client.generate(QUESTION, GREEDY))
+        client.target = target
+        client.load()
+        answers.append(client.generate(QUESTION, GREEDY))
     assert answers[0].prompt_ids == answers[1].prompt_ids
     assert answers[0].ids == answers[1].ids
     assert answers[0].text == answers[1].text
 
 
-def test_a_screen_may_ask_before_the_model_is_loaded(model: Path, home: Path) -> None:
+def test_a_screen_may_ask_before_the_model_is_loaded(gguf_file: Path, home: Path) -> None:
     inbox = Inbox()
-    with ModelClient(Target("a", "hf", str(model), label="tiny"), inbox.take, threads=1) as client:
+    target = Target("b", "gguf", str(gguf_file), label="tiny")
+    with ModelClient(target, inbox.take, threads=1) as client:
         loading = client.start_load()
         asked = client.start(QUESTION, GREEDY)
         loaded = inbox.last_of(loading)
@@ -82,35 +94,41 @@ def test_a_screen_may_ask_before_the_model_is_loaded(model: Path, home: Path) ->
         assert answer.prompt_tokens == len(answer.prompt_ids)
 
 
-def test_cancel_ends_an_answer_that_would_go_on_for_minutes(endless: Path, home: Path) -> None:
-    inbox = Inbox()
-    with ModelClient(Target("a", "hf", str(endless)), inbox.take, threads=1) as client:
-        client.load()
-        running = client.start(QUESTION, ENDLESS)
-        waiting = client.start(QUESTION, ENDLESS)
-        number, first = inbox.next()
-        assert number == running
-        assert isinstance(first, Token)
-        client.cancel(running)
-        client.cancel(waiting)
-        for request in (running, waiting):
-            answer = inbox.last_of(request)
-            assert isinstance(answer, Answer)
-            assert answer.finish_reason == "cancelled"
-        assert client.alive
+def test_cancel_ends_an_answer_that_would_go_on_for_minutes(
+    endless: Path, home: Path, warm: tuple[ModelClient, Inbox]
+) -> None:
+    client, inbox = warm
+    client.target = Target("a", "hf", str(endless))
+    client.load()
+    running = client.start(QUESTION, ENDLESS)
+    waiting = client.start(QUESTION, ENDLESS)
+    number, first = inbox.next()
+    assert number == running
+    assert isinstance(first, Token)
+    client.cancel(running)
+    client.cancel(waiting)
+    for request in (running, waiting):
+        answer = inbox.last_of(request)
+        assert isinstance(answer, Answer)
+        assert answer.finish_reason == "cancelled"
+    assert client.alive
 
 
-def test_an_interrupt_in_a_blocking_call_returns_what_was_said(endless: Path, home: Path) -> None:
+def test_an_interrupt_in_a_blocking_call_returns_what_was_said(
+    endless: Path, home: Path, warm: tuple[ModelClient, Inbox]
+) -> None:
     def interrupt(token: Token) -> None:
         if not heard:
             heard.append(token)
             signal.raise_signal(signal.SIGINT)
 
     heard: list[Token] = []
-    with ModelClient(Target("a", "hf", str(endless)), threads=1) as client:
-        answer = client.generate(QUESTION, ENDLESS, on_token=interrupt)
-        assert answer.finish_reason == "cancelled"
-        assert answer.text.startswith(heard[0].text)
+    client, _ = warm
+    client.target = Target("a", "hf", str(endless))
+    client.load()
+    answer = client.generate(QUESTION, ENDLESS, on_token=interrupt)
+    assert answer.finish_reason == "cancelled"
+    assert answer.text.startswith(heard[0].text)
 
 
 def test_a_killed_worker_is_reported_and_the_next_load_starts_another(
