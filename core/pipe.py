@@ -99,7 +99,7 @@ def _answer(request: Request, handlers: Mapping[str, Handler]) -> None:
         request.finish("error", {"message": error.message, "hint": error.hint})
     except Exception as error:  # the outermost frame of a worker: it says so and lives on
         traceback.print_exc()
-        text = f"{type(error).__name__}: {error}"
+        text = f"{type(error).__name__}: {error}."
         request.finish("error", {"message": text, "hint": "This is a bug in Afina."})
 
 
