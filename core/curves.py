@@ -10,17 +10,20 @@ from core.events import Event, number
 def curve(events: Iterable[Event], kind: str, field: str) -> list[tuple[int, float]]:
     """(step, value) of every event of this kind that has the field, by step.
 
-    A resumed run repeats the steps after its checkpoint: the last event of a step counts, and a
-    step beyond the newest event of that kind, left over from before, stays until it is repeated.
+    A resumed run goes over the steps after its checkpoint again: when the steps go back, what was
+    there from that step on is dropped, as the run itself has forgotten it.
     """
-    values: dict[int, float] = {}
+    points: list[tuple[int, float]] = []
     for event in events:
         if event.get("kind") != kind:
             continue
         value, step = number(event.get(field)), event.get("step")
-        if value is not None and step is not None:
-            values[int(step)] = value
-    return sorted(values.items())
+        if value is None or step is None:
+            continue
+        while points and points[-1][0] >= step:
+            points.pop()
+        points.append((int(step), value))
+    return points
 
 
 def last(events: Iterable[Event], kind: str) -> Event | None:

@@ -17,9 +17,14 @@ def test_a_curve_is_one_value_a_step_in_order() -> None:
     assert curve(events, "eval", "eval_loss") == [(1, 9.0)]
 
 
-def test_the_last_event_of_a_step_counts() -> None:
+def test_steps_that_a_resumed_run_goes_over_again_count_once() -> None:
     events = [step(1, 3.0), step(2, 2.0), step(3, 1.0), step(2, 2.5), step(3, 1.5), step(4, 1.0)]
     assert curve(events, "step", "loss") == [(1, 3.0), (2, 2.5), (3, 1.5), (4, 1.0)]
+
+
+def test_steps_that_a_resumed_run_has_still_before_it_are_not_shown() -> None:
+    events = [step(1, 3.0), step(2, 2.0), step(3, 1.0), step(2, 2.5)]
+    assert curve(events, "step", "loss") == [(1, 3.0), (2, 2.5)]
 
 
 def test_values_that_are_no_numbers_come_as_floats_and_absent_ones_are_left_out() -> None:

@@ -79,17 +79,15 @@ class Detail(msgspec.Struct, frozen=True):
 
 
 class GrowingCurve:
-    """One curve, value by step. `points` is appended to, and another list once a step repeats."""
+    """One curve. `points` is appended to, and another list once a resumed run goes back."""
 
     def __init__(self) -> None:
         self.points: Curve = []
-        self._values: dict[int, float] = {}
 
     def add(self, new: Curve) -> None:
-        """Adds what newer events say; a resumed run's steps replace those from before."""
-        self._values.update(new)
+        """Adds what newer events say; from where a resumed run went back, only the new counts."""
         if new and self.points and new[0][0] <= self.points[-1][0]:
-            self.points = sorted(self._values.items())
+            self.points = [point for point in self.points if point[0] < new[0][0]] + new
         else:
             self.points.extend(new)
 
