@@ -34,7 +34,7 @@ from core.train import dataset, precision
 from core.train.progress import Progress
 from core.train.requests import Requests
 from core.train.setup import Setup
-from core.train.worker import Training, quiet_libraries
+from core.train.training import Training, quiet_libraries
 
 ROWS, BATCH, MAX_LENGTH, WARM_STEPS = 400, 8, 512, 2
 

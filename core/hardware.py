@@ -45,9 +45,9 @@ def device_line() -> str:
     return read_device().line()
 
 
-def read_device() -> Device:
-    """The first GPU that CUDA_VISIBLE_DEVICES leaves, else the processor."""
-    return _gpu() or _cpu()
+def read_device(kind: str = "auto") -> Device:
+    """The first GPU that CUDA_VISIBLE_DEVICES leaves, else the processor; "cpu" is always that."""
+    return _cpu() if kind == "cpu" else _gpu() or _cpu()
 
 
 def _cpu() -> Device:

@@ -66,7 +66,7 @@ def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan
     """The plan of a configuration; raises AfinaError when the model's files can't be read."""
     folder = model_folder(config.model.name_or_path, config.model.revision)
     shape = memory.read_shape(folder)
-    device = read_device()
+    device = read_device(config.launch.device)
     bfloat16 = _computes_in_bfloat16(config, device)
     estimate = memory.estimate(shape, config, bfloat16)
     trainable = memory.trainable_parameters(shape, config)
@@ -180,9 +180,7 @@ def _steps(config: Config, data: DataFacts | None) -> tuple[int | None, int]:
 def _computes_in_bfloat16(config: Config, device: Device) -> bool:
     if config.model.dtype != "auto":
         return config.model.dtype == "bfloat16"
-    if device.kind == "cuda" and config.launch.device != "cpu":
-        return True
-    return has_fast_bfloat16()
+    return device.kind == "cuda" or has_fast_bfloat16()
 
 
 def _existing(path: Path) -> Path:

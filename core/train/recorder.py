@@ -55,7 +55,8 @@ class Recorder(TrainerCallback):
         self._losses: list[tuple[int, float]] = []
 
     def go_on_from(self, step: int, events: list[Event]) -> None:
-        """Takes over the curves of the processes before, up to the checkpoint's step."""
+        """Takes over what earlier processes recorded, up to the checkpoint's step."""
+        self.ended_early = self.is_out_of_patience()
         self._evaluations = [p for p in curve(events, "eval", "eval_loss") if p[0] <= step]
         self._losses = [p for p in curve(events, "step", "loss") if p[0] <= step]
 

@@ -56,7 +56,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan, "read_device", lambda: CPU)
+    monkeypatch.setattr(plan, "read_device", lambda kind: CPU)
 
 
 def config_of(model: Path, **parts: object) -> Config:
@@ -160,7 +160,7 @@ def test_what_does_not_fit_is_seen(
 ) -> None:
     assert make_plan(home, config_of(model)).fits
     small = msgspec.structs.replace(CPU, memory_used_bytes=CPU.memory_bytes - 1000)
-    monkeypatch.setattr(plan, "read_device", lambda: small)
+    monkeypatch.setattr(plan, "read_device", lambda kind: small)
     assert not make_plan(home, config_of(model)).fits
 
 

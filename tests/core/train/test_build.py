@@ -21,8 +21,8 @@ from core.train.recorder import Recorder
 from core.train.requests import Requests
 from core.train.setup import Setup
 from core.train.trainer import RunTrainer
+from core.train.training import Training
 from core.train.watch import Watch
-from core.train.worker import Training
 from tests.core.train.conftest import Configure
 
 Assemble = Callable[[Config], RunTrainer]

@@ -281,6 +281,18 @@ def test_a_stopped_full_run_saves_and_goes_on_with_the_same_losses(
     assert losses(worker.run) == losses(undisturbed)
 
 
+def test_a_stop_that_comes_at_the_last_step_changes_nothing(
+    new_worker: NewWorker, configure: Configure
+) -> None:
+    many = f"eval.watch_prompts={['What?'] * 300}"  # so that the last step takes its time
+    worker = new_worker(configure("train.max_steps=3", many, "eval.max_new_tokens=2")).start()
+    worker.until_step(3)
+    worker.run.request("stop")
+    assert worker.wait() == 0, worker.log()
+    assert worker.run.state().state == "done"
+    assert worker.run.result is not None
+
+
 def test_requests_are_answered_while_the_run_goes_on(
     new_worker: NewWorker, configure: Configure
 ) -> None:

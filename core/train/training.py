@@ -1,0 +1,269 @@
+"""One run from its configuration to its result: the phases that its process goes through.
+
+Every phase is an event and a line in log.txt. What happens at each step is in recorder.py.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.config import Config
+from core.errors import AfinaError
+from core.hardware import read_device
+from core.jobs import JobWorker
+from core.runs import Run
+from core.train import checkpoints, preflight
+from core.train.dataset import Encoded, load
+from core.train.progress import Progress
+from core.train.requests import Requests
+from core.train.setup import Setup
+
+if TYPE_CHECKING:
+    from core.data.encode import Encoder
+    from core.train.recorder import Recorder
+    from core.train.trainer import RunTrainer
+
+PROGRESS_EVERY_S = 0.5
+
+
+class StoppedEarly(Exception):
+    """A stop was asked for before the first step; there is nothing to save."""
+
+
+class Training:
+    """One run from its configuration to its result."""
+
+    def __init__(self, run: Run, worker: JobWorker, requests: Requests) -> None:
+        self.run = run
+        self.worker = worker
+        self.requests = requests
+        self.config: Config = run.config
+        self.started = time.monotonic()
+
+    def go(self) -> int:
+        """Trains to the end, a stop or a failure, which is raised; returns the exit code."""
+        resumed, progress = self._find_checkpoint()
+        base = self._find_base()
+        encoder, encoded = self._read_data(base, progress)
+        setup, recorder, trainer = self._prepare(base, encoder, encoded, progress)
+        for finding in preflight.data_warnings(encoded):
+            recorder.finding(finding, None)
+        steps = self._announce(trainer, encoded, setup)
+        if resumed is not None:
+            step = checkpoints.step_of(resumed)
+            recorder.go_on_from(step, self.run.events())
+            if step >= steps or recorder.ended_early:  # only the result was missing
+                return self._finish(setup, trainer, recorder, step, resumed)
+        self._stop_before_training()
+        self._phase("training", "" if resumed is None else f"from {resumed.name}")
+        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        return self._finish(setup, trainer, recorder, trainer.state.global_step, None)
+
+    def _find_checkpoint(self) -> tuple[Path | None, Progress]:
+        """The checkpoint to go on from, with its counters; a crash's leftovers are removed."""
+        checkpoints.remove_leftovers(self.run.directory)
+        folder, passed = checkpoints.newest_whole(self.run.directory)
+        for sentence in passed:
+            hint = f"Going on from {folder.name}." if folder else "Starting from the beginning."
+            self.worker.event("finding", severity="warning", message=sentence, hint=hint, step=None)
+        manifest = checkpoints.read(folder) if folder else None
+        return folder, Progress.from_values(manifest.progress) if manifest else Progress()
+
+    def _find_base(self) -> Path:
+        """The folder of the base model; one that is named by its hub id is fetched."""
+        from core.hub import fetch
+
+        self._phase("finding model", self.config.model.name_or_path)
+        base = fetch(self.config.model.name_or_path, self.config.model.revision)
+        preflight.check_model_folder(base)
+        os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed lies on this disk now
+        return base
+
+    def _read_data(self, base: Path, progress: Progress) -> tuple[Encoder, Encoded]:
+        from core.data.encode import Encoder
+
+        self._stop_before_training()
+        self._phase("reading data", Path(self.config.data.path).name)
+        encoder = Encoder.load(
+            base,
+            self.config.data.max_length,
+            self.config.train.supervise,
+            self.config.data.chat_template,
+        )
+        encoded = self.load_rows(encoder)
+        preflight.check_data(self.config, encoder, encoded)
+        self._check_same_data(progress, encoded)
+        return encoder, encoded
+
+    def _prepare(
+        self, base: Path, encoder: Encoder, encoded: Encoded, progress: Progress
+    ) -> tuple[Setup, Recorder, RunTrainer]:
+        self._stop_before_training()
+        self._phase("loading packages")
+        preflight.check_family(base)
+        quiet_libraries()
+        from core.train import precision
+        from core.train.recorder import Recorder
+        from core.train.watch import Watch
+
+        chosen = precision.choose(self.config, progress.dtype)
+        progress.dtype = chosen.dtype
+        setup = Setup(self.run.directory, base, self.config, chosen)
+        watch = Watch(setup, encoder, encoded.train.system_prompt, self.requests.stop_asked)
+        recorder = Recorder(self.worker, self.config, progress, self.requests, watch.answer)
+        watch.trainer = self.build(setup, encoder, encoded, recorder)
+        return setup, recorder, watch.trainer
+
+    def load_rows(self, encoder: Encoder) -> Encoded:
+        """Every row, encoded; says how far it is."""
+        told = time.monotonic()
+
+        def on_progress(done: int, total: int) -> None:
+            nonlocal told
+            if time.monotonic() - told >= PROGRESS_EVERY_S:
+                told = time.monotonic()
+                self._stop_before_training()
+                self.worker.event("progress", label="encoding", done=done, total=total, unit="rows")
+
+        return load(self.config, encoder, on_progress)
+
+    def _check_same_data(self, progress: Progress, encoded: Encoded) -> None:
+        digest = encoded.digest()
+        if progress.data and progress.data != digest:
+            raise AfinaError(
+                f'"{self.config.data.path}" gives other tokens than when this run began.',
+                "Put the file (and the model's tokenizer) back as it was, or start a new run.",
+            )
+        progress.data = digest
+
+    def build(
+        self, setup: Setup, encoder: Encoder, encoded: Encoded, recorder: Recorder
+    ) -> RunTrainer:
+        """The trainer with its model, checked against the rows."""
+        from transformers import AutoTokenizer
+
+        from core.train import build
+
+        self._stop_before_training()
+        self._phase("loading model", setup.base.name)
+        model = build.load_model(setup)
+        tokenizer = AutoTokenizer.from_pretrained(str(setup.base))
+        preflight.check_model(self.config, encoder, encoded, model)
+        self._stop_before_training()
+        self._phase("preparing", setup.precision.device)
+        layout = build.choose_layout(model, self.config, encoded)
+        return build.build_trainer(setup, encoded, model, tokenizer, layout, recorder)
+
+    def _announce(self, trainer: RunTrainer, encoded: Encoded, setup: Setup) -> int:
+        """The `plan` event: what will be trained, on what, in how many steps; returns these."""
+        parameters = list(trainer.model.parameters())
+        loader = trainer.get_train_dataloader()
+        accumulation = self.config.train.gradient_accumulation_steps
+        per_epoch = -(-len(loader) // accumulation)
+        steps = trainer.set_initial_training_values(trainer.args, loader)[6]
+        trainable = sum(p.numel() for p in parameters if p.requires_grad)
+        frozen = sum(p.numel() for p in parameters if not p.requires_grad)
+        self.worker.event(
+            "plan",
+            parameters=trainable + frozen if setup.full else frozen,
+            trainable=trainable,
+            rows=len(encoded.train),
+            eval_rows=len(encoded.evaluation),
+            tokens_per_epoch=encoded.train.tokens,
+            supervised_tokens=encoded.train.supervised_tokens,
+            steps=steps,
+            steps_per_epoch=per_epoch,
+            device=setup.precision.device,
+            dtype=setup.precision.dtype,
+            packed=trainer.layout.packed,
+            attention=trainer.layout.attention,
+        )
+        return steps
+
+    def _finish(
+        self,
+        setup: Setup,
+        trainer: RunTrainer,
+        recorder: Recorder,
+        step: int,
+        resumed: Path | None,
+    ) -> int:
+        """Saves and verifies the result of a run that came to its end, or says that it was stopped.
+
+        The weights are the trainer's, those of a checkpoint that was the end already, or the best
+        ones where early stopping ended the run.
+        """
+        from core.train import result
+
+        device = read_device(setup.precision.device).name
+        if recorder.stopped:
+            self._result_event("stopped", step, recorder.progress, device)
+            self.worker.update("stopped", step=step, reason=f"Stopped at step {step}; resumable.")
+            return 0
+        weights = self._best(recorder) if recorder.ended_early else resumed
+        self._phase("saving result")
+        result.save(setup, trainer, recorder.progress, step, weights)
+        recorder.final_findings(step)
+        reason = self._why_early(recorder, step) if recorder.ended_early else ""
+        self._result_event("done", step, recorder.progress, device)
+        self.worker.update("done", step=step, reason=reason)
+        return 0
+
+    def _best(self, recorder: Recorder) -> Path | None:
+        step = recorder.progress.best_step
+        if step is None:
+            return None
+        folder = checkpoints.step_folder(self.run.directory, step)
+        return folder if checkpoints.damage(folder) is None else None
+
+    def _why_early(self, recorder: Recorder, step: int) -> str:
+        progress = recorder.progress
+        best = f"{progress.best_eval_loss:.4f} at step {progress.best_step}"
+        return f"Ended early at step {step}: no eval loss was better than {best}."
+
+    def _result_event(self, state: str, steps: int, progress: Progress, device: str) -> None:
+        self.worker.event(
+            "result",
+            run=self.run.id,
+            directory=str(self.run.directory),
+            state=state,
+            steps=steps,
+            tokens=progress.tokens,
+            train_s=round(progress.train_s, 3),
+            tokens_per_s=progress.tokens_per_s,
+            train_loss=progress.train_loss,
+            eval_loss=progress.eval_loss,
+            device_name=device,
+        )
+
+    def _phase(self, name: str, detail: str = "") -> None:
+        self.worker.event("phase", name=name, detail=detail)
+        log(f"{time.monotonic() - self.started:7.1f} s  {name} {detail}".rstrip())
+
+    def _stop_before_training(self) -> None:
+        """Leaves when a stop was asked for; other requests wait for the first step."""
+        if self.requests.stop_asked():
+            raise StoppedEarly
+
+
+def quiet_libraries() -> None:
+    """No progress bars and no notes to the developers of libraries in log.txt."""
+    import logging
+    import warnings
+
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    warnings.simplefilter("ignore", FutureWarning)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+
+
+def log(text: str) -> None:
+    """Writes a line to stderr, which is the run's log.txt."""
+    print(text, file=sys.stderr, flush=True)  # noqa: T201 - stderr is log.txt
