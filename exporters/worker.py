@@ -10,7 +10,6 @@ import errno
 import os
 import shutil
 import signal
-import tempfile
 import time
 import traceback
 from collections.abc import Callable
@@ -140,13 +139,15 @@ class Export:
         make_folder(self.folder / "gguf")
         self.origin = _origin(request.target, prepared)
         self.worker.update("running", step=0, steps=len(wanted))
-        with sole_worker(self.folder), tempfile.TemporaryDirectory(dir=self.job.directory) as kept:
+        with sole_worker(self.folder):
             _sweep(self.folder)
+            kept = part(self.folder / "compared")
+            kept.mkdir()
             try:
                 threads = self.threads()
                 self.phase("asking the tuned model", f"with {threads} thread{'s' * (threads > 1)}")
                 self.reference = Reference(
-                    prepared, Path(kept), self.requests, threads, self.counting("tuned model")
+                    prepared, kept, self.requests, threads, self.counting("tuned model")
                 )
                 self.write_all(prepared, intermediate(wanted))
             finally:
@@ -272,5 +273,8 @@ def _origin(word: str, prepared: Prepared) -> Origin:
 
 def _sweep(folder: Path) -> None:
     """Deletes what an export that ended early left under its unfinished name."""
-    for path in (folder / "gguf").glob(f"*{PART}"):
-        path.unlink()
+    for path in [*folder.glob(f"*{PART}"), *(folder / "gguf").glob(f"*{PART}")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()

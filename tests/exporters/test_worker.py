@@ -19,6 +19,7 @@ from core.errors import AfinaError
 from core.jobs import ENDED, Job
 from exporters.job import create_export
 from exporters.results import MANIFEST, PARITY, read_manifest, results
+from exporters.worker import _sweep
 from tests.exporters import models
 from tui.cli.export import export
 
@@ -78,7 +79,7 @@ def test_only_files_of_the_manifest_count_and_nothing_else_is_left(done: Job) ->
     weights = Path(entry.origin.adapter) / "adapter_model.safetensors"
     assert entry.origin.adapter_sha256 == hashlib.sha256(weights.read_bytes()).hexdigest()
     assert {result.type for result in results(folder)} == {"f16", "q8_0", "q4_k_m"}
-    assert [path.name for path in done.directory.iterdir() if path.is_dir()] == []
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["gguf"]
 
 
 def test_events_tell_the_phases_and_the_progress_by_tensor_and_byte(done: Job) -> None:
@@ -136,6 +137,10 @@ def test_a_killed_export_leaves_earlier_ones_and_nothing_half_done_under_a_final
     assert parts
     assert {k: v for k, v in snapshot(folder).items() if k not in parts} == before
     assert len(results(folder)) == 3
+    assert [path.name for path in job.directory.iterdir() if path.is_dir()] == []
+    _sweep(folder)  # as the next export does
+    assert snapshot(folder) == before
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["gguf"]
 
 
 def test_an_adapter_that_was_never_trained_fails_with_a_sentence(
