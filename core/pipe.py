@@ -204,10 +204,12 @@ class PipeWorker:
         *,
         timeout: float | None = None,
         on_message: Callable[[Message], None] | None = None,
+        interruptible: bool = False,
         **fields: Any,
     ) -> Message:
         """Sends a request and waits for its last answer; `on_message` gets those before it.
 
+        Where it is `interruptible`, Ctrl+C cancels the request and its last answer is returned.
         Raises AfinaError for an error, the worker's death and after `timeout` seconds of silence.
         """
         answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
@@ -215,18 +217,23 @@ class PipeWorker:
         while True:
             try:
                 message = answers.get(timeout=timeout)
+                if not message.get("end"):
+                    if on_message:
+                        on_message(message)
+                    continue
             except queue.Empty:
                 self.cancel(number)
                 raise AfinaError(
                     f'The {self.name} worker did not answer "{op}" within {timeout:g} s.'
                 ) from None
-            if not message.get("end"):
-                if on_message:
-                    on_message(message)
-            elif message["kind"] in ("error", "died"):
+            except KeyboardInterrupt:
+                if not interruptible:
+                    raise
+                self.cancel(number)
+                continue
+            if message["kind"] in ("error", "died"):
                 raise AfinaError(message["message"], message.get("hint", ""))
-            else:
-                return message
+            return message
 
     def cancel(self, target: int) -> None:
         """Asks the worker to stop working on a request; its last answer still comes."""

@@ -6,7 +6,6 @@ every message in a thread of the pipe and hand it to their own.
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -16,7 +15,6 @@ from core.chat.backend import default_threads
 from core.chat.protocol import (
     Answer,
     Died,
-    Failed,
     Generate,
     Load,
     Loaded,
@@ -110,7 +108,7 @@ class ModelClient:
         return self._wait("log_probs", request, Scores)
 
     def cancel(self, request: int | None = None) -> None:
-        """Stops a request, else the newest one; its Answer still comes, as "cancelled"."""
+        """Stops what `start` began, else the newest of it; its Answer still comes, "cancelled"."""
         if self._worker is not None:
             self._worker.cancel(request or self._newest)
 
@@ -163,7 +161,9 @@ class ModelClient:
         return 1 if busy else default_threads()
 
     def _start(self, op: str, request: msgspec.Struct) -> int:
-        return self._send(op, request, self._hand_over)
+        fields = msgspec.to_builtins(request)
+        self._newest = self._process(op).request(op, on_message=self._hand_over, **fields)
+        return self._newest
 
     def _hand_over(self, message: dict[str, Any]) -> None:
         read = _read(message)
@@ -179,26 +179,18 @@ class ModelClient:
         on_token: Callable[[Token], None] | None = None,
     ) -> T:
         """Sends a request and waits for its last message; anything but `kind` is an AfinaError."""
-        answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        number = self._send(op, request, answers.put)
-        while True:
-            try:
-                message = _read(answers.get())
-                if isinstance(message, Token):
-                    if on_token is not None:
-                        on_token(message)
-                    continue
-            except KeyboardInterrupt:
-                if kind is not Answer:
-                    raise
-                self.cancel(number)
-                continue
-            self._note(message)
-            if isinstance(message, kind):
-                return message
-            if isinstance(message, Failed | Died):
-                raise AfinaError(message.message, message.hint)
+
+        def take(message: dict[str, Any]) -> None:
+            if on_token is not None:
+                on_token(msgspec.convert(message, Token))
+
+        fields = msgspec.to_builtins(request)
+        last = self._process(op).call(op, on_message=take, interruptible=kind is Answer, **fields)
+        message = _read(last)
+        self._note(message)
+        if not isinstance(message, kind):
             raise AfinaError(f'The request "{op}" was cancelled.')
+        return message
 
     def _note(self, message: Message) -> None:
         if isinstance(message, Loaded):
@@ -206,14 +198,11 @@ class ModelClient:
         elif isinstance(message, Died):
             self.loaded = None
 
-    def _send(
-        self, op: str, request: msgspec.Struct, take: Callable[[dict[str, Any]], None]
-    ) -> int:
+    def _process(self, op: str) -> PipeWorker:
+        """The worker process; a new one for the first request and for a load after a death."""
         if self._worker is None or (op == "load" and not self._worker.alive):
             self._worker = PipeWorker("model", env=worker_environment())
-        fields = msgspec.to_builtins(request)
-        self._newest = self._worker.request(op, on_message=take, **fields)
-        return self._newest
+        return self._worker
 
 
 def _read(message: dict[str, Any]) -> Message:
