@@ -5,7 +5,6 @@ Whatever is slow (headers of a large model, its tokenizer) is read here and once
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from core.errors import AfinaError
 from core.events import Event, EventTail
 from core.jobs import ACTIVE, Job
 from core.targets import Target, resolve
+from tui.screens.feed import Feed
 
 if TYPE_CHECKING:
     from exporters.plan import Plan
@@ -100,8 +100,8 @@ class FollowedJob:
         )
 
 
-class ExportFeed:
-    """The thread. `deliver` is called there with each ExportView."""
+class ExportFeed(Feed):
+    """`deliver` is called in its thread with each ExportView."""
 
     def __init__(self, home: Path, deliver: Callable[[ExportView], object]) -> None:
         self._home = home
@@ -109,33 +109,12 @@ class ExportFeed:
         self._word = ""
         self._view = ExportView("")
         self._job: FollowedJob | None = None
-        self._awake = threading.Event()
-        self._look_now = threading.Event()
-        self._closed = False
-        self._thread = threading.Thread(target=self._follow, name="export feed", daemon=True)
-
-    def start(self) -> None:
-        self._awake.set()
-        if not self._thread.is_alive():
-            self._thread.start()
-        self._look_now.set()
-
-    def pause(self) -> None:
-        """Reads nothing until the next start."""
-        self._awake.clear()
-
-    def close(self) -> None:
-        self._closed = True
-        self._awake.set()
-        self._look_now.set()
+        super().__init__("export feed", self._look)
 
     def choose(self, word: str) -> None:
         """Whose exports the next views show."""
         self._word = word
-        self._look_now.set()
-
-    def look_now(self) -> None:
-        self._look_now.set()
+        self.look_now()
 
     def look(self) -> ExportView:
         """One look; a new target is planned first."""
@@ -184,18 +163,10 @@ class ExportFeed:
                 return self._job
         return None
 
-    def _follow(self) -> None:
-        while True:
-            self._awake.wait()
-            if self._closed:
-                return
-            self._look_now.clear()
-            view = self._view
-            with suppress(OSError):  # a folder that is deleted while it is read
-                view = self.look()
-                self._deliver(view)
-            busy = view.job is not None and view.job.active
-            self._look_now.wait(BUSY_S if busy else CALM_S)
+    def _look(self) -> float:
+        view = self.look()
+        self._deliver(view)
+        return BUSY_S if view.job is not None and view.job.active else CALM_S
 
 
 def weight_bytes(target: Target) -> int | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from core.runs import all_runs
+from tui.screens.feed import Feed
 from tui.screens.run_view import Detail, FollowedRun, RunView
 
 PERIOD_S = 1.0
@@ -22,42 +21,21 @@ class Snapshot(msgspec.Struct, frozen=True):
     detail: Detail | None
 
 
-class RunsFeed:
-    """The thread. `deliver` is called there with each Snapshot."""
+class RunsFeed(Feed):
+    """`deliver` is called in its thread with each Snapshot."""
 
     def __init__(self, home: Path, deliver: Callable[[Snapshot], object]) -> None:
         self._home = home
         self._deliver = deliver
         self._followed: dict[str, FollowedRun] = {}
         self._chosen: str | None = None
-        self._awake = threading.Event()
-        self._look_now = threading.Event()
-        self._closed = False
-        self._thread = threading.Thread(target=self._follow, name="runs feed", daemon=True)
-
-    def start(self) -> None:
-        self._awake.set()
-        if not self._thread.is_alive():
-            self._thread.start()
-        self.look_now()
-
-    def pause(self) -> None:
-        """Reads nothing until the next start."""
-        self._awake.clear()
-
-    def close(self) -> None:
-        self._closed = True
-        self._awake.set()
-        self.look_now()
+        super().__init__("runs feed", self._look)
 
     def choose(self, run: str | None) -> None:
         """Whose details the next snapshots carry."""
         if run != self._chosen:
             self._chosen = run
             self.look_now()
-
-    def look_now(self) -> None:
-        self._look_now.set()
 
     def look(self) -> Snapshot:
         """One look at every run, newest first."""
@@ -68,12 +46,6 @@ class RunsFeed:
         chosen = followed.get(self._chosen or "") or next(iter(followed.values()), None)
         return Snapshot(views, chosen.detail() if chosen else None)
 
-    def _follow(self) -> None:
-        while True:
-            self._awake.wait()
-            if self._closed:
-                return
-            self._look_now.clear()
-            with suppress(OSError):  # a run that is deleted while it is read: the next look knows
-                self._deliver(self.look())
-            self._look_now.wait(PERIOD_S)
+    def _look(self) -> float:
+        self._deliver(self.look())
+        return PERIOD_S
