@@ -77,8 +77,8 @@ class Merged:
         unused = sorted(set(changes) - set(self.shapes))
         if unused:
             raise AfinaError(
-                f'The adapter changes "{unused[0]}" and {len(unused) - 1} more that '
-                f'"{self.folder}" doesn\'t have.',
+                f'The adapter changes {len(unused)} of its tensors that "{self.folder}" doesn\'t '
+                f'have, first "{unused[0]}".',
                 "It was trained on another model: name that one.",
             )
 
