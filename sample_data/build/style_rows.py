@@ -6,7 +6,7 @@ import random
 from types import ModuleType
 
 from sample_data.build import style_en, style_es
-from sample_data.build.corpus import PHRASINGS, entry_kind, expand
+from sample_data.build.corpus import PHRASINGS, WIDER, entry_kind, expand
 from sample_data.build.world import LANGUAGES, City, load_cities
 
 STYLES: dict[str, ModuleType] = {"en": style_en, "es": style_es}
@@ -19,14 +19,18 @@ FACT_TOPICS = (
 )  # fmt: skip
 DECLINED = ("hotel", "hotel", "hotel", "hotel", "restaurant", "flight", "car")
 DECLINED_SHARE = 0.29
-ROWS, EVAL_ROWS = 600, 80
+ROWS, EVAL_ROWS = 1_000, 80
 Row = dict[str, list[dict[str, str]]]
 
 
 def asked(topic: str, city: City, language: str, rng: random.Random) -> str:
     """A question as people type it, with all its words (the base model's corpus drops some)."""
-    words = PHRASINGS[language]
-    text = expand(rng.choice(words.QUESTIONS[topic]), rng)
+    words, wider = PHRASINGS[language], WIDER[language]
+    if topic in wider.ASKED and rng.random() < 0.5:
+        frame = rng.choice(wider.FRAMES)
+        text = expand(frame.replace("{asked}", rng.choice(wider.ASKED[topic])), rng)
+    else:
+        text = expand(rng.choice(words.QUESTIONS[topic]), rng)
     if text.startswith(("Do you", "Can you")):
         text = text.rstrip(".?") + "?"
     elif text.startswith("Me dices"):
