@@ -74,7 +74,8 @@ class Family(msgspec.Struct, frozen=True):
 
     def hyperparameters(self, config: Values) -> Values:
         """GGUF's keys and values. Raises AfinaError when an option is missing."""
-        missing = [option for option in self.values.values() if option not in config]
+        wanted = (*self.values.values(), "max_position_embeddings")
+        missing = [option for option in wanted if option not in config]
         if missing:
             raise AfinaError(
                 f"The model's config.json lacks {missing[0]}.", "Save the model again."

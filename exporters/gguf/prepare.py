@@ -71,6 +71,7 @@ def prepare(target: Target) -> Prepared:
     folder = model_folder(target.model)
     merged = Merged(folder, Path(target.adapter) if target.adapter else None)
     family = family_of(merged.config)
+    family.hyperparameters(merged.config)  # refuses a config.json that lacks one
     vocabulary = read_vocabulary(folder, _rows(merged))
     template = ChatTemplate.load(folder, target.chat_template)
     bos = vocabulary.tokens[vocabulary.bos] if vocabulary.bos is not None else None

@@ -112,6 +112,17 @@ def test_a_model_that_can_not_become_gguf_is_refused_with_the_reason(
     assert words in f"{problem.message} {problem.hint}"
 
 
+def test_a_configuration_that_lacks_its_longest_context_is_refused(
+    model: Path, home: Path, tmp_path: Path
+) -> None:
+    path = changed(model, tmp_path, {}) / "config.json"
+    config = json.loads(path.read_text())
+    del config["max_position_embeddings"]
+    path.write_text(json.dumps(config))
+    problem = make_plan(home, str(path.parent), "gguf:f16").problems[0]
+    assert "lacks max_position_embeddings" in problem.message
+
+
 def test_a_sliding_window_bounds_the_context_and_is_said(
     model: Path, home: Path, tmp_path: Path
 ) -> None:
