@@ -25,7 +25,6 @@ from core.paths import home, make_folder
 
 QUESTION = "Where should I stay in Rome?"
 EXPORTS = ["gguf:f16", "gguf:q8_0", "gguf:q4_k_m"]
-TRAIN_LIMIT_S = 180.0
 
 
 class Line(msgspec.Struct):
@@ -116,8 +115,7 @@ class Journey:
         self.add("supervised tokens", f"{supervised:,}", "some", held=supervised > 0)
         self.add("eval loss", f"{before:.2f} to {after:.2f}", "lower", held=after < before)
         seconds, speed = result["train_s"], result["tokens_per_s"]
-        held = seconds <= TRAIN_LIMIT_S
-        self.add("training", f"{seconds:.0f} s, {speed:,.0f} tokens/s", "<= 180 s", held)
+        self.add("training", f"{seconds:.0f} s, {speed:,.0f} tokens/s")
         return run.id
 
     def style(self, name: str, word: str) -> list[tuple[str, str]]:
