@@ -384,6 +384,13 @@ def test_an_export_is_opened_beside_the_tuned_model(home: Path, run: Run) -> Non
     assert [offer.what for offer in offers(home)][:5] == [
         "tuned", "gguf", "checkpoint", "checkpoint", "base",
     ]  # fmt: skip
+    earlier = run.directory / "exports" / "20" / "gguf" / "travel-lora-20-f16.gguf"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"GGUF")
+    assert words_of(home, str(earlier)) == [f"{run.id}@20", str(earlier)]
+    assert [offer.word for offer in offers(home) if offer.what == "gguf"] == [
+        str(earlier), str(path),
+    ]  # fmt: skip
 
 
 async def test_a_real_worker_that_is_killed_leaves_the_app_alive(

@@ -51,8 +51,8 @@ def words_of(home: Path, subject: str) -> list[str]:
         return subject.split("\n")
     path = Path(subject)
     if path.suffix == ".gguf":
-        run = _run_of_export(home, path)
-        return [run.id, subject] if run else [subject]
+        origin = _origin_of_export(home, path)
+        return [origin, subject] if origin else [subject]
     name = subject.partition("@")[0]
     if subject != f"{name}@base" and any(name in (run.id, run.name) for run in all_runs(home)):
         return [f"{name}@base", subject]
@@ -82,7 +82,7 @@ def first_system_prompt(config: Config) -> str:
 def _of_run(run: Run) -> Iterator[Offer]:
     if run.result is not None:
         yield Offer(run.id, run.name, "tuned")
-    for path in sorted((run.directory / "exports" / "gguf").glob("*.gguf")):
+    for path in sorted((run.directory / "exports").glob("**/gguf/*.gguf")):
         yield Offer(str(path), path.stem, "gguf")
     for folder in reversed(run.checkpoints()):
         step = int(folder.name.removeprefix("step-"))
@@ -90,9 +90,11 @@ def _of_run(run: Run) -> Iterator[Offer]:
     yield Offer(f"{run.id}@base", f"{run.name} @ base", "base")
 
 
-def _run_of_export(home: Path, path: Path) -> Run | None:
-    """The run that a file was exported from: <run>/exports/gguf/<file>."""
-    folder = path.resolve().parents
-    if len(folder) < 3:
-        return None
-    return next((run for run in all_runs(home) if run.directory.resolve() == folder[2]), None)
+def _origin_of_export(home: Path, path: Path) -> str | None:
+    """The TARGET that a file was exported from: <run>/exports/gguf/, or exports/<point>/gguf/."""
+    parents = path.resolve().parents
+    for run in all_runs(home):
+        exports = run.directory.resolve() / "exports"
+        if exports in parents[1:]:
+            return run.id if parents[1] == exports else f"{run.id}@{parents[1].name}"
+    return None
