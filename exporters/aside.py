@@ -6,7 +6,6 @@ say as messages; what the listener raises (a cancel) ends the process first.
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -19,7 +18,6 @@ from typing import Any
 from core.errors import AfinaError
 
 POLL_S = 0.2  # how long a cancel may wait
-ERROR = 4  # ggml_log_level, ggml.h
 Send = Callable[..., None]
 
 
@@ -99,19 +97,3 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
-
-
-class Log:
-    """llama.cpp's own words in this process: handed on, the last error kept, nothing printed."""
-
-    def __init__(self, llama_cpp: Any, on_line: Callable[[str], None] = lambda line: None) -> None:
-        self.last_error = ""
-        self._on_line = on_line
-        self._callback = llama_cpp.llama_log_callback(self._take)
-        llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
-
-    def _take(self, level: int, text: bytes, _: object) -> None:
-        line = text.decode("utf-8", errors="replace").strip()
-        if level == ERROR and line:
-            self.last_error = line.rstrip(".")
-        self._on_line(line)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import re
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -238,25 +239,27 @@ class LlamaCpp:
 
 
 class Log:
-    """llama.cpp's own words: kept out of the terminal, its errors remembered."""
+    """llama.cpp's own words: kept out of the terminal, its errors remembered, lines handed on."""
 
-    def __init__(self, c: Any) -> None:
+    def __init__(self, c: Any, on_line: Callable[[str], None] = lambda line: None) -> None:
         self._errors: list[str] = []
+        self._on_line = on_line
         self._callback = c.llama_log_callback(self._take)
         c.llama_log_set(self._callback, None)
 
     def clear(self) -> None:
         self._errors.clear()
 
-    def reason(self) -> str:
+    def reason(self, otherwise: str = "it gives no reason") -> str:
         """The first error since it was cleared, which is the exact one, without its function."""
-        first = next(iter(self._errors), "it gives no reason")
+        first = next(iter(self._errors), otherwise)
         return re.sub(r"^\w+: ", "", first).rstrip(".")
 
     def _take(self, level: int, text: bytes, _: Any) -> None:
         words = text.decode("utf-8", errors="replace").strip()
         if level == ERROR and words:
             self._errors.append(words)
+        self._on_line(words)
 
 
 @lru_cache(maxsize=1)

@@ -7,8 +7,9 @@ import os
 import re
 from pathlib import Path
 
+from core.chat.llamacpp import Log
 from core.errors import AfinaError
-from exporters.aside import Log, Send, run_aside
+from exporters.aside import Send, run_aside
 from exporters.gguf.types import TYPES
 from exporters.gguf.write import Progress
 
@@ -58,6 +59,6 @@ def _quantize(send: Send, source: str, destination: str, file_type: int) -> None
     )
     if code != 0:
         raise AfinaError(
-            f"llama.cpp's quantizer says: {log.last_error or f'code {code}'}.",
+            f"llama.cpp's quantizer says: {log.reason(f'code {code}')}.",
             "Look at the free disk space and memory, or choose another type.",
         )

@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
+from core.chat.llamacpp import Log
 from core.errors import AfinaError
-from exporters.aside import Log, Send, run_aside
+from exporters.aside import Send, run_aside
 
 Conversation = dict[str, Any]  # messages and tools
 
@@ -58,7 +59,7 @@ def _read_back(send: Send, path: str, texts: list[str], conversations: list[Conv
     model = llama_cpp.llama_model_load_from_file(path.encode(), settings)
     if not model:
         raise AfinaError(
-            f"llama.cpp can't open the file: {log.last_error or 'it gives no reason'}.",
+            f"llama.cpp can't open the file: {log.reason()}.",
             "This is a bug in Afina or an option of the model that llama.cpp lacks.",
         )
     file = _File(llama_cpp, model)
