@@ -108,7 +108,7 @@ def test_memory_is_told_by_part_and_grows_with_what_it_should(model: Path) -> No
     shape = memory.read_shape(model)
     lora = memory.estimate(shape, config_of(model), bfloat16=True)
     assert [name for name, _ in lora.parts()] == [
-        "weights", "adapter", "gradients", "optimizer", "activations", "logits",
+        "libraries", "weights", "adapter", "gradients", "optimizer", "activations", "logits",
     ]  # fmt: skip
     assert lora.total == sum(size for _, size in lora.parts())
     assert lora.weights == 2 * PARAMETERS
