@@ -1,6 +1,6 @@
 """What a run will hold in memory, estimated from the model's files. Loads no torch.
 
-Beside real runs on a CPU (5 to 43 M parameters, torch 2.13) the estimate came out at 0.74 to 0.87 of
+Beside real runs on a CPU (5 to 43 M parameters, torch 2.13) it came out at 0.74 to 0.87 of
 the truth, and at 0.63 with gradient checkpointing: it advises, it promises nothing.
 """
 
