@@ -32,7 +32,10 @@ def chat(
     prompt: Annotated[
         str | None, typer.Option("--prompt", "-p", help="A question; - reads it from stdin.")
     ] = None,
-    system: Annotated[str, typer.Option(help="System prompt.")] = "",
+    system: Annotated[
+        str | None,
+        typer.Option(help='System prompt; else the one of the run\'s data; "" for none.'),
+    ] = None,
     adapter: Annotated[str | None, typer.Option(help="Adapter laid over a model folder.")] = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token.")] = False,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.7,
@@ -47,7 +50,9 @@ def chat(
     json: Annotated[bool, typer.Option("--json", help="One list of answers on stdout.")] = False,
 ) -> None:
     """Ask models a question, or talk to them line by line."""
+    from core.chat.opening import system_prompt_of
     from core.chat.protocol import Sampling
+    from core.data.visible import visible
     from core.paths import home
     from core.targets import resolve
 
@@ -57,6 +62,10 @@ def chat(
             "Give --prompt TEXT, or --prompt - to read it from stdin.",
         )
     resolved = [resolve(home(), word, adapter) for word in targets]
+    if system is None:
+        system = system_prompt_of(resolved)
+        if system:
+            typer.echo(f"System prompt of the run's data: {visible(system)}", err=True)
     sampling = Sampling(
         temperature=0.0 if greedy else temperature,
         top_p=top_p,

@@ -9,14 +9,14 @@ import msgspec
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from core.chat.opening import system_prompt_of
 from core.chat.preferences import count
 from core.chat.protocol import Sampling
 from core.errors import AfinaError
-from core.runs import Run
 from core.targets import Target, resolve
 from tui.actions import bindings
 from tui.screens.chat_column import ChatColumn
-from tui.screens.chat_targets import default_words, first_system_prompt, offers, words_of
+from tui.screens.chat_targets import default_words, offers, words_of
 from tui.screens.chat_votes import keep_vote, why_no_vote
 from tui.screens.chat_words import change_sampling, pane_facts, split_command
 from tui.screens.dialogs.target import TargetDialog
@@ -83,7 +83,7 @@ class ChatPane(Pane):
         targets = [target for word in words if (target := self._resolve(word)) is not None]
         await self.query(ChatColumn).remove()
         self._words = words
-        self._system = self._first_system(targets)
+        self._system = system_prompt_of(targets)
         await self.query_one("#columns").mount_all(
             [ChatColumn(target, self.symbols, self._system) for target in targets]
         )
@@ -104,16 +104,6 @@ class ChatPane(Pane):
         except AfinaError as error:
             self.afina.say(str(error), "error")
             return None
-
-    def _first_system(self, targets: list[Target]) -> str:
-        """What the rows of the first run among the targets begin with."""
-        for target in targets:
-            if target.run is not None:
-                try:
-                    return first_system_prompt(Run(target.run).config)
-                except AfinaError:
-                    return ""
-        return ""
 
     def _arrange(self) -> None:
         """Letters, and which columns there is room for: those around the one with the focus."""

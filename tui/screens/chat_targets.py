@@ -6,15 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
 from core import samples
-from core.config import Config
-from core.data.sample import Conversation
-from core.data.shapes import SHAPES, read_sample, shape_of
 from core.runs import Run, all_runs
-
-MOST_BYTES = 1 << 20  # of a first row
 
 
 class Offer(NamedTuple):
@@ -57,26 +50,6 @@ def words_of(home: Path, subject: str) -> list[str]:
     if subject != f"{name}@base" and any(name in (run.id, run.name) for run in all_runs(home)):
         return [f"{name}@base", subject]
     return [subject]
-
-
-def first_system_prompt(config: Config) -> str:
-    """The system prompt of the first row that a run trains on; empty when there is none.
-
-    Only the first line is read, so a file whose rows span lines has none for us.
-    """
-    try:
-        with open(config.data.path, "rb") as file:
-            value = msgspec.json.decode(file.readline(MOST_BYTES))
-    except (OSError, msgspec.DecodeError):
-        return ""
-    if not isinstance(value, dict | list):
-        return ""
-    shape = shape_of(value) if config.data.format == "auto" else config.data.format
-    sample = read_sample(shape, value).sample if shape in SHAPES else None
-    if not isinstance(sample, Conversation) or not sample.messages:
-        return ""
-    first = sample.messages[0]
-    return str(first.get("content") or "") if first.get("role") == "system" else ""
 
 
 def _of_run(run: Run) -> Iterator[Offer]:

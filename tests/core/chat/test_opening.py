@@ -1,0 +1,38 @@
+"""A talk begins as the run's rows do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from core.chat.opening import system_prompt_of
+from core.config import Config, Data, Model
+from core.runs import create_run
+from core.targets import Target, of_run
+
+
+def target_over(home: Path, first_row: object) -> Target:
+    path = home / "rows.jsonl"
+    path.write_text(json.dumps(first_row) + "\n")
+    config = Config(model=Model(name_or_path=str(home)), data=Data(path=str(path)))
+    return of_run(create_run(home, config), "base")
+
+
+def test_a_runs_models_are_asked_under_the_system_prompt_of_its_rows(home: Path) -> None:
+    messages = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
+    answered = [*messages, {"role": "assistant", "content": "Hello"}]
+    target = target_over(home, {"messages": answered})
+    other = msgspec.structs.replace(target, run=None)
+    assert system_prompt_of([other, target]) == "Be kind."
+
+
+@pytest.mark.parametrize("row", [{"text": "Once"}, [], "words", {"messages": []}, 3])
+def test_rows_without_one_give_none(home: Path, row: object) -> None:
+    assert system_prompt_of([target_over(home, row)]) == ""
+
+
+def test_a_model_that_is_no_runs_has_none() -> None:
+    assert system_prompt_of([Target("model", "hf", "model")]) == ""
