@@ -18,7 +18,7 @@ SEED = 200
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", nargs="?", type=Path, default=SAMPLE_DATA / "tiny-travel")
     parser.add_argument("--count", type=int, default=200, help="how many questions")
     parser.add_argument("--seed", type=int, default=SEED, help="which cities and phrasings")

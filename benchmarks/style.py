@@ -33,7 +33,7 @@ class Asked:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("target", nargs="+", help="a run, run@checkpoint, model folder or .gguf")
     parser.add_argument("--adapter", help="a PEFT adapter laid over the last target")
     parser.add_argument("--data", type=Path, default=SAMPLE_DATA / "travel_eval.jsonl")

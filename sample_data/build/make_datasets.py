@@ -38,7 +38,7 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=SAMPLE_DATA, help="folder to write to")
     parser.add_argument("--seed", type=int, default=SEED)
     options = parser.parse_args()

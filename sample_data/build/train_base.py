@@ -208,7 +208,7 @@ def batched(
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the model and its state")
     parser.add_argument("--minutes", type=float, default=55, help="wall time to train for")
     parser.add_argument("--lr", type=float, default=2e-3, help="AdamW's peak learning rate")
