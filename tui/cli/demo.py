@@ -14,10 +14,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Table
-from rich.text import Text
 
 from core.errors import AfinaError
 from core.events import EventTail
@@ -57,6 +53,8 @@ class Journey:
     """The steps in their order; each adds its lines to the table."""
 
     def __init__(self, folder: Path) -> None:
+        from rich.console import Console
+
         from core.samples import sample_config
 
         self.home = folder
@@ -81,6 +79,8 @@ class Journey:
         self.lines.append(Line(name, value, wanted, held))
 
     def say(self, text: str) -> None:
+        from rich.text import Text
+
         self.console.print(Text(text))
 
     def read_data(self) -> None:
@@ -120,6 +120,8 @@ class Journey:
 
     def style(self, name: str, word: str) -> list[tuple[str, str]]:
         """(question, answer) of a target for every held-out question, greedy."""
+        from rich.progress import BarColumn, Progress, TextColumn
+
         from core.chat.client import ModelClient
         from core.chat.protocol import Sampling
         from core.samples import TRAVEL_EVAL
@@ -184,6 +186,9 @@ class Journey:
 
     def answer(self, words: list[str]) -> None:
         """One question to base, tuned and GGUF, side by side."""
+        from rich.table import Table
+        from rich.text import Text
+
         from core.chat.client import ModelClient
         from core.chat.protocol import Sampling
         from core.data.visible import visible
@@ -207,6 +212,9 @@ class Journey:
 
     def print_table(self) -> None:
         """What was measured, what it must be, and whether it is."""
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table(box=None, pad_edge=False)
         for heading in ("", "measured", "must be", "held"):
             table.add_column(Text(heading, style="bold"), overflow="fold")

@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from typing import Annotated
 
 import msgspec
@@ -113,6 +112,8 @@ def _editor() -> Finding:
 
 
 def _versions() -> Iterator[Finding]:
+    from importlib import metadata
+
     tested = _tested_versions()
     for name in PACKAGES:
         try:
