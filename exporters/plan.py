@@ -12,13 +12,13 @@ from pathlib import Path
 import msgspec
 
 from core.errors import AfinaError, nearest
+from core.figures import size
 from core.targets import Target, resolve
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.types import TYPES, fallbacks, file_bytes
 from exporters.reference import reference_bytes
 from exporters.results import exports_folder, file_path
 
-GIB = 2**30
 SPARE_BYTES = 64 * 2**20  # left free on the disk, for logs and events
 LIBRARIES_BYTES = 700 * 2**20  # torch and transformers themselves
 NOT_YET = ("onnx", "merged", "adapter")
@@ -163,8 +163,8 @@ def _check_disk(plan: Plan) -> None:
     if plan.needed_bytes + SPARE_BYTES > plan.free_bytes:
         plan.problems.append(
             Problem(
-                f"The export needs {plan.needed_bytes / GIB:.1f} GiB of disk at "
-                f'"{plan.folder}", and {plan.free_bytes / GIB:.1f} GiB are free.',
+                f"The export needs {size(plan.needed_bytes)} of disk at "
+                f'"{plan.folder}", and {size(plan.free_bytes)} are free.',
                 "Free some, or choose fewer or smaller types.",
             )
         )
@@ -175,16 +175,16 @@ def _check_memory(plan: Plan) -> None:
 
     memory = psutil.virtual_memory()
     plan.memory_free_bytes = memory.available
-    needed = f"Comparing with the tuned model needs {plan.memory_bytes / GIB:.1f} GiB of memory"
+    needed = f"Comparing with the tuned model needs {size(plan.memory_bytes)} of memory"
     if plan.memory_bytes > memory.total:
         plan.problems.append(
             Problem(
-                f"{needed}, and this machine has {memory.total / GIB:.1f} GiB.",
+                f"{needed}, and this machine has {size(memory.total)}.",
                 "Export on a larger one.",
             )
         )
     elif plan.memory_bytes > memory.available:
-        plan.notes.append(f"{needed}, and {memory.available / GIB:.1f} GiB are free now.")
+        plan.notes.append(f"{needed}, and {size(memory.available)} are free now.")
 
 
 def _existing(folder: Path) -> Path:

@@ -12,7 +12,7 @@ from msgspec import Meta
 from core import config_io
 from core.config import Config
 from core.errors import FieldProblem
-from tui.widgets.figures import exponent
+from core.figures import exponent
 from tui.widgets.form_lines import Group, Option
 
 GROUPS = (

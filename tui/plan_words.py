@@ -9,6 +9,7 @@ from rich.text import Text
 
 from core.config import Config
 from core.errors import FieldProblem
+from core.figures import duration, size
 from tui.form_options import label_of
 from tui.theme import (
     AMBER,
@@ -22,7 +23,6 @@ from tui.theme import (
     YELLOW,
     Symbols,
 )
-from tui.widgets.figures import duration, size
 
 if TYPE_CHECKING:
     from core.plan import Plan

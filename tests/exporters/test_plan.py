@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from core.errors import AfinaError
+from core.figures import size
 from core.jobs import State, process_identity
 from core.paths import ROOT
 from core.targets import Target
@@ -89,8 +90,8 @@ def test_too_little_disk_is_refused_with_the_numbers(
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(plans.shutil, "disk_usage", lambda path: usage(100, 90, 10))
     plan = make_plan(home, str(model), "gguf:f16")
-    assert "needs 0.0 GiB of disk" in plan.problems[0].message
-    with pytest.raises(AfinaError, match="0.0 GiB are free"):
+    assert f"needs {size(plan.needed_bytes)} of disk" in plan.problems[0].message
+    with pytest.raises(AfinaError, match="10 B are free"):
         create_export(home, str(model), "gguf:f16")
     assert all_exports(home) == []
 

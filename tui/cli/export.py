@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from core.errors import AfinaError
+from core.figures import size
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -83,14 +84,14 @@ def _print_plan(plan: Plan) -> None:
     table = _table(("type", "left"), ("size", "right"), ("file", "left"))
     for item in plan.items:
         name = visible(Path(item.path).name) + (", replacing the one there" * item.replaces)
-        table.add_row(_text(f"{item.kind}:{item.type}"), _text(_size(item.bytes)), _text(name))
+        table.add_row(_text(f"{item.kind}:{item.type}"), _text(size(item.bytes)), _text(name))
     console = Console(highlight=False)
     console.print(table)
     console.print(_text(f"in {visible(plan.folder)}"))
     console.print(
         _text(
-            f"disk {_size(plan.needed_bytes)} of {_size(plan.free_bytes)} free, "
-            f"memory {_size(plan.memory_bytes)} of {_size(plan.memory_free_bytes)} free"
+            f"disk {size(plan.needed_bytes)} of {size(plan.free_bytes)} free, "
+            f"memory {size(plan.memory_bytes)} of {size(plan.memory_free_bytes)} free"
         )
     )
     notes = [f"{i.kind}:{i.type}: {note}" for i in plan.items for note in i.notes]
@@ -164,7 +165,7 @@ def _figures(row: dict[str, Any]) -> list[str]:
 
     return [
         Path(row["path"]).name,
-        _size(row["bytes"]),
+        size(row["bytes"]),
         equal(row["prompts_equal"]),
         equal(row["stops_equal"]),
         show(row["agreement"], ".0%"),
@@ -187,11 +188,3 @@ def _text(words: str) -> Text:
     from rich.text import Text
 
     return Text(words)
-
-
-def _size(count: int) -> str:
-    """Bytes as people read them: 3.1 GiB, 640 KiB."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count / 2**10:.0f} KiB"

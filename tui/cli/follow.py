@@ -9,6 +9,7 @@ import typer
 
 from core.data.visible import visible
 from core.events import Event, EventTail, encode, number
+from core.figures import duration
 from core.jobs import ENDED, Job, State
 from core.runs import Run, summary
 
@@ -209,12 +210,3 @@ def _facts(result: dict[str, Any]) -> str:
 def _number(event: Event, name: str, style: str) -> str:
     value = number(event.get(name))
     return "-" if value is None else format(value, style)
-
-
-def duration(seconds: float) -> str:
-    """A time in its largest unit: "45 s", "12 min", "3.5 h"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    if seconds < 6000:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"

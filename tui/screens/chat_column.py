@@ -15,9 +15,9 @@ from core.chat.history import History
 from core.chat.protocol import Answer, Died, Failed, Loaded, Sampling, Token
 from core.chat.protocol import Message as ModelMessage
 from core.data.visible import visible
+from core.figures import duration
 from core.targets import Target
 from tui.theme import BLUE, SECONDARY, TEAL, Symbols
-from tui.widgets.figures import duration
 from tui.widgets.frame import Frame, Words
 from tui.widgets.live_text import LiveText
 

@@ -11,6 +11,7 @@ from textual.message import Message
 from core import samples
 from core.data.visible import visible
 from core.errors import AfinaError
+from core.figures import size
 from core.jobs import Job
 from core.runs import all_runs
 from exporters.gguf.types import TYPES
@@ -24,7 +25,6 @@ from tui.screens.export_rows import COLUMNS, WIDE_COLUMNS, ExportRows
 from tui.screens.export_words import job_words, progress_words, results_words, words_below
 from tui.screens.pane import Pane
 from tui.theme import RED
-from tui.widgets.figures import size
 from tui.widgets.frame import Frame, Words
 from tui.widgets.gauge import Gauge
 from tui.widgets.live_text import LiveText

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.figures import size
 from exporters.gguf.types import TYPES
 from exporters.results import FAIL, PASS, WARN, Result
 from tui.screens.export_feed import ExportView
 from tui.theme import GREEN, RED, SECONDARY, TEAL, UNICODE, YELLOW, Symbols
-from tui.widgets.figures import size
 from tui.widgets.row_list import Cell, Column
 
 VERDICTS = {PASS: GREEN, WARN: YELLOW, FAIL: RED}

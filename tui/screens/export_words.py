@@ -5,12 +5,12 @@ from __future__ import annotations
 from rich.text import Text
 
 from core.data.visible import visible
+from core.figures import size
 from exporters.gguf.types import TYPES
 from exporters.results import FAIL, PASS, Result
 from tui.screens.export_feed import JobView
 from tui.screens.export_rows import VERDICTS, ExportRows
 from tui.theme import AMBER, GREEN, RED, SECONDARY, TEXT, YELLOW
-from tui.widgets.figures import size
 
 
 def words_below(rows: ExportRows, index: int) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.message import Message
 
 from core.errors import AfinaError
+from core.figures import duration, short
 from core.jobs import ACTIVE
 from core.runs import Run, delete_run
 from tui.actions import bindings
@@ -28,7 +29,6 @@ from tui.screens.runs_words import (
     strip,
 )
 from tui.theme import RED, SECONDARY
-from tui.widgets.figures import duration, short
 from tui.widgets.frame import Frame, Words
 from tui.widgets.row_list import Cell, Column, RowList
 

@@ -11,10 +11,10 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import ContentSwitcher
 
 from core.events import Event
+from core.figures import duration, short, size
 from tui.screens.run_view import CheckpointView, Detail, RunView
 from tui.screens.runs_words import progress
 from tui.theme import AMBER, GREEN, SECONDARY, UNICODE, YELLOW, Symbols
-from tui.widgets.figures import duration, short, size
 from tui.widgets.frame import Frame
 from tui.widgets.line_chart import LineChart
 from tui.widgets.live_text import LiveText

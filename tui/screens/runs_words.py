@@ -8,10 +8,10 @@ from rich.text import Text
 
 from core.data.visible import visible
 from core.events import Event
+from core.figures import duration, short
 from core.jobs import ACTIVE
 from tui.screens.run_view import RunView
 from tui.theme import AMBER, BLUE, GREEN, RED, SECONDARY, SEVERITY, TEXT, YELLOW, Symbols
-from tui.widgets.figures import duration, short
 
 STATES = {
     "running": GREEN,

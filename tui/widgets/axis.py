@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tui.widgets.figures import exponent
+from core.figures import exponent
 
 
 def spacing(span: float, most: int) -> float:

@@ -17,9 +17,9 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from core.figures import short
 from tui.widgets.axis import labels, log_ticks, rounded, ticks
 from tui.widgets.braille import Canvas
-from tui.widgets.figures import short
 from tui.widgets.points import Points
 
 TITLE_ROWS = 1

@@ -87,7 +87,7 @@ class RowList(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         self.open_label = open_label
         self.lit = False  # the cursor is amber without the focus too
         self.columns = list(columns)
-        self.rows: Rows = rows or NoRows()
+        self.rows: Rows = NoRows() if rows is None else rows
         self.virtual_size = Size(0, len(self.rows) + 1)
 
     def footer_actions(self) -> list[Action]:

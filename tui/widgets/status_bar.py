@@ -11,9 +11,9 @@ from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from core.figures import duration
 from tui.activity import Activity
 from tui.theme import AMBER, BACKGROUND, GREEN, SECONDARY, SELECTION, TEAL, TEXT
-from tui.widgets.figures import duration
 
 TITLES = {"data": "Data", "train": "Train", "runs": "Runs", "chat": "Chat", "export": "Export"}
 BADGE = " afina "

@@ -86,7 +86,6 @@ def test_progress_is_told(write_rows: Callable[..., Path]) -> None:
     assert told == [(256, 600), (512, 600)]
 
 
-@pytest.mark.skipif(not (SAMPLE_DATA / "broken.jsonl").exists(), reason="no sample data here")
 def test_every_problem_of_the_broken_sample_is_found(model: Path) -> None:
     expected = json.loads((SAMPLE_DATA / "broken.expected.json").read_text())
     report = check_file(SAMPLE_DATA / "broken.jsonl", model, max_length=1500)

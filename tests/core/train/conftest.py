@@ -216,3 +216,26 @@ def steps(run: Run) -> dict[int, dict[str, Any]]:
 
 def of_kind(run: Run, kind: str) -> list[dict[str, Any]]:
     return [event for event in run.events() if event["kind"] == kind]
+
+
+NewWorker = Callable[[Config], Worker]
+STEPS = 24
+LORA = (
+    f"train.max_steps={STEPS}",
+    "method.dropout=0.1",  # so that a wrong random state shows
+    "eval.every_steps=8",
+    "checkpoint.every_steps=4",
+    "checkpoint.keep=2",
+    'eval.watch_prompts=["What do people eat in Rome?", "And in [bold]Lima[/bold]?"]',
+    "eval.max_new_tokens=6",
+)
+
+
+@pytest.fixture(scope="session")
+def whole(finished: Callable[[Config], Run], configure: Configure) -> Run:
+    """A LoRA run that nobody disturbed."""
+    return finished(configure(*LORA))
+
+
+def losses(run: Run) -> dict[int, float]:
+    return {step: event["loss"] for step, event in steps(run).items()}

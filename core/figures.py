@@ -1,4 +1,4 @@
-"""How numbers are written on the screens: short, with their unit, the same everywhere."""
+"""How numbers are written for people: short, with their unit, the same everywhere."""
 
 from __future__ import annotations
 
