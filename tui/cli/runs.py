@@ -42,9 +42,9 @@ def runs(json: Json = False) -> None:
 
     table = Table(box=None, pad_edge=False)
     for name in ("run", "state"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=True)  # a name that is cut can't be used
     for name in ("step", "loss", "eval", "tokens/s"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     table.add_column("reason", overflow="fold")
     for row in rows:
         cells = [
