@@ -45,7 +45,6 @@ def runs(json: Json = False) -> None:
         table.add_column(name, no_wrap=True)  # a name that is cut can't be used
     for name in ("step", "loss", "eval", "tokens/s"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("reason", overflow="fold")
     for row in rows:
         cells = [
             row.run,
@@ -54,10 +53,13 @@ def runs(json: Json = False) -> None:
             _cell(row.train_loss, ".3f"),
             _cell(row.eval_loss, ".3f"),
             _cell(row.tokens_per_s, ",.0f"),
-            visible(row.reason),
         ]
         table.add_row(*map(Text, cells))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(table)
+    for row in rows:
+        if row.reason:
+            console.print(Text(visible(f"{row.run}: {row.reason}")))
 
 
 def watch(run: RunWord = "last", json: Json = False) -> None:
