@@ -19,9 +19,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from core.data.checks import check_rows
-from core.data.encode import BATCH_ROWS, Encoder, encode_rows
-from core.data.source import Source
+from core.data.encode.encoder import BATCH_ROWS, Encoder, encode_rows
+from core.data.files.source import Source
+from core.data.shapes.read import Reader
+from core.data.survey.checks import check_rows
 from core.paths import SAMPLE_DATA
 
 TEXT = "where should I eat in Rome near the market with friends on a warm evening in May"
@@ -47,15 +48,15 @@ def measure(path: Path, options: argparse.Namespace) -> None:
     places = [random.randrange(len(source)) for _ in range(10_000)]
     seconds = timed(lambda: [source.row(place) for place in places])
     line("random row", f"{seconds / len(places) * 1e6:.1f} µs")
-    seconds = timed(lambda: sum(1 for _ in check_rows(source, "chat")))
+    seconds = timed(lambda: sum(1 for _ in check_rows(source, Reader("chat"))))
     line("checks of form", f"{seconds:.2f} s", f"{len(source) / seconds:,.0f} rows/s")
     if not Path(options.model, "tokenizer.json").exists():
         print(f"no tokenizer in {options.model}: encoding not measured")
         return
     encoder, rows = Encoder.load(options.model, 512), range(min(options.encoded, len(source)))
-    encodings = list(encode_rows(source, "chat", encoder, rows))
+    encodings = list(encode_rows(source, Reader("chat"), encoder, rows))
     tokens = sum(len(encoding.ids) for encoding in encodings)
-    seconds = timed(lambda: sum(1 for _ in encode_rows(source, "chat", encoder, rows)))
+    seconds = timed(lambda: sum(1 for _ in encode_rows(source, Reader("chat"), encoder, rows)))
     line(
         "encode with mask",
         f"{len(rows) / seconds:,.0f} rows/s",

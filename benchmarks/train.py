@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import afina  # noqa: F401 - claims core
 from core import config_io
 from core.config import Config
-from core.data.encode import Encoder
+from core.data.encode.encoder import Encoder
 from core.jobs import JobWorker
 from core.runs import create_run
 from core.samples import TINY_MODEL, TRAVEL

@@ -94,24 +94,16 @@ def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan
 
 def look_at_data(config: Config) -> DataFacts:
     """Rows and tokens of a configuration's data, from up to 200 rows spread over the file."""
-    from core.data.encode import Encoder, encode_rows
-    from core.data.shapes import detect, named_shape, require_trainable
-    from core.data.source import open_source
+    from core.data.encode.encoder import encode_rows
+    from core.data.files.source import open_source
+    from core.data.recipe import Recipe
 
-    encoder = Encoder.load(
-        model_folder(config.model.name_or_path, config.model.revision),
-        config.data.max_length,
-        config.train.supervise,
-        config.data.chat_template,
-    )
+    recipe = Recipe.of(config)
+    encoder = recipe.encoder()
     with open_source(config.data.path) as source:
-        if config.data.format == "auto":
-            shape = require_trainable(detect(source))
-        else:
-            shape = named_shape(config.data.format)
         sampled = min(len(source), SAMPLED_ROWS)
         rows = [position * len(source) // sampled for position in range(sampled)]
-        encodings = list(encode_rows(source, shape, encoder, rows))
+        encodings = list(encode_rows(source, recipe.reader(source), encoder, rows))
         total = len(source)
     usable = [item for item in encodings if item.usable]
     if not usable:

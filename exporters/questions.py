@@ -77,21 +77,20 @@ def _all(target: Target, count: int) -> Iterator[Question]:
 
 def _rows(config: Config, count: int) -> list[Question]:
     """Questions out of the evaluation rows, spread over them."""
-    from core.data.shapes import detect, read_sample
-    from core.data.source import open_source
-    from core.data.split import split_source
+    from core.data.files.source import open_source
+    from core.data.recipe import Recipe
+    from core.data.write.split import split_source
 
     data = config.data
     with open_source(Path(data.eval_path or data.path)) as source:
-        shape = detect(source).shape if data.format == "auto" else data.format
+        reader = Recipe.of(config).reader(source)
         indexes: Sequence[int] = range(len(source))
         if data.eval_path is None and data.eval_fraction > 0:
-            indexes = split_source(source, shape, data.eval_fraction, config.train.seed).eval
+            indexes = split_source(source, reader, data.eval_fraction, config.train.seed).eval
         step = max(1, len(indexes) // count)
         found = []
         for index in indexes[::step]:
-            value = source.row(index).value
-            sample = None if value is None else read_sample(shape, value).sample
+            sample = reader.read(source.row(index)).sample
             if isinstance(sample, Conversation):
                 found += _question(sample)
         return found

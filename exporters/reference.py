@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from core.chat.client import ModelClient
 from core.chat.protocol import Answer, Sampling
-from core.data.tokenizer import Tokenizer
+from core.data.encode.tokenizer import Tokenizer
 from core.runs import Run
 from core.targets import of_run
 from exporters.cancel import Requests

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DataFacts(NamedTuple):
-    """Facts about one file under one configuration; stats as core.data.stats has them."""
+    """Facts about one file under one configuration; stats as core.data.survey.stats has them."""
 
     path: str
     rows: int

@@ -7,9 +7,10 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from core.data.files.source import Row, Source
 from core.data.sample import Conversation, Text
-from core.data.shapes import SHAPES, Detection, detect, read_sample, shape_of
-from core.data.source import Row, Source
+from core.data.shapes.detect import SHAPES, Detection, detect, shape_of
+from core.data.shapes.read import read_sample
 from tui.theme import SEVERITY
 from tui.widgets.row_list import Cell, Column
 

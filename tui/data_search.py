@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from textual.message import Message
 
-from core.data.source import Source
+from core.data.files.source import Source
 
 
 class Found(Message):

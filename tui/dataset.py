@@ -9,36 +9,18 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from core.config import Config
-from core.data.source import Source
+import msgspec
+
+from core.data.files.source import begin_source
+from core.data.recipe import Recipe
 from core.errors import AfinaError
 from core.jobs import worker_environment
 from core.pipe import PipeWorker
 from tui.messages import DataNews
 
 NEWS_EVERY_S = 0.1  # while a file is indexed
-
-
-class EncodeSettings(NamedTuple):
-    """What decides how a row becomes tokens."""
-
-    model: str
-    max_length: int
-    supervise: str
-    shape: str | None
-    chat_template: str | None
-
-
-def settings_of(config: Config) -> EncodeSettings:
-    return EncodeSettings(
-        config.model.name_or_path,
-        config.data.max_length,
-        config.train.supervise,
-        None if config.data.format == "auto" else config.data.format,
-        config.data.chat_template,
-    )
 
 
 class Dataset:
@@ -52,20 +34,20 @@ class Dataset:
         self._requests: list[int] = []  # to be cancelled by the next open
         self._shown: int | None = None
 
-    def open(self, path: Path, settings: EncodeSettings) -> None:
+    def open(self, path: Path, recipe: Recipe) -> None:
         """Indexes a file and has the worker open it; the rows come first."""
         self._begin()
         thread = threading.Thread(
-            target=self._index, args=(path, self.generation, settings), daemon=True, name="index"
+            target=self._index, args=(path, self.generation, recipe), daemon=True, name="index"
         )
         thread.start()
 
-    def encode(self, path: Path, settings: EncodeSettings) -> None:
+    def encode(self, path: Path, recipe: Recipe) -> None:
         """The same file with other settings: the index stays, the facts come anew."""
         self._begin()
         generation = self.generation
         threading.Thread(
-            target=self._ask_open, args=(path, generation, settings), daemon=True
+            target=self._ask_open, args=(path, generation, recipe), daemon=True
         ).start()
 
     def want(self, rows: Sequence[int]) -> None:
@@ -94,9 +76,9 @@ class Dataset:
         self._requests.clear()
         self._shown = None
 
-    def _index(self, path: Path, generation: int, settings: EncodeSettings) -> None:
+    def _index(self, path: Path, generation: int, recipe: Recipe) -> None:
         try:
-            source = Source(path)
+            source = begin_source(path)
             self._news(generation, "indexed", source=source, whole=False)
             told = time.monotonic()
 
@@ -118,9 +100,9 @@ class Dataset:
             source.close()
             return
         self._news(generation, "indexed", source=source, whole=True)
-        self._ask_open(path, generation, settings)
+        self._ask_open(path, generation, recipe)
 
-    def _ask_open(self, path: Path, generation: int, settings: EncodeSettings) -> None:
+    def _ask_open(self, path: Path, generation: int, recipe: Recipe) -> None:
         if generation != self.generation:
             return
         with self._starting:
@@ -131,11 +113,7 @@ class Dataset:
             generation,
             {"opened": "opened"},
             path=str(path),
-            model=settings.model,
-            max_length=settings.max_length,
-            supervise=settings.supervise,
-            shape=settings.shape,
-            chat_template=settings.chat_template,
+            recipe=msgspec.to_builtins(recipe),
         )
 
     def _ask(self, op: str, generation: int, topics: dict[str, str], **fields: Any) -> int | None:

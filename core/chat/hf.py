@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.chat.backend import Cancelled, Interrupted, default_threads, shared_start
 from core.chat.protocol import Load, Loaded
-from core.data.template import ChatTemplate
-from core.data.tokenizer import Tokenizer
+from core.data.encode.template import ChatTemplate
+from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.hub import fetch
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.chat.backend import Cancelled, Interrupted, default_threads, shared_start
 from core.chat.protocol import Load, Loaded
-from core.data.template import ChatTemplate
+from core.data.encode.template import ChatTemplate
 from core.errors import AfinaError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import msgspec
 
 from core.config import Config
 from core.data.sample import Conversation
-from core.data.shapes import SHAPES, read_sample, shape_of
+from core.data.shapes.detect import SHAPES, shape_of
+from core.data.shapes.read import read_sample
 from core.errors import AfinaError
 from core.runs import Run
 from core.targets import Target

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from core.data.checks import Report
-from core.data.encode import EncodedRow, Encoder, Encoding, walk_rows
-from core.data.shapes import detect, named_shape, require_trainable
-from core.data.source import open_source
+from core.data.encode.encoder import EncodedRow, Encoding, walk_rows
+from core.data.files.source import open_source
+from core.data.recipe import Recipe
+from core.data.survey.checks import Report
 from core.errors import AfinaError
 
 
@@ -21,22 +21,14 @@ def report_fields(report: Report) -> dict[str, Any]:
     return fields
 
 
-def load_row(
-    path: str | os.PathLike[str],
-    number: int,
-    model: str | os.PathLike[str],
-    max_length: int | None = None,
-    supervise: str = "assistant",
-    shape: str | None = None,
-) -> EncodedRow:
+def load_row(path: str | os.PathLike[str], number: int, recipe: Recipe) -> EncodedRow:
     """One row of a file, counted from 1, encoded; raises AfinaError where there is no such row."""
     with open_source(path) as source:
-        encoder = Encoder.load(model, max_length, supervise)
+        encoder = recipe.encoder()
         if not 1 <= number <= len(source):
             have = f"{len(source):,} row" + ("" if len(source) == 1 else "s")
             raise AfinaError(f'There is no row {number}: "{path}" has {have}.')
-        name = named_shape(shape) if shape else require_trainable(detect(source))
-        return next(walk_rows(source, name, encoder, [number - 1], segments=True))
+        return next(walk_rows(source, recipe.reader(source), encoder, [number - 1], segments=True))
 
 
 def row_fields(item: EncodedRow) -> dict[str, Any]:

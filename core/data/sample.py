@@ -1,4 +1,4 @@
-"""What a row becomes: a conversation or a text, in one form whatever the file's shape was."""
+"""What a row becomes: one of a few forms, whatever the file's shape was."""
 
 from __future__ import annotations
 
@@ -29,6 +29,35 @@ class Text(msgspec.Struct):
     """A document: every token of it is learned."""
 
     text: str
+
+
+class Preference(msgspec.Struct):
+    """Two answers to one prompt: conversations that differ from message `learn_from` on."""
+
+    chosen: Conversation
+    rejected: Conversation
+
+
+class Judged(msgspec.Struct):
+    """One answer and whether it is wanted (KTO)."""
+
+    answer: Conversation
+    good: bool
+
+
+class Labelled(msgspec.Struct):
+    """A text, or a pair of texts, with its class."""
+
+    text: str
+    pair: str | None
+    label: int | str
+
+
+class Tokens(msgspec.Struct):
+    """A row that came as ids; labels are -100 where nothing is learned, None learns every id."""
+
+    ids: list[int]
+    labels: list[int] | None = None
 
 
 Sample = Conversation | Text

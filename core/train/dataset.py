@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from core.config import Config
-from core.data.encode import Encoder, Encoding, walk_rows
+from core.data.encode.encoder import Encoder, Encoding, walk_rows
+from core.data.files.source import Source, open_source
 from core.data.problems import ERROR, RowProblem
+from core.data.recipe import Recipe
 from core.data.sample import Conversation, Sample
-from core.data.shapes import detect, named_shape, require_trainable
-from core.data.source import Source, open_source
-from core.data.split import split_source
+from core.data.shapes.read import Reader
+from core.data.write.split import split_source
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -106,37 +107,31 @@ class Encoded(msgspec.Struct):
 
 def load(config: Config, encoder: Encoder, on_progress: OnProgress) -> Encoded:
     """Reads, splits and encodes the rows that a configuration names."""
+    recipe = Recipe.of(config)
     with open_source(config.data.path) as source:
-        shape = _shape(config, source)
+        reader = recipe.reader(source)
         held_out: Sequence[int] = ()
         kept: Sequence[int] = range(len(source))
         if config.data.eval_path is None and config.data.eval_fraction > 0:
-            split = split_source(source, shape, config.data.eval_fraction, config.train.seed)
+            split = split_source(source, reader, config.data.eval_fraction, config.train.seed)
             kept, held_out = split.train, split.eval
-        train = _encode(source, shape, encoder, kept, on_progress)
-        evaluation = _encode(source, shape, encoder, held_out, on_progress)
+        train = _encode(source, reader, encoder, kept, on_progress)
+        evaluation = _encode(source, reader, encoder, held_out, on_progress)
     if config.data.eval_path is not None:
         with open_source(config.data.eval_path) as source:
-            shape_there = _shape(config, source)
-            rows = range(len(source))
-            evaluation = _encode(source, shape_there, encoder, rows, on_progress)
-    return Encoded(train, evaluation, shape)
+            there, rows = recipe.reader(source), range(len(source))
+            evaluation = _encode(source, there, encoder, rows, on_progress)
+    return Encoded(train, evaluation, reader.shape)
 
 
 def _encode(
-    source: Source, shape: str, encoder: Encoder, wanted: Sequence[int], on_progress: OnProgress
+    source: Source, reader: Reader, encoder: Encoder, wanted: Sequence[int], on_progress: OnProgress
 ) -> Rows:
     rows = Rows()
-    for done, row in enumerate(walk_rows(source, shape, encoder, wanted), start=1):
+    for done, row in enumerate(walk_rows(source, reader, encoder, wanted), start=1):
         rows.add(row.sample, row.encoding, encoder.labels(row.encoding))
         on_progress(done, len(wanted))
     return rows
-
-
-def _shape(config: Config, source: Source) -> str:
-    if config.data.format != "auto":
-        return named_shape(config.data.format)
-    return require_trainable(detect(source))
 
 
 def should_pack(config: Config, tokens: int) -> bool:

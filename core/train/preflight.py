@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from core.config import Config
-from core.data.encode import Encoder
-from core.data.tokenizer import read_json
+from core.data.encode.encoder import Encoder
+from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError, nearest
 from core.train.build import module_names
 from core.train.dataset import Encoded, Rows

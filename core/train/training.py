@@ -23,7 +23,7 @@ from core.train.requests import Requests
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
-    from core.data.encode import Encoder
+    from core.data.encode.encoder import Encoder
     from core.train.recorder import Recorder
     from core.train.trainer import RunTrainer
 
@@ -84,7 +84,7 @@ class Training:
         return base
 
     def _read_data(self, base: Path, progress: Progress) -> tuple[Encoder, Encoded]:
-        from core.data.encode import Encoder
+        from core.data.encode.encoder import Encoder
 
         self._stop_before_training()
         self._phase("reading data", Path(self.config.data.path).name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from core.data.encode import Encoder
+from core.data.encode.encoder import Encoder
 from core.events import encode
 from core.train.setup import Setup
 

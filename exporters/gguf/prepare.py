@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from core.data.template import ChatTemplate
-from core.data.tokenizer import Tokenizer
+from core.data.encode.template import ChatTemplate
+from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.hub import model_folder
 from core.targets import Target

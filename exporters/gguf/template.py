@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from core.data.template import ChatTemplate, TemplateRefusal
+from core.data.encode.template import ChatTemplate, TemplateRefusal
 
 _TAG = re.compile(r"\{%([-+]?)\s*(generation|endgeneration)\s*([-+]?)%\}")
 _PLAIN = {"generation": "if true", "endgeneration": "endif"}

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from core.data.tokenizer import special_tokens
+from core.data.encode.tokenizer import special_tokens
 from core.errors import AfinaError
 from exporters.safetensors_reader import read_json
 

@@ -16,7 +16,7 @@ from gguf import GGUFReader
 
 from core.chat.llamacpp import LlamaCpp
 from core.chat.protocol import Load
-from core.data.template import ChatTemplate
+from core.data.encode.template import ChatTemplate
 from core.errors import AfinaError
 from core.targets import Target
 from exporters.gguf.prepare import Prepared, prepare

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from core.data.template import ChatTemplate
-from core.data.tokenizer import Tokenizer
+from core.data.encode.template import ChatTemplate
+from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.samples import TINY_MODEL
 from core.targets import Target

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.data.checks import check_file
+from core.data.survey.checks import check_file
 from core.evaluate.style import asks_for_lodging, ends_in_question, recommends_lodging, share
 from core.paths import SAMPLE_DATA
 from sample_data.build.broken_rows import broken_lines

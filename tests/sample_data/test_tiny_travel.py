@@ -8,7 +8,7 @@ import struct
 
 import pytest
 
-from core.data.template import ChatTemplate
+from core.data.encode.template import ChatTemplate
 from core.paths import SAMPLE_DATA
 from sample_data.build.tokens import TEMPLATE, render
 from sample_data.build.world import LANGUAGES, TOPICS, load_cities

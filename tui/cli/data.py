@@ -11,9 +11,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from core.data.checks import Report
-    from core.data.encode import EncodedRow
+    from core.data.encode.encoder import EncodedRow
     from core.data.problems import RowProblem
+    from core.data.survey.checks import Report
 
 app = typer.Typer(
     help="Look at training data: exactly what the model will see.",
@@ -45,7 +45,7 @@ def check(
 
     Notes are listed, but a file with nothing else has no problems.
     """
-    from core.data.checks import check_file
+    from core.data.survey.checks import check_file
 
     with _progress() as progress:
         report = check_file(file, _model(model), shape, max_length, supervise, progress)
@@ -72,9 +72,10 @@ def show(
 
     Exit code 1 for a row that can't be learned from.
     """
+    from core.data.recipe import Recipe
     from core.data.report import load_row, row_fields
 
-    item = load_row(file, row, _model(model), max_length, supervise, shape)
+    item = load_row(file, row, Recipe(_model(model), None, max_length, supervise, shape))
     if as_json:
         _print_json(row_fields(item))
     else:

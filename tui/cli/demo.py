@@ -85,7 +85,7 @@ class Journey:
 
     def read_data(self) -> None:
         """Every row through the encoding that the trainer uses."""
-        from core.data.checks import check_file
+        from core.data.survey.checks import check_file
 
         self.say(f"1  Reading {Path(self.config.data.path).name}")
         report = check_file(

@@ -9,14 +9,15 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from core.config import Config
-from core.data.source import Source
+from core.data.files.source import Source
+from core.data.recipe import Recipe
 from tui.actions import Action, bindings, of_scope
 from tui.data_facts import DataFacts
 from tui.data_files import SUFFIXES, offers
 from tui.data_rows import DataRows, columns, messages_of
 from tui.data_search import Found, Search
 from tui.data_words import rows_facts, stat_figures
-from tui.dataset import Dataset, settings_of
+from tui.dataset import Dataset
 from tui.messages import DataNews
 from tui.screens.data_row import RowFrame
 from tui.screens.dialogs.line import Line
@@ -62,7 +63,7 @@ class DataPane(Pane):
         yield FigureStrip()
 
     def on_mount(self) -> None:
-        self._settings = settings_of(self.config)
+        self._recipe = Recipe.of(self.config)
         self._look_again = self.set_interval(
             CHANGED_EVERY_S, self._notice_change, pause=not self.display
         )
@@ -94,12 +95,12 @@ class DataPane(Pane):
         self.afina.open_data(subject)
 
     def on_config_changed(self, config: Config) -> None:
-        settings = settings_of(config)
+        recipe = Recipe.of(config)
         if config.data.path and Path(config.data.path) != self._path:
-            self._settings = settings
+            self._recipe = recipe
             self._open_path()
-        elif settings != self._settings:
-            self._settings = settings
+        elif recipe != self._recipe:
+            self._recipe = recipe
             self._encode_again()
         else:
             self._draw_figures()
@@ -117,7 +118,7 @@ class DataPane(Pane):
             self._refuse("No data file is open.", "Press o to open one.")
         else:
             self._progress = "opening"
-            self._dataset.open(self._path.expanduser(), self._settings)
+            self._dataset.open(self._path.expanduser(), self._recipe)
         self._draw_facts()
 
     def _notice_change(self) -> None:
@@ -135,7 +136,7 @@ class DataPane(Pane):
             return
         self._forget()
         self._rows.forget_facts()
-        self._dataset.encode(self._path.expanduser(), self._settings)
+        self._dataset.encode(self._path.expanduser(), self._recipe)
         self._list.refresh()
         self._show_cursor_row()
 

@@ -15,7 +15,8 @@ HEAVY = (
 
 def test_no_module_of_the_data_room_loads_anything_heavy() -> None:
     folder = ROOT / "core" / "data"
-    names = [f"core.data.{path.stem}" for path in folder.glob("*.py") if path.stem != "jinja"]
+    paths = [path.relative_to(ROOT).with_suffix("") for path in folder.rglob("*.py")]
+    names = [".".join(path.parts) for path in paths if path.stem not in ("jinja", "__init__")]
     script = (
         "import importlib, sys\n"
         f"for name in {['core.pipe', 'tui.cli.data', *names]!r}: importlib.import_module(name)\n"

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from core.data.encode import Encoder, encode_rows
-from core.data.source import open_source
+from core.data.encode.encoder import Encoder, encode_rows
+from core.data.files.source import open_source
+from core.data.shapes.read import Reader
 from core.errors import AfinaError
 from core.pipe import PipeWorker
 
@@ -37,8 +38,12 @@ def path(write_rows: Write) -> Path:
     return write_rows([*ROWS, {"messages": [{"role": "usr", "content": "x"}]}])
 
 
+def recipe(model: Path, max_length: int | None = None) -> dict[str, Any]:
+    return {"model": str(model), "max_length": max_length}
+
+
 def test_opening_tells_the_shape_and_the_model(worker: PipeWorker, path: Path, model: Path) -> None:
-    answer = worker.call("open", path=str(path), model=str(model), max_length=64, timeout=30)
+    answer = worker.call("open", path=str(path), recipe=recipe(model, 64), timeout=30)
     assert answer["kind"] == "opened"
     assert (answer["rows"], answer["shape"], answer["layout"]) == (401, "chat", "lines")
     assert answer["share"] == 1.0
@@ -50,9 +55,9 @@ def test_opening_tells_the_shape_and_the_model(worker: PipeWorker, path: Path, m
 def test_facts_and_the_token_view_are_those_of_the_trainers_encoding(
     worker: PipeWorker, path: Path, model: Path
 ) -> None:
-    worker.call("open", path=str(path), model=str(model), max_length=30, timeout=30)
+    worker.call("open", path=str(path), recipe=recipe(model, 30), timeout=30)
     encoder = Encoder.load(model, 30)
-    expected = list(encode_rows(open_source(path), "chat", encoder))
+    expected = list(encode_rows(open_source(path), Reader("chat"), encoder))
     facts = worker.call("encode", rows=[0, 6, 400, 999], timeout=30)["facts"]
     assert [fact["index"] for fact in facts] == [0, 6, 400]
     for fact in facts:
@@ -80,7 +85,7 @@ def test_facts_and_the_token_view_are_those_of_the_trainers_encoding(
 def test_statistics_and_checks_grow_to_their_last_numbers(
     worker: PipeWorker, path: Path, model: Path
 ) -> None:
-    worker.call("open", path=str(path), model=str(model), max_length=64, timeout=30)
+    worker.call("open", path=str(path), recipe=recipe(model, 64), timeout=30)
     stats = worker.call("stats", timeout=30)
     assert (stats["rows"], stats["empty"]) == (401, 1)
     assert sum(stats["histogram"]) == 400
@@ -103,7 +108,7 @@ def test_rows_are_answered_while_statistics_run(write_rows: Write, model: Path) 
     path = write_rows(ROWS * 50)
     messages: list[dict[str, Any]] = []
     with PipeWorker("data", messages.append) as worker:
-        worker.call("open", path=str(path), model=str(model), timeout=60)
+        worker.call("open", path=str(path), recipe=recipe(model), timeout=60)
         running = worker.request("stats")
         facts = worker.call("encode", rows=list(range(10)), timeout=30)["facts"]
         assert len(facts) == 10
@@ -122,7 +127,7 @@ def test_a_file_that_can_not_be_encoded_opens_and_says_why(
 ) -> None:
     rows = ROWS if missing == "model" else [{"text": "x", "label": 1}]
     chosen = "/no/such/model" if missing == "model" else str(model)
-    answer = worker.call("open", path=str(write_rows(rows)), model=chosen, timeout=30)
+    answer = worker.call("open", path=str(write_rows(rows)), recipe={"model": chosen}, timeout=30)
     words = "There is no model" if missing == "model" else "classification"
     assert answer["rows"] == len(rows)
     assert words in answer["refusal"]["message"]

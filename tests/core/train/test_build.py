@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from core.config import Config
-from core.data.encode import Encoder, encode_rows
-from core.data.source import open_source
-from core.data.split import split_source
+from core.data.encode.encoder import Encoder, encode_rows
+from core.data.files.source import open_source
+from core.data.shapes.read import Reader
+from core.data.write.split import split_source
 from core.jobs import JobWorker
 from core.runs import create_run
 from core.train import checkpoints, precision
@@ -59,8 +60,9 @@ def rows_of(config: Config) -> list[tuple[list[int], list[int]]]:
     """(ids, labels) of every training row, as core.data gives them."""
     encoder = encoder_of(config)
     with open_source(config.data.path) as source:
-        kept = split_source(source, "chat", config.data.eval_fraction, config.train.seed).train
-        encodings = list(encode_rows(source, "chat", encoder, kept))
+        reader, data = Reader("chat"), config.data
+        kept = split_source(source, reader, data.eval_fraction, config.train.seed).train
+        encodings = list(encode_rows(source, reader, encoder, kept))
     return [(encoding.ids, encoder.labels(encoding)) for encoding in encodings]
 
 

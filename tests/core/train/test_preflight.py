@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.data.encode import Encoder
+from core.data.encode.encoder import Encoder
 from core.errors import AfinaError
 from core.train import dataset, preflight
 from core.train.dataset import Encoded, Rows

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from core.data.encode import Encoder, encode_rows
-from core.data.source import open_source
+from core.data.encode.encoder import Encoder, encode_rows
+from core.data.files.source import open_source
+from core.data.shapes.read import Reader
 from core.paths import ROOT
 from tests.core.data.conftest import make_model, model, write_rows  # noqa: F401
 
@@ -98,7 +99,7 @@ def test_show_prints_exactly_the_encoding_of_the_trainer(
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
     encoder = Encoder.load(model, 20)
-    encoding = next(encode_rows(open_source(path), "chat", encoder, [0]))
+    encoding = next(encode_rows(open_source(path), Reader("chat"), encoder, [0]))
     assert (shown["row"], shown["text"]) == (1, encoding.text)
     assert (shown["ids"], shown["supervised"]) == (encoding.ids, encoding.supervised)
     assert [item["check"] for item in shown["problems"]] == ["truncated"]

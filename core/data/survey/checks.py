@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from core.data.duplicates import sample_key
-from core.data.encode import EncodedRow, Encoder, walk_rows
+from core.data.encode.encoder import EncodedRow, Encoder, walk_rows
+from core.data.files.source import Source, open_source
 from core.data.problems import ERROR, WARNING, RowProblem, problem
-from core.data.shapes import detect, named_shape, require_trainable
-from core.data.source import Source, open_source
+from core.data.shapes.detect import detect, named_shape, require_trainable
+from core.data.shapes.read import Reader
+from core.data.survey.duplicates import sample_key
 
 __all__ = ["FEW_ROWS", "Checker", "Report", "RowProblem", "check_file", "check_rows"]
 FEW_ROWS = 10
@@ -78,11 +79,11 @@ class Checker:
 
 
 def check_rows(
-    source: Source, shape: str, encoder: Encoder | None = None
+    source: Source, reader: Reader, encoder: Encoder | None = None
 ) -> Iterator[list[RowProblem]]:
     """The problems of each row, one list per row, and last those of the file."""
     checker = Checker()
-    for item in walk_rows(source, shape, encoder):
+    for item in walk_rows(source, reader, encoder):
         yield checker.see(item)
     yield checker.finish()
 
@@ -104,7 +105,7 @@ def check_file(
         detection = detect(source)
         name = named_shape(shape) if shape else require_trainable(detection)
         problems: list[RowProblem] = []
-        for done, found in enumerate(check_rows(source, name, encoder), start=1):
+        for done, found in enumerate(check_rows(source, Reader(name), encoder), start=1):
             problems += found
             if on_progress and done % 256 == 0:
                 on_progress(min(done, len(source)), len(source))

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.data.source import open_source
-from core.data.split import split_keys, split_source
+from core.data.files.source import open_source
+from core.data.shapes.read import Reader
+from core.data.write.split import split_keys, split_source
 from core.errors import AfinaError
 
 
@@ -50,7 +51,7 @@ def test_the_side_of_a_row_does_not_depend_on_its_place() -> None:
 def test_rows_that_say_the_same_stay_together(write_rows: Callable[..., Path]) -> None:
     rows = [{"text": f"text {n % 20}" + " " * (n // 20)} for n in range(40)]
     source = open_source(write_rows(rows))
-    split = split_source(source, "text", 0.2)
+    split = split_source(source, Reader("text"), 0.2)
     assert len(split.eval) == 8
     assert {index % 20 for index in split.eval}.isdisjoint({index % 20 for index in split.train})
 

@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from core.data.decode import decode_row, decode_text
+from core.data.files.decode import decode_row, decode_text
+from core.data.files.scan import Batch, scan_document, scan_lines, scan_paragraphs, scan_values
 from core.data.problems import RowProblem, problem
-from core.data.scan import Batch, scan_document, scan_lines, scan_paragraphs, scan_values
 from core.errors import AfinaError
 
 READABLE = ".jsonl, .ndjson, .json, .txt and .md"
@@ -157,9 +157,14 @@ class Source:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def begin_source(path: str | os.PathLike[str]) -> Source:
+    """A source whose rows are still to be found with `index()`; raises AfinaError."""
+    return Source(path)
+
+
 def open_source(path: str | os.PathLike[str]) -> Source:
     """A source with all its rows found: what everything but the pane wants."""
-    return Source(path).index()
+    return begin_source(path).index()
 
 
 def _open(path: Path) -> BinaryIO:

@@ -8,7 +8,7 @@ import msgspec
 
 from core.data.problems import WARNING, RowProblem, kind_of, problem, shorten
 from core.data.sample import Message
-from core.data.tools import legacy_call, read_call_text, read_calls
+from core.data.shapes.tools import legacy_call, read_call_text, read_calls
 
 TURN_KEYS = ("messages", "conversations", "conversation", "chat", "dialogue", "dialog", "turns")
 ROLE_KEYS = ("role", "from", "speaker")

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.encode import IGNORED, SUPERVISE, Encoder, Encoding, encode_rows
+from core.data.encode.encoder import IGNORED, SUPERVISE, Encoder, Encoding, encode_rows
+from core.data.files.source import open_source
 from core.data.report import token_pieces
 from core.data.sample import Conversation, Text
-from core.data.shapes import to_sample
-from core.data.source import open_source
+from core.data.shapes.read import Reader, to_sample
 from core.errors import AfinaError
 from tests.core.data.conftest import MARKED, TEMPLATES
 
@@ -262,12 +262,12 @@ def test_rows_are_encoded_in_the_order_asked_for_and_none_is_left_out(
     ]
     rows[70] = {"messages": "nothing"}
     source = open_source(write_rows(rows))
-    everything = list(encode_rows(source, "chat", encoder))
+    everything = list(encode_rows(source, Reader("chat"), encoder))
     assert [encoding.index for encoding in everything] == list(range(150))
     assert checks(everything[70]) == ["missing_messages"]
     assert (everything[70].problems[0].row, everything[70].problems[0].line) == (71, 71)
     assert everything[70].ids == []
-    some = list(encode_rows(source, "chat", encoder, [149, 0, 70]))
+    some = list(encode_rows(source, Reader("chat"), encoder, [149, 0, 70]))
     assert [encoding.index for encoding in some] == [149, 0, 70]
     assert some[0].ids == everything[149].ids
 

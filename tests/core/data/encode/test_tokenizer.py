@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.data.tokenizer import Tokenizer
+from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 
 TEXTS = [

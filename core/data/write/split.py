@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from core.data.duplicates import bytes_key, sample_key
-from core.data.shapes import read_sample
-from core.data.source import Source
+from core.data.files.source import Source
+from core.data.shapes.read import Reader
+from core.data.survey.duplicates import bytes_key, sample_key
 from core.errors import AfinaError
 
 
@@ -20,17 +20,16 @@ class Split(msgspec.Struct):
     eval: array[int]
 
 
-def split_source(source: Source, shape: str, eval_fraction: float, seed: int = 42) -> Split:
+def split_source(source: Source, reader: Reader, eval_fraction: float, seed: int = 42) -> Split:
     """Splits all rows of a source by their content."""
-    return split_keys(row_keys(source, shape), eval_fraction, seed)
+    return split_keys(row_keys(source, reader), eval_fraction, seed)
 
 
-def row_keys(source: Source, shape: str) -> array[int]:
+def row_keys(source: Source, reader: Reader) -> array[int]:
     """One key per row, equal for rows that say the same; unreadable rows count by their bytes."""
     keys = array("Q")
     for index in range(len(source)):
-        value = source.row(index).value
-        sample = None if value is None else read_sample(shape, value).sample
+        sample = reader.read(source.row(index)).sample
         keys.append(bytes_key(source.raw(index)) if sample is None else sample_key(sample))
     return keys
 

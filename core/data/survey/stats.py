@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from typing import Any
 
-from core.data.encode import Encoding
+from core.data.encode.encoder import Encoding
 
 BINS = 24
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.data.encode import Encoding
-from core.data.stats import TokenStats
+from core.data.encode.encoder import Encoding
+from core.data.survey.stats import TokenStats
 
 
 def encoding(tokens: int, supervised: int, cut: int = 0) -> Encoding:

@@ -12,10 +12,10 @@ from typing import Any
 
 import msgspec
 
+from core.data.encode.template import ChatTemplate, Rendered, TemplateRefusal
+from core.data.encode.tokenizer import TokenSpans
 from core.data.problems import WARNING, RowProblem, problem
 from core.data.sample import Conversation, Message
-from core.data.template import ChatTemplate, Rendered, TemplateRefusal
-from core.data.tokenizer import TokenSpans
 
 Span = tuple[int, int]  # characters, the end not included
 _PROBE = (

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.checks import check_file
-from core.data.shapes import SHAPES, read_sample, shape_of
-from core.data.source import open_source
+from core.data.files.source import open_source
+from core.data.shapes.detect import SHAPES, shape_of
+from core.data.shapes.read import read_sample
+from core.data.survey.checks import check_file
 from core.errors import AfinaError
 from core.paths import SAMPLE_DATA
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.data.template import ChatTemplate, TemplateRefusal
+from core.data.encode.template import ChatTemplate, TemplateRefusal
 from core.errors import AfinaError
 from tests.core.data.conftest import CHATML, MARKED, REWRITING
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
+from core.data.encode.tokenizer import read_json, special_tokens
 from core.data.sample import Message
-from core.data.tokenizer import read_json, special_tokens
 from core.errors import AfinaError
 from core.hub import model_folder
 
@@ -106,7 +106,7 @@ class ChatTemplate:
         """The conversation as text; raises TemplateRefusal with the template's own words."""
         import jinja2
 
-        from core.data.jinja import compile_template
+        from core.data.encode.jinja import compile_template
 
         source = self.source(bool(tools))
         try:

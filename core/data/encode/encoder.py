@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from core.data.learning import learning_problems, template_problem
-from core.data.mask import (
+from core.data.encode.learning import learning_problems, template_problem
+from core.data.encode.mask import (
     Span,
     find_answers,
     find_segments,
@@ -23,12 +23,12 @@ from core.data.mask import (
     supervise_answers,
     supervise_tokens,
 )
+from core.data.encode.template import ChatTemplate, TemplateRefusal
+from core.data.encode.tokenizer import Tokenizer, TokenSpans
+from core.data.files.source import Row, Source
 from core.data.problems import RowProblem
-from core.data.sample import Conversation, Message, Reading, Sample, Text
-from core.data.shapes import read_sample
-from core.data.source import Row, Source
-from core.data.template import ChatTemplate, TemplateRefusal
-from core.data.tokenizer import Tokenizer, TokenSpans
+from core.data.sample import Conversation, Message, Sample, Text
+from core.data.shapes.read import Reader
 from core.errors import AfinaError, nearest
 
 SUPERVISE = ("assistant", "last_assistant", "all")
@@ -231,7 +231,7 @@ class EncodedRow(msgspec.Struct):
 
 def encode_rows(
     source: Source,
-    shape: str,
+    reader: Reader,
     encoder: Encoder,
     rows: Iterable[int] | None = None,
     segments: bool = False,
@@ -240,12 +240,12 @@ def encode_rows(
 
     A row that can't become a sample gives an encoding without tokens, with its problems.
     """
-    return (item.encoding for item in walk_rows(source, shape, encoder, rows, segments))
+    return (item.encoding for item in walk_rows(source, reader, encoder, rows, segments))
 
 
 def walk_rows(
     source: Source,
-    shape: str,
+    reader: Reader,
     encoder: Encoder | None,
     rows: Iterable[int] | None = None,
     segments: bool = False,
@@ -254,7 +254,7 @@ def walk_rows(
     wanted = iter(range(len(source)) if rows is None else rows)
     while batch := list(islice(wanted, BATCH_ROWS)):
         read = [source.row(index) for index in batch]
-        readings = [_reading(shape, row) for row in read]
+        readings = [reader.read(row) for row in read]
         samples = [item.sample for item in readings if item.sample is not None]
         encoded = iter(encoder.encode_many(samples, segments) if encoder else ())
         for row, reading in zip(read, readings, strict=True):
@@ -264,12 +264,6 @@ def walk_rows(
             encoding.problems = [item.at(row.number, row.line) for item in found]
             encoding.index = row.index
             yield EncodedRow(row, reading.sample, encoding)
-
-
-def _reading(shape: str, row: Row) -> Reading:
-    if row.problem is not None or row.value is None:
-        return Reading(None, [row.problem] if row.problem else [])
-    return read_sample(shape, row.value)
 
 
 def _surround(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from core.data.encode.template import TemplateRefusal
+from core.data.encode.tokenizer import TokenSpans
 from core.data.problems import ERROR, WARNING, RowProblem, problem
-from core.data.template import TemplateRefusal
-from core.data.tokenizer import TokenSpans
 
 
 def learning_problems(

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from core.data.problems import kind_of, problem
-from core.data.turns import Turns, read_turns
+from core.data.shapes.turns import Turns, read_turns
 
 
 class Columns(msgspec.Struct, frozen=True):

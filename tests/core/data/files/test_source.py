@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from core.data import scan
-from core.data.source import Source, open_source
+from core.data.files import scan
+from core.data.files.source import Source, open_source
 from core.errors import AfinaError
 
 Write = Callable[..., Path]

@@ -8,17 +8,11 @@ from typing import Any
 
 import pytest
 
+from core.data.files.source import open_source
 from core.data.problems import RowRefused
 from core.data.sample import Conversation, Text
-from core.data.shapes import (
-    detect,
-    named_shape,
-    read_sample,
-    require_trainable,
-    shape_of,
-    to_sample,
-)
-from core.data.source import open_source
+from core.data.shapes.detect import detect, named_shape, require_trainable, shape_of
+from core.data.shapes.read import read_sample, to_sample
 from core.errors import AfinaError
 
 U, A = {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}
