@@ -20,6 +20,7 @@ class RowProblem(msgspec.Struct, frozen=True):
     found: str
     expected: str
     fix: str
+    token: int | None = None  # index of the token where it sits, in the row as the model sees it
 
     def at(self, row: int, line: int) -> RowProblem:
         """The same problem with its place in the file."""
@@ -32,10 +33,16 @@ class RowProblem(msgspec.Struct, frozen=True):
 
 
 def problem(
-    check: str, field: str, found: str, expected: str, fix: str, severity: str = ERROR
+    check: str,
+    field: str,
+    found: str,
+    expected: str,
+    fix: str,
+    severity: str = ERROR,
+    token: int | None = None,
 ) -> RowProblem:
     """A problem whose place in the file is not known yet (row and line 0); see `RowProblem.at`."""
-    return RowProblem(0, 0, check, severity, field, found, expected, fix)
+    return RowProblem(0, 0, check, severity, field, found, expected, fix, token)
 
 
 class RowRefused(Exception):

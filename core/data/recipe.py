@@ -21,7 +21,8 @@ class Recipe(msgspec.Struct, frozen=True):
     max_length: int | None = None  # tokens; None cuts nothing
     supervise: str = "assistant"
     shape: str | None = None
-    chat_template: str | None = None
+    chat_template: str | None = None  # a Jinja file, or a name of BUILT_IN; None is the model's own
+    prompt_template: str | None = None  # of the shape "template": its last field is the completion
 
     @classmethod
     def of(cls, config: Config) -> Recipe:
@@ -33,6 +34,7 @@ class Recipe(msgspec.Struct, frozen=True):
             config.train.supervise,
             None if config.data.format == "auto" else config.data.format,
             config.data.chat_template,
+            config.data.prompt_template,
         )
 
     def encoder(self) -> Encoder:
@@ -46,6 +48,8 @@ class Recipe(msgspec.Struct, frozen=True):
 
     def reader(self, source: Source, detection: Detection | None = None) -> Reader:
         """How to read the rows of a source; raises AfinaError for rows that can't be trained on."""
+        if self.prompt_template and self.shape in (None, "template"):
+            return Reader("template", self.prompt_template)
         if self.shape:
             return Reader(named_shape(self.shape))
         return Reader(require_trainable(detection or detect(source)))

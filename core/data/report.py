@@ -34,14 +34,23 @@ def load_row(path: str | os.PathLike[str], number: int, recipe: Recipe) -> Encod
 def row_fields(item: EncodedRow) -> dict[str, Any]:
     """A row as `data show --json` prints it; `pieces` are the tokens' texts, see token_pieces."""
     encoding = item.encoding
-    pieces = token_pieces(encoding)
+    rejected = encoding.rejected
     return {
         "row": item.row.number,
         "line": item.row.line,
+        **_side_fields(encoding),
+        "problems": msgspec.to_builtins(encoding.problems),
+        "rejected": None if rejected is None else _side_fields(rejected),
+        "label": encoding.label,
+    }
+
+
+def _side_fields(encoding: Encoding) -> dict[str, Any]:
+    pieces = token_pieces(encoding)
+    return {
         "text": encoding.text,
         "ids": encoding.ids,
         "supervised": encoding.supervised,
-        "problems": msgspec.to_builtins(encoding.problems),
         "pieces": pieces,
         "offsets": encoding.offsets,
         "cut_at": sum(map(len, pieces)),  # characters of the text that the model sees

@@ -60,7 +60,7 @@ class Tokens(msgspec.Struct):
     labels: list[int] | None = None
 
 
-Sample = Conversation | Text
+Sample = Conversation | Text | Preference | Judged | Labelled | Tokens
 
 
 class Reading(msgspec.Struct):

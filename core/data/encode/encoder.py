@@ -27,17 +27,32 @@ from core.data.encode.template import ChatTemplate, TemplateRefusal
 from core.data.encode.tokenizer import Tokenizer, TokenSpans
 from core.data.files.source import Row, Source
 from core.data.problems import RowProblem
-from core.data.sample import Conversation, Message, Sample, Text
+from core.data.sample import (
+    Conversation,
+    Judged,
+    Labelled,
+    Message,
+    Preference,
+    Sample,
+    Text,
+    Tokens,
+)
 from core.data.shapes.read import Reader
 from core.errors import AfinaError, nearest
 
-SUPERVISE = ("assistant", "last_assistant", "all")
+SUPERVISE = ("assistant", "last_assistant", "completion", "all")
 IGNORED = -100  # the label that PyTorch's cross entropy leaves out
 BATCH_ROWS = 64
+Side = Conversation | Text
 
 
 class Encoding(msgspec.Struct):
-    """A row as the model sees it; ids, supervised and offsets are at most max_length long."""
+    """A row as the model sees it; ids, supervised and offsets are at most max_length long.
+
+    Of a preference it is the prompt with the chosen answer, and `rejected` the prompt with the
+    other one. `problems` are those of both sides: the field of each begins with "chosen" or
+    "rejected", and its token counts in that side.
+    """
 
     ids: list[int]
     supervised: list[bool]
@@ -47,6 +62,8 @@ class Encoding(msgspec.Struct):
     truncated_tokens: int  # tokens beyond max_length
     problems: list[RowProblem]
     index: int = 0  # of the row in its source, from 0
+    rejected: Encoding | None = None
+    label: bool | int | str | None = None  # KTO: bool; classification: int or str
 
     @property
     def supervised_tokens(self) -> int:
@@ -54,8 +71,10 @@ class Encoding(msgspec.Struct):
 
     @property
     def usable(self) -> bool:
-        """Whether there is something to learn from."""
-        return any(self.supervised)
+        """Whether there is something to learn from, in both answers of a preference."""
+        if self.label is not None and not isinstance(self.label, bool):
+            return bool(self.ids)  # a class is learned, no token
+        return any(self.supervised) and (self.rejected is None or self.rejected.usable)
 
 
 class _Draft(msgspec.Struct):
@@ -111,9 +130,10 @@ class Encoder:
 
     def encode_many(self, samples: list[Sample], segments: bool = False) -> list[Encoding]:
         """Several samples, tokenized together; segments cost renderings and are for looking at."""
-        drafts = [self._draft(sample, segments) for sample in samples]
+        drafts = [self._draft(side, segments) for sample in samples for side in _sides(sample)]
         tokens = self.tokenizer.encode_many([draft.text for draft in drafts])
-        return [self._finish(*pair) for pair in zip(drafts, tokens, strict=True)]
+        done = iter([self._finish(*pair) for pair in zip(drafts, tokens, strict=True)])
+        return [_joined(sample, *islice(done, len(_sides(sample)))) for sample in samples]
 
     def labels(self, encoding: Encoding) -> list[int]:
         """The ids with -100 in every place that is not learned."""
@@ -136,7 +156,7 @@ class Encoder:
         text = self.template.render(messages, tools, add_generation_prompt=True).text
         return text, self.tokenizer.encode(text).ids
 
-    def _draft(self, sample: Sample, segments: bool) -> _Draft:
+    def _draft(self, sample: Side, segments: bool) -> _Draft:
         if isinstance(sample, Text):
             return self._plain("", sample.text, [("text", 0, len(sample.text))])
         if self.template is not None:
@@ -219,6 +239,29 @@ class Encoder:
             cut,
             problems,
         )
+
+
+def _sides(sample: Sample) -> tuple[Side, ...]:
+    """What is encoded by itself: both answers of a preference, the one thing of another row."""
+    if isinstance(sample, Preference):
+        return (sample.chosen, sample.rejected)
+    if isinstance(sample, Judged):
+        return (sample.answer,)
+    if isinstance(sample, Labelled):
+        return (Text(sample.text + (sample.pair or "")),)
+    if isinstance(sample, Tokens):
+        return (Text(""),)
+    return (sample,)
+
+
+def _joined(sample: Sample, encoding: Encoding, rejected: Encoding | None = None) -> Encoding:
+    """The encoding of the whole sample."""
+    encoding.rejected = rejected
+    if isinstance(sample, Judged):
+        encoding.label = sample.good
+    if isinstance(sample, Labelled):
+        encoding.label = int(sample.label) if isinstance(sample.label, bool) else sample.label
+    return encoding
 
 
 class EncodedRow(msgspec.Struct):

@@ -34,12 +34,31 @@ class Answers(msgspec.Struct):
 
 
 def learned_messages(sample: Conversation, supervise: str) -> list[int]:
-    """The indexes of the messages to learn from: weight 0 and the prompt's messages left out."""
+    """The indexes of the messages to learn from: weight 0 and the prompt's messages left out.
+
+    "assistant" is every message of the assistant, "last_assistant" the last of them. "completion"
+    is what comes after the prompt: where the row itself parts them (prompt and completion, a
+    template) every answer from there on; else the last run of answers, that is all messages of
+    the assistant behind the last user message that one of them answers. It differs from
+    "last_assistant" where that run calls tools: the calls are learned too.
+    """
     roles = enumerate(message["role"] for message in sample.messages)
     answers = [index for index, role in roles if role == "assistant" and index >= sample.learn_from]
     if supervise == "last_assistant":
         answers = answers[-1:]
+    if supervise == "completion" and not sample.learn_from:
+        answers = _last_run(sample.messages, answers)
     return [index for index in answers if index not in sample.unlearned]
+
+
+def _last_run(messages: list[Message], answers: list[int]) -> list[int]:
+    """The answers behind the user message that the last answer follows."""
+    asked = (
+        [index for index in range(answers[-1]) if messages[index]["role"] == "user"]
+        if answers
+        else []
+    )
+    return [index for index in answers if index > max(asked, default=-1)]
 
 
 def find_answers(
