@@ -1,7 +1,8 @@
 """The configuration of a run: every option once, with its meaning, unit, source and default.
 
 The form, the YAML, `key=value` overrides and the reference in docs/ are drawn from these structs.
-Reading and writing it is in core/config_io.py. Names are those of TrainingArguments, PEFT and TRL.
+Reading and writing it is in core/config_io.py, what can be wrong in core/config_problems.py. Names
+are those of TrainingArguments, PEFT and TRL.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from core.errors import FieldProblem
-
 Count = Annotated[int, Meta(ge=1)]
 Minutes = Annotated[float, Meta(gt=0.0)]
+Weight = Annotated[float, Meta(gt=0.0)]
 
 
 def option(description: str, *, unit: str = "", source: str = "", **bounds: float) -> Meta:
@@ -42,10 +42,23 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The training data and how it is read."""
 
-    path: Annotated[str, option("File with the training rows.")] = ""
+    path: Annotated[
+        str,
+        option(
+            "The training rows: a file, a folder, a pattern such as data/*.jsonl, a saved dataset, "
+            "or a hub id where there is a network."
+        ),
+    ] = ""
+    mix: Annotated[
+        dict[str, Weight],
+        option(
+            "Further files, and how often each of their rows is seen in an epoch: 2 is twice, 0.5 "
+            "a seeded half (with streaming another half in the next epoch, else the same).",
+        ),
+    ] = {}
     eval_path: Annotated[
         str | None,
-        option("File with the evaluation rows; without it eval_fraction is split off."),
+        option("The evaluation rows, named as path is; without it eval_fraction is split off."),
     ] = None
     eval_fraction: Annotated[
         float,
@@ -61,12 +74,38 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         option("Longest row that reaches the model; the rest is cut.", unit="tokens", ge=8),
     ] = 512
     format: Annotated[
-        Literal["auto", "chat", "sharegpt", "alpaca", "prompt_completion", "text"],
+        Literal[
+            "auto",
+            "chat",
+            "sharegpt",
+            "alpaca",
+            "prompt_completion",
+            "template",
+            "text",
+            "pretokenised",
+            "preference",
+            "kto",
+            "classification",
+        ],
         option("Shape of the rows; auto looks at 200 rows spread over the file."),
     ] = "auto"
     chat_template: Annotated[
-        str | None, option("Jinja file used instead of the model's own chat template.")
+        str | None,
+        option("Used instead of the model's own: a Jinja file, or chatml, llama3 or alpaca."),
     ] = None
+    prompt_template: Annotated[
+        str | None,
+        option(
+            "Text made of the rows' columns, such as {question}; the last one is what is learned."
+        ),
+    ] = None
+    streaming: Annotated[
+        bool,
+        option(
+            "Read and encode the rows while the run goes on, instead of all of them before it: for "
+            "files that are larger than memory. At most 2,000 rows are held out then."
+        ),
+    ] = False
 
 
 class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,9 +151,28 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How it is trained."""
 
+    objective: Annotated[
+        Literal["auto", "sft", "dpo", "kto", "classification"],
+        option(
+            "What is learned: the next token (sft), to prefer one answer (dpo), to tell wanted "
+            "answers from unwanted ones (kto), or a class; auto goes by the shape of the rows.",
+            source="DPO (arXiv 2305.18290), KTO (arXiv 2402.01306)",
+        ),
+    ] = "auto"
+    beta: Annotated[
+        float,
+        option(
+            "How strongly dpo and kto hold the model near where it began; less lets it go further.",
+            source="DPO (arXiv 2305.18290) B: 0.1",
+            gt=0.0,
+        ),
+    ] = 0.1
     supervise: Annotated[
-        Literal["assistant", "last_assistant", "all"],
-        option("Tokens that count in the loss: every answer, the last answer, or the whole text."),
+        Literal["assistant", "last_assistant", "completion", "all"],
+        option(
+            "Tokens that count in the loss: every answer, the last answer, what comes after the "
+            "prompt, or the whole text."
+        ),
     ] = "assistant"
     num_train_epochs: Annotated[float, option("Passes over the data.", unit="epochs", gt=0.0)] = 3.0
     max_steps: Annotated[
@@ -225,90 +283,3 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint: Checkpoint = Checkpoint()
     eval: Eval = Eval()
     launch: Launch = Launch()
-
-
-def problems(config: Config) -> list[FieldProblem]:
-    """Everything that is wrong, as far as it shows without loading the model or the data."""
-    found: list[FieldProblem] = []
-    if not config.model.name_or_path:
-        found.append(
-            FieldProblem("model.name_or_path", "No model is named.", "Give a folder or a hub id.")
-        )
-    if not config.data.path:
-        found.append(FieldProblem("data.path", "No data file is named.", "Give a .jsonl file."))
-    return found + _path_problems(config) + _method_problems(config)
-
-
-def _path_problems(config: Config) -> list[FieldProblem]:
-    from pathlib import Path
-
-    found = []
-    for field, value in [
-        ("data.path", config.data.path),
-        ("data.eval_path", config.data.eval_path),
-        ("data.chat_template", config.data.chat_template),
-    ]:
-        if value and not Path(value).expanduser().is_file():
-            found.append(
-                FieldProblem(
-                    field,
-                    f'There is no file "{value}".',
-                    "Check the path; it is taken from the working directory.",
-                )
-            )
-    model = config.model.name_or_path
-    folder = Path(model).expanduser()
-    if model and folder.exists() and not (folder / "config.json").is_file():
-        found.append(
-            FieldProblem(
-                "model.name_or_path",
-                f'"{model}" has no config.json.',
-                "Give the folder that has one.",
-            )
-        )
-    elif model and not folder.exists() and model.count("/") != 1:
-        found.append(
-            FieldProblem(
-                "model.name_or_path",
-                f'There is no folder "{model}".',
-                "Check the path, or give a hub id as owner/name.",
-            )
-        )
-    return found
-
-
-def _method_problems(config: Config) -> list[FieldProblem]:
-    found = []
-    method, train = config.method, config.train
-    if method.kind == "full":
-        for name in ("dora", "rslora"):
-            if getattr(method, name):
-                found.append(
-                    FieldProblem(
-                        f"method.{name}",
-                        "This belongs to an adapter, and the method is full.",
-                        "Set method.kind to lora, or switch it off.",
-                    )
-                )
-        if train.learning_rate > 2e-4:
-            found.append(
-                FieldProblem(
-                    "train.learning_rate",
-                    f"{train.learning_rate:g} is high for full tuning.",
-                    "1e-5 to 5e-5 is usual.",
-                    severity="warning",
-                )
-            )
-    if (
-        config.data.eval_path is None
-        and config.data.eval_fraction == 0
-        and config.checkpoint.early_stopping_patience
-    ):
-        found.append(
-            FieldProblem(
-                "checkpoint.early_stopping_patience",
-                "Early stopping needs evaluation rows, and none are held out.",
-                "Set data.eval_fraction or data.eval_path.",
-            )
-        )
-    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -28,8 +29,13 @@ GROUPS = (
 DETAILS = (
     "model.dtype",
     "model.revision",
+    "data.mix",
     "data.format",
     "data.chat_template",
+    "data.prompt_template",
+    "data.streaming",
+    "train.objective",
+    "train.beta",
     "train.max_grad_norm",
     "train.weight_decay",
     "train.gradient_checkpointing",
@@ -39,8 +45,11 @@ DETAILS = (
 )
 LABELS = {"model.name_or_path": "model", "data.path": "data", "launch.device": "device"}
 ADAPTER_ONLY = ("rank", "alpha", "dropout", "target_modules", "rslora", "dora")
+COMPARING = ("auto", "dpo", "kto")  # the objectives that have a beta
 SEPARATOR = " | "  # between the entries of a list
 NONE = "none"
+MIX_EXAMPLE = "Write it as b.jsonl: 0.5, c.jsonl: 2."
+_WEIGHT = re.compile(r"(\S.*?)\s*:\s*([-+.\deE]+)\s*(?:,\s*|$)")  # commas may stand in a name
 FIELDS = dict(config_io.fields())
 
 
@@ -79,8 +88,10 @@ def _of_group(names: Sequence[str]) -> list[str]:
 
 
 def _matters(name: str, config: Config) -> bool:
-    """Adapter options are left out of a full run, unless one of them is set."""
+    """Adapter options are left out of a full run, unless one of them is set; beta so of sft."""
     group, _, option = name.rpartition(".")
+    if name == "train.beta":
+        return config.train.objective in COMPARING
     adapter = group == "method" and option in ADAPTER_ONLY
     return not adapter or config.method.kind != "full" or value_of(config, name) is True
 
@@ -102,7 +113,7 @@ def default_of(name: str) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """A value as the form shows it: 2e-4, true, none, a list with | between."""
+    """A value as the form shows it: 2e-4, true, none, a list with | between, "a: 1, b: 2"."""
     if value is None:
         return NONE
     if isinstance(value, bool):
@@ -111,7 +122,9 @@ def text_of(value: Any) -> str:
         return exponent(value) if 0 < abs(value) < 0.01 else f"{value:g}"
     if isinstance(value, list):
         return SEPARATOR.join(map(str, value))
-    return str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {entry:g}" for key, entry in value.items()) or NONE
+    return str(value).replace("\n", "\\n")
 
 
 def plain_of(name: str, text: str) -> Any:
@@ -120,9 +133,32 @@ def plain_of(name: str, text: str) -> Any:
     kind = core_type(FIELDS[name].type)
     if get_origin(kind) is list:
         return [entry.strip() for entry in text.split(SEPARATOR.strip()) if entry.strip()]
+    if get_origin(kind) is dict:
+        return {} if text.lower() in ("", NONE) else _weights(name, text)
+    if name == "data.prompt_template":
+        text = text.replace("\\n", "\n")
     if optional(FIELDS[name].type) and text.lower() in ("", NONE, "null"):
         return None
     return text
+
+
+def _weights(name: str, text: str) -> dict[str, str]:
+    """ "b.jsonl: 0.5, c.jsonl: 2" by its names; raises ConfigError where an entry can't be read."""
+    found: dict[str, str] = {}
+    while text:
+        entry = _WEIGHT.match(text)
+        if entry is None:
+            raise _refusal(name, f'"{text}" is no file with its weight.', MIX_EXAMPLE)
+        path, weight = entry.groups()
+        if path in found:
+            raise _refusal(name, f'"{path}" is there twice.', "Give it one weight.")
+        found[path] = weight
+        text = text[entry.end() :]
+    return found
+
+
+def _refusal(name: str, message: str, hint: str) -> config_io.ConfigError:
+    return config_io.ConfigError(name, [FieldProblem(name, message, hint)])
 
 
 def set_text(config: Config, name: str, text: str) -> Config:
@@ -189,6 +225,8 @@ def about(name: str) -> tuple[str, str]:
         facts += _bounds(meta)
     if get_origin(core_type(FIELDS[name].type)) is list:
         facts.append(f'Entries with "{SEPARATOR.strip()}" between.')
+    if get_origin(core_type(FIELDS[name].type)) is dict:
+        facts.append(MIX_EXAMPLE)
     if extra.get("source"):
         facts.append(f"Source: {extra['source']}.")
     return str(meta.description or ""), " ".join(facts)

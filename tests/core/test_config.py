@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from core import config_io
-from core.config import Checkpoint, Config, Data, Method, Model, Train, problems
+from core.config import Checkpoint, Config, Data, Method, Model, Train
 from core.config_io import ConfigError
+from core.config_problems import problems
 from core.errors import AfinaError
 from core.paths import ROOT
 
@@ -140,6 +141,66 @@ def test_options_of_an_adapter_are_refused_with_full_tuning(tmp_path: Path) -> N
         "train.learning_rate": "warning",
         "checkpoint.early_stopping_patience": "error",
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "is_data"),
+    [
+        ("rows.jsonl", True),
+        ("", True),  # the folder itself
+        ("*.jsonl", True),
+        ("**/*.jsonl", True),
+        ("*.csv", False),
+        ("other.jsonl", False),
+        ("nul\0.jsonl", False),
+    ],
+)
+def test_data_is_a_file_a_folder_or_a_pattern(tmp_path: Path, path: str, is_data: bool) -> None:
+    (tmp_path / "rows.jsonl").write_text("{}")
+    config = Config(model=Model("a/b"), data=Data(str(tmp_path / path)))
+    assert ("data.path" not in fields_of(config)) == is_data
+
+
+def test_a_hub_id_is_data_and_a_file_that_is_missing_is_not() -> None:
+    assert fields_of(Config(model=Model("a/b"), data=Data("owner/name"))) == {}
+    missing = Config(model=Model("a/b"), data=Data("folder/rows.jsonl", mix={"./more": 1.0}))
+    assert fields_of(missing) == {"data.path": "error", "data.mix": "error"}
+
+
+IMPOSSIBLE = {
+    "data.format=kto train.objective=dpo": "train.objective",
+    "data.format=chat train.objective=classification": "train.objective",
+    "data.format=template": "data.prompt_template",
+    "data.prompt_template=plain": "data.prompt_template",
+    "data.prompt_template='{a' data.format=template": "data.prompt_template",
+    "data.prompt_template='{a}' data.format=chat": "data.prompt_template",
+    "train.objective=dpo train.packing=on": "train.packing",
+    "train.objective=classification eval.watch_prompts=[Hm]": "eval.watch_prompts",
+    "train.objective=kto data.streaming=true": "data.streaming",
+    "data.mix={'a/b':2}": "data.mix",
+    "data.chat_template=chatm": "data.chat_template",
+}
+
+
+@pytest.mark.parametrize("words", IMPOSSIBLE)
+def test_what_can_not_be_combined_is_told(words: str) -> None:
+    config = config_io.parse("", ["model.name_or_path=a/b", "data.path=a/b", *words.split(" ")])
+    assert fields_of(config) == {IMPOSSIBLE[words]: "error"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "data.format=preference train.objective=dpo",
+        "data.format=template data.prompt_template='{a}:{b}'",
+        "data.prompt_template='{a}:{b}'",
+        "data.mix={'c/d':0.5} data.streaming=true",
+        "data.chat_template=chatml train.supervise=completion",
+    ],
+)
+def test_what_can_be_combined_is_accepted(words: str) -> None:
+    base = ["model.name_or_path=a/b", "data.path=a/b"]
+    assert fields_of(config_io.parse("", [*base, *words.split(" ")])) == {}
 
 
 def test_every_option_says_what_it_means() -> None:

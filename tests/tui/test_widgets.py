@@ -11,6 +11,7 @@ from textual.app import App, ComposeResult
 from textual.widget import Widget
 
 from core.config import Config
+from core.config_io import ConfigError
 from tests.tui.pilots import lines_of, until
 from tui import data_facts, form_options
 from tui.clipboard import osc52
@@ -215,6 +216,10 @@ def test_the_clipboard_sequence_is_wrapped_for_tmux_and_screen_and_has_a_limit()
         ("data.eval_path", "", None),
         ("name", "null", None),
         ("model.name_or_path", "owner/name", "owner/name"),
+        ("data.mix", "b.jsonl: 0.5, c.jsonl: 2", {"b.jsonl": 0.5, "c.jsonl": 2.0}),
+        ("data.mix", "a,1: x.csv:1e-1,", {"a,1: x.csv": 0.1}),
+        ("data.mix", "none", {}),
+        ("data.prompt_template", "Q: {q}\\nA: {a}", "Q: {q}\nA: {a}"),
     ],
 )
 def test_a_text_in_the_form_becomes_the_options_value(name: str, text: str, value: object) -> None:
@@ -222,6 +227,21 @@ def test_a_text_in_the_form_becomes_the_options_value(name: str, text: str, valu
     assert form_options.value_of(config, name) == value
     again = form_options.set_text(config, name, form_options.text_of(value))
     assert again == config
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("b.jsonl", '"b.jsonl" is no file with its weight'),
+        ("b.jsonl: 2, c.jsonl", '"c.jsonl" is no file with its weight'),
+        ("b.jsonl: 2, b.jsonl: 3", '"b.jsonl" is there twice'),
+        ("b.jsonl: 0", "is not valid"),
+    ],
+)
+def test_a_mixture_that_can_not_be_read_is_told(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as error:
+        form_options.set_text(Config(), "data.mix", text)
+    assert [problem.field for problem in error.value.problems] == ["data.mix"]
 
 
 def test_every_option_has_a_meaning_to_show() -> None:

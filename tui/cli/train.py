@@ -25,8 +25,8 @@ def train(
 ) -> None:
     """Train a model. Ctrl+C leaves the run going; exit code 1 when it fails, 2 on a bad config."""
     from core import config_io
-    from core.config import problems
     from core.config_io import ConfigError
+    from core.config_problems import problems
     from core.events import EventTail
     from core.paths import home
     from core.runs import create_run

@@ -10,7 +10,8 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from core import config_io, presets
-from core.config import Config, problems
+from core.config import Config
+from core.config_problems import problems
 from core.data.visible import visible
 from core.errors import AfinaError, FieldProblem
 from core.paths import SAMPLE_DATA, write_atomic
