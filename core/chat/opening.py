@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from core.config import Config
-from core.data.sample import Conversation
+from core.data.sample import Conversation, Judged, Preference
 from core.data.shapes.detect import SHAPES, shape_of
 from core.data.shapes.read import read_sample
 from core.errors import AfinaError
@@ -40,8 +40,14 @@ def first_system_prompt(config: Config) -> str:
         return ""
     if not isinstance(value, dict | list):
         return ""
+    if config.data.prompt_template:
+        return ""  # a text without roles
     shape = shape_of(value) if config.data.format == "auto" else config.data.format
     sample = read_sample(shape, value).sample if shape in SHAPES else None
+    if isinstance(sample, Preference):
+        sample = sample.chosen
+    elif isinstance(sample, Judged):
+        sample = sample.answer
     if not isinstance(sample, Conversation) or not sample.messages:
         return ""
     first = sample.messages[0]

@@ -23,6 +23,7 @@ class Conversation(msgspec.Struct):
     plain: tuple[str, str] | None = (
         None  # prompt and completion, for a model without a chat template
     )
+    as_written: bool = False  # `plain` is what every model sees: a person wrote the template
 
 
 class Text(msgspec.Struct):

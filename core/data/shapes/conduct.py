@@ -9,23 +9,25 @@ from typing import Any
 from core.data.problems import ERROR, NOTE, WARNING, RowProblem, problem
 from core.data.sample import Conversation, Message
 
-# C0 without tab, newline and carriage return; DEL; C1.
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+# What is no control character: not C0 (but for tab, newline and carriage return), DEL or C1. The
+# possessive run over the whole text is twice as fast as a search for the others.
+is_clean = re.compile("[\t\n\r -~\xa0-\U0010ffff]*+").fullmatch
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def conduct_problems(sample: Conversation, places: list[str]) -> list[RowProblem]:
     """The problems of a conversation of well formed messages; `places` names each one's field."""
     messages = sample.messages
-    found = list(_roles(messages, places))
+    found = list(_roles(sample, places))
     for message, place in zip(messages, places, strict=True):
         found.extend(_content(message, place))
     found.extend(_calls(sample, places))
     return found
 
 
-def _roles(messages: list[Message], places: list[str]) -> Iterator[RowProblem]:
-    roles = [message["role"] for message in messages]
-    if "assistant" not in roles:
+def _roles(sample: Conversation, places: list[str]) -> Iterator[RowProblem]:
+    roles = [message["role"] for message in sample.messages]
+    if "assistant" not in roles[sample.learn_from :]:
         yield problem(
             "no_assistant_message",
             places[0].split("[")[0],
@@ -65,20 +67,25 @@ def _content(message: Message, place: str) -> Iterator[RowProblem]:
             "Write the text, or drop the turn.",
             ERROR if message["role"] == "assistant" else WARNING,
         )
-    if match := CONTROL.search(content):
-        yield control_problem(place, match)
+    yield from control_problems(content, place)
 
 
-def control_problem(place: str, match: re.Match[str]) -> RowProblem:
-    """A note about a control character: it is learned like any other character."""
-    return problem(
-        "control_characters",
-        place,
-        f"U+{ord(match.group()):04X} at character {match.start() + 1}",
-        "text without control characters",
-        "Remove it, unless the model is to write it.",
-        NOTE,
-    )
+def control_problems(text: str, place: str) -> list[RowProblem]:
+    """A note about the first control character: it is learned like any other character."""
+    if is_clean(text):
+        return []
+    match = _CONTROL.search(text)
+    assert match is not None
+    return [
+        problem(
+            "control_characters",
+            place,
+            f"U+{ord(match.group()):04X} at character {match.start() + 1}",
+            "text without control characters",
+            "Remove it, unless the model is to write it.",
+            NOTE,
+        )
+    ]
 
 
 def _calls(sample: Conversation, places: list[str]) -> Iterator[RowProblem]:

@@ -1,8 +1,4 @@
-"""Which shape a file's rows have, and how a row of that shape becomes a sample.
-
-Shapes that Afina recognises but does not train on yet are named, so that nobody has to guess why a
-file is refused.
-"""
+"""Which shape a file's rows have, from rows spread over it, and what can be trained with it."""
 
 from __future__ import annotations
 
@@ -12,22 +8,25 @@ from typing import Any
 import msgspec
 
 from core.data.files.source import Source
-from core.data.shapes.instruction import is_alpaca, spelling
-from core.data.shapes.turns import ROLE_KEYS, find_turns
+from core.data.shapes.conversations import conversation_shape, turns_shape
+from core.data.shapes.documents import LABELLED_KEYS, TEXT_KEYS, first_key, pair_keys
+from core.data.shapes.judged import is_judged
+from core.data.shapes.preference import answer_keys
+from core.data.shapes.turns import ROLE_KEYS
 from core.errors import AfinaError, nearest
 
-SHAPES = ("chat", "sharegpt", "alpaca", "prompt_completion", "text")
-NOT_TRAINED_YET = ("preference", "kto", "classification", "pretokenised")
+SHAPES = (
+    *("chat", "sharegpt", "alpaca", "prompt_completion", "template", "text", "pretokenised"),
+    *("preference", "kto", "classification"),
+)
 UNKNOWN = "unknown"
-TEXT_KEYS = ("text", "content", "raw_content")
-MEDIA_KEYS = ("image", "images", "audio", "audios", "video", "videos")
 SAMPLED_ROWS = 200
 
 
 class Detection(msgspec.Struct, frozen=True):
     """The shape most of the sampled rows have."""
 
-    shape: str  # one of SHAPES or NOT_TRAINED_YET, or "unknown"
+    shape: str  # one of SHAPES, or "unknown"
     share: float  # of the sampled rows that could be read, 0 to 1
     sampled: int  # rows that were looked at
     readable: int = 0  # of them, rows that are objects
@@ -54,80 +53,49 @@ def detect(source: Source) -> Detection:
 
 
 def shape_of(value: dict[str, Any] | list[Any]) -> str:
-    """The shape that one row looks like, or "unknown"."""
+    """The shape that one row looks like, or "unknown"; never "template", which nobody can guess."""
     if isinstance(value, list):
-        return _turns_shape(value, "") if _has_role(value) else UNKNOWN
-    if "chosen" in value and "rejected" in value:
+        return turns_shape("", value) if _has_role(value) else UNKNOWN
+    if answer_keys(value):
         return "preference"
-    if "preferred_output" in value and "non_preferred_output" in value:
-        return "preference"
-    turns = find_turns(value)
-    labelled = value.get("kto_tag", value.get("label"))
-    if turns and (isinstance(turns[1], list) or turns[0] == "messages"):
-        return "kto" if isinstance(labelled, bool) else _turns_shape(turns[1], turns[0])
-    if spelling(value) and isinstance(labelled, bool):
-        return "kto"
-    if is_alpaca(value):
-        return "alpaca"
-    if spelling(value):
-        return "prompt_completion"
-    if "label" in value and (_first_text(value) or _is_pair(value)):
+    conversation = conversation_shape(value)
+    if conversation:
+        return "kto" if is_judged(value) else conversation
+    if "label" in value and (pair_keys(value) or first_key(value, LABELLED_KEYS)):
         return "classification"
-    if _first_text(value):
+    if first_key(value, TEXT_KEYS):
         return "text"
     return "pretokenised" if "input_ids" in value else UNKNOWN
 
 
+def objectives_of(shape: str) -> tuple[str, ...]:
+    """What rows of a shape can train, in the words of `train.objective`."""
+    if shape == "preference":
+        return ("dpo",)
+    return (shape,) if shape in ("kto", "classification") else ("sft",)
+
+
 def require_trainable(detection: Detection) -> str:
-    """The shape's name; raises AfinaError when rows of it can't be trained on, with what can."""
-    able = ", ".join(SHAPES)
-    if detection.shape in NOT_TRAINED_YET:
-        raise AfinaError(
-            f'The rows have the shape "{detection.shape}", which is not trained yet.',
-            f"What it trains on: {able}.",
-        )
+    """The shape's name; raises AfinaError for rows of no known shape, with the shapes there are."""
     if detection.shape == UNKNOWN and detection.readable:
         keys = ", ".join(f'"{key}"' for key in detection.keys) or "none"
         raise AfinaError(
             f"The rows have no shape that Afina knows; their keys are {keys}.",
-            f"Name the shape if it is one of {able}.",
+            f"Name the shape if it is one of {', '.join(SHAPES)}; with data.prompt_template any "
+            "columns can be trained on.",
         )
     return detection.shape
 
 
 def named_shape(name: str) -> str:
-    """A shape that a person named; raises AfinaError for one that is not trained on."""
+    """A shape that a person named; raises AfinaError for one that there is not."""
     if name in SHAPES:
         return name
-    if name in NOT_TRAINED_YET:
-        return require_trainable(Detection(name, 1.0, 0))
     raise AfinaError(
         f'There is no shape "{name}".',
         f"{nearest(name, SHAPES)} Shapes: {', '.join(SHAPES)}.".lstrip(),
     )
 
 
-def _turns_shape(turns: Any, key: str) -> str:
-    """chat for OpenAI's spelling under `messages` or in a bare list, else sharegpt."""
-    listed = turns if isinstance(turns, list) else []
-    first = next((turn for turn in listed if isinstance(turn, dict)), {})
-    if key in ("messages", "") and (
-        "role" in first or not any(name in first for name in ROLE_KEYS)
-    ):
-        return "chat"
-    return "sharegpt"
-
-
 def _has_role(turns: list[Any]) -> bool:
     return any(isinstance(turn, dict) and any(key in turn for key in ROLE_KEYS) for turn in turns)
-
-
-def _first_text(value: dict[str, Any]) -> bool:
-    return any(key in value for key in (*TEXT_KEYS, "sentence"))
-
-
-def _is_pair(value: dict[str, Any]) -> bool:
-    return any(
-        a in value and b in value
-        for a, b in (("premise", "hypothesis"), ("sentence1", "sentence2"))
-    )

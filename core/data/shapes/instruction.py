@@ -42,6 +42,12 @@ def is_alpaca(value: dict[str, Any]) -> bool:
 
 def read_alpaca(value: dict[str, Any], into: Turns) -> None:
     """instruction, input?, output, system?, history? [[user, assistant], ...]."""
+    read_instruction(value, into)
+    _message("assistant", value.get("output"), "output", into)
+
+
+def read_instruction(value: dict[str, Any], into: Turns) -> None:
+    """What an Alpaca row asks: all of it but the output."""
     _system(value, "system", into)
     history = value.get("history") or []
     if not isinstance(history, list):
@@ -72,7 +78,6 @@ def read_alpaca(value: dict[str, Any], into: Turns) -> None:
     asked = _text(value, "instruction", into)
     added = _text(value, "input", into) if value.get("input") else ""
     into.add({"role": "user", "content": f"{asked}\n\n{added}" if added else asked}, "instruction")
-    _message("assistant", value.get("output"), "output", into)
 
 
 def read_completion(value: dict[str, Any], into: Turns) -> tuple[int, tuple[str, str] | None]:
@@ -81,23 +86,29 @@ def read_completion(value: dict[str, Any], into: Turns) -> tuple[int, tuple[str,
     Returns the index of the completion's first message, and the two strings where they are strings.
     """
     columns = spelling(value) or SPELLINGS[0]
-    prompt, answer = value.get(columns.prompt), value.get(columns.answer)
-    if isinstance(prompt, list) or isinstance(answer, list):
-        for key, side in ((columns.prompt, prompt), (columns.answer, answer)):
-            start = len(into.messages)
-            if isinstance(side, str):
-                _message("user" if key == columns.prompt else "assistant", side, key, into)
-            else:
-                read_turns(side, key, True, into)
+    asked = read_prompt(value, columns, into)
+    start = len(into.messages)
+    answer = value.get(columns.answer)
+    if isinstance(answer, list):
+        read_turns(answer, columns.answer, True, into)
         return start, None
+    _message("assistant", answer, columns.answer, into)
+    if asked is None or not isinstance(answer, str):
+        return start, None
+    return start, (asked, answer)
+
+
+def read_prompt(value: dict[str, Any], columns: Columns, into: Turns) -> str | None:
+    """The prompt's messages, and its text where it is a text: with the context, less the system."""
     _system(value, columns.system, into)
+    if isinstance(value.get(columns.prompt), list):
+        read_turns(value[columns.prompt], columns.prompt, True, into)
+        return None
     asked = _text(value, columns.prompt, into)
     added = _text(value, columns.context, into) if value.get(columns.context) else ""
     asked = f"{asked}\n\n{added}" if added else asked
     into.add({"role": "user", "content": asked}, columns.prompt)
-    start = len(into.messages)
-    _message("assistant", answer, columns.answer, into)
-    return start, (asked, answer) if isinstance(answer, str) else None
+    return asked
 
 
 def _system(value: dict[str, Any], key: str, into: Turns) -> None:

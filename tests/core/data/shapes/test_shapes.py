@@ -11,7 +11,14 @@ import pytest
 from core.data.files.source import open_source
 from core.data.problems import RowRefused
 from core.data.sample import Conversation, Text
-from core.data.shapes.detect import detect, named_shape, require_trainable, shape_of
+from core.data.shapes.detect import (
+    SHAPES,
+    detect,
+    named_shape,
+    objectives_of,
+    require_trainable,
+    shape_of,
+)
 from core.data.shapes.read import read_sample, to_sample
 from core.errors import AfinaError
 
@@ -165,16 +172,22 @@ def test_sharegpt_calls_and_tools_are_json_text() -> None:
         ({"input_ids": [1, 2]}, "pretokenised"),
     ],
 )
-def test_shapes_that_are_not_trained_yet_are_named(
+def test_a_row_of_another_shape_is_recognised_by_its_keys(
     write_rows: Callable[..., Path], value: Any, shape: str
 ) -> None:
     assert shape_of(value) == shape
     detection = detect(open_source(write_rows([value] * 3)))
     assert detection.shape == shape
-    with pytest.raises(AfinaError, match=f'"{shape}", which is not trained yet.*chat, sharegpt'):
-        require_trainable(detection)
-    with pytest.raises(AfinaError, match="not trained yet"):
-        named_shape(shape)
+    assert require_trainable(detection) == named_shape(shape) == shape
+
+
+def test_each_shape_names_what_it_can_train() -> None:
+    assert {shape: objectives_of(shape) for shape in SHAPES} == {
+        **dict.fromkeys(SHAPES, ("sft",)),
+        "preference": ("dpo",),
+        "kto": ("kto",),
+        "classification": ("classification",),
+    }
 
 
 def test_the_shape_is_that_of_most_rows_wherever_they_stand(

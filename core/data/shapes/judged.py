@@ -1,0 +1,55 @@
+"""Answers that are wanted or not (KTO): any conversation with a verdict beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from core.data.problems import RowProblem, kind_of, problem, shorten
+from core.data.sample import Judged, Reading
+from core.data.shapes.conduct import conduct_problems
+from core.data.shapes.conversations import Value, conversation_shape, read_conversation, wrong_shape
+from core.data.shapes.turns import Turns
+
+LABEL_KEYS = ("kto_tag", "label")
+_KTO_KEYS = {"prompt", "completion", "label", "id", "tools", "system"}
+
+
+def is_judged(value: dict[str, Any]) -> bool:
+    """Whether a row with a conversation has a verdict: true or false, or a number that means it.
+
+    0 and 1 count only in a row with nothing else in it: elsewhere they number some class.
+    """
+    if "kto_tag" in value:
+        return True
+    label = value.get("label")
+    return isinstance(label, bool) or (
+        label in (0, 1) and "completion" in value and value.keys() <= _KTO_KEYS
+    )
+
+
+def read_judged(value: Value, into: Turns) -> Reading:
+    """The last answer of a conversation with its verdict."""
+    shape = conversation_shape(value)
+    if shape is None or not isinstance(value, dict):
+        into.fatal.append(wrong_shape("prompt, completion and label", value))
+        return Reading(None, into.fatal)
+    answer = read_conversation(shape, value, into)
+    key = next((key for key in LABEL_KEYS if key in value), "label")
+    good = value.get(key)
+    if not isinstance(good, bool):
+        into.fatal.append(_wrong_label(key, good))
+    if answer is None or into.fatal or not isinstance(good, bool):
+        return Reading(None, into.fatal + into.problems)
+    if not answer.learn_from:
+        answer = msgspec.structs.replace(answer, learn_from=len(answer.messages) - 1)
+    return Reading(Judged(answer, good), into.problems + conduct_problems(answer, into.places))
+
+
+def _wrong_label(key: str, label: Any) -> RowProblem:
+    found = kind_of(label) if isinstance(label, list | dict) else shorten(label)
+    if label is None:
+        found = "no verdict"
+    fix = "Write true for an answer that is wanted, false for one that is not."
+    return problem("wrong_type_label", key, found, "true or false", fix)
