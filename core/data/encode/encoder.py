@@ -159,7 +159,7 @@ class Encoder:
     def _draft(self, sample: Side, segments: bool) -> _Draft:
         if isinstance(sample, Text):
             return self._plain("", sample.text, [("text", 0, len(sample.text))])
-        if self.template is not None:
+        if self.template is not None and not sample.as_written:
             return self._conversation(self.template, sample, segments)
         if sample.plain is None:
             raise AfinaError(
