@@ -20,9 +20,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from core.data.encode.encoder import BATCH_ROWS, Encoder, encode_rows
-from core.data.files.source import Source
+from core.data.files.source import begin_source
 from core.data.shapes.read import Reader
-from core.data.survey.checks import check_rows
+from core.data.survey.passes import examine_form
 from core.paths import SAMPLE_DATA
 
 TEXT = "where should I eat in Rome near the market with friends on a warm evening in May"
@@ -42,13 +42,13 @@ def main() -> None:
 
 
 def measure(path: Path, options: argparse.Namespace) -> None:
-    source = Source(path)
+    source = begin_source(path)
     seconds = timed(source.index)
     line("index", f"{seconds:.3f} s", f"{len(source) / seconds:,.0f} rows/s")
     places = [random.randrange(len(source)) for _ in range(10_000)]
     seconds = timed(lambda: [source.row(place) for place in places])
     line("random row", f"{seconds / len(places) * 1e6:.1f} µs")
-    seconds = timed(lambda: sum(1 for _ in check_rows(source, Reader("chat"))))
+    seconds = timed(lambda: examine_form(source, Reader("chat"), range(len(source))))
     line("checks of form", f"{seconds:.2f} s", f"{len(source) / seconds:,.0f} rows/s")
     if not Path(options.model, "tokenizer.json").exists():
         print(f"no tokenizer in {options.model}: encoding not measured")

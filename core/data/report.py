@@ -1,4 +1,4 @@
-"""Reports and rows as plain data, for `data check --json`, `data show --json` and the pane."""
+"""Rows as plain data, for `data show --json` and the pane."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ import msgspec
 from core.data.encode.encoder import EncodedRow, Encoding, walk_rows
 from core.data.files.source import open_source
 from core.data.recipe import Recipe
-from core.data.survey.checks import Report
 from core.errors import AfinaError
-
-
-def report_fields(report: Report) -> dict[str, Any]:
-    """A report as `data check --json` prints it."""
-    fields = msgspec.to_builtins(report)
-    fields["notes"] = sum(item.severity == "note" for item in report.problems)
-    return fields
 
 
 def load_row(path: str | os.PathLike[str], number: int, recipe: Recipe) -> EncodedRow:

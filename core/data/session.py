@@ -5,22 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from core.data.encode.encoder import EncodedRow, Encoder, walk_rows
 from core.data.files.source import Source, begin_source
-from core.data.problems import ERROR, NOTE, WARNING
 from core.data.recipe import Recipe
 from core.data.report import row_fields
-from core.data.sample import Conversation, Text
 from core.data.shapes.detect import Detection, detect
 from core.data.shapes.read import Reader
+from core.data.survey.content import label_of, texts_of, turns_of
+from core.data.survey.facts import SEVERITIES
+from core.data.survey.passes import whole_length
+from core.data.survey.stats import spell
+from core.data.survey.survey import Subject, Survey
 from core.errors import AfinaError
 from core.pipe import Handler, Message, Request
 
-STEP_ROWS = 128  # rows between two looks at who else wants to work
+STEP_ROWS = 32  # rows between two looks at who else wants to work
 _WORDS = 160  # characters of a row's first words
 
 
@@ -62,11 +66,14 @@ class Opened(msgspec.Struct):
     """A file with what is known about it; replaced as a whole by the next open."""
 
     source: Source
+    mix: dict[str, float]
     detection: Detection
     recipe: Recipe
     reader: Reader | None  # None where the shape can't be trained on
     encoder: Encoder | None
     refusal: AfinaError | None
+    survey: Survey | None = None  # of its rows, as far as it has come
+    surveying: threading.Lock = msgspec.field(default_factory=threading.Lock)  # one at a time
 
     @property
     def shape(self) -> str:
@@ -78,6 +85,13 @@ class Opened(msgspec.Struct):
             raise self.refusal
         assert self.encoder is not None and self.reader is not None
         return self.source, self.reader, self.encoder
+
+    def subject(self) -> Subject:
+        """What a survey takes; raises the refusal where the rows can't even be read."""
+        if self.reader is None:
+            assert self.refusal is not None
+            raise self.refusal
+        return Subject(self.source, self.reader, self.encoder, self.recipe)
 
 
 class Session:
@@ -93,33 +107,47 @@ class Session:
     def open(self, request: Request) -> Message:
         """Opens a file, tells its shape and loads the tokenizer."""
         fields = request.fields
+        mix = fields.get("mix") or {}
         with self.gate.foreground():
-            source = begin_source(fields["path"])
-            source.index(
-                lambda done, total: request.send("progress", done=done, total=total),
-                request.cancelled.is_set,
-            )
+            source = self._source(fields["path"], mix, request)
             if not source.indexed:
                 return {"kind": "cancelled"}
             detection = detect(source)
             recipe = msgspec.convert(fields["recipe"], Recipe)
-            self._opened = opened = Opened(source, detection, recipe, None, None, None)
+            opened = Opened(source, mix, detection, recipe, None, None, None)
             try:
                 opened.reader = recipe.reader(source, detection)
                 opened.encoder = recipe.encoder()
             except AfinaError as error:
                 opened.refusal = error
+            self._opened = opened
         return {
             "kind": "opened",
             "path": str(source.path),
             "rows": len(source),
             "layout": source.layout,
+            "files": [str(path) for path in getattr(source, "files", [source.path])],
+            "cached": getattr(source, "cached", False),
             "shape": opened.shape,
             "share": detection.share,
             "sampled": detection.sampled,
-            "model": _model(opened.encoder),
+            "keys": detection.keys,
+            "model": _model(opened.encoder, recipe),
             "refusal": _words_of(opened.refusal),
         }
+
+    def _source(self, path: str, mix: dict[str, float], request: Request) -> Source:
+        """The source of before where only the recipe is another; else a new one, indexed."""
+        before = self._opened
+        same = before is not None and (before.source.path, before.mix) == (Path(path), mix)
+        if before is not None and same and not before.source.changed():
+            return before.source
+        source = begin_source(path, **({"mix": mix} if mix else {}))
+        source.index(
+            lambda done, total: request.send("progress", done=done, total=total),
+            request.cancelled.is_set,
+        )
+        return source
 
     def encode(self, request: Request) -> Message:
         """Facts about some rows."""
@@ -131,7 +159,7 @@ class Session:
                 return {"kind": "cancelled"}
             with self.gate.foreground():
                 step = rows[start : start + STEP_ROWS]
-                facts += [_facts(item) for item in walk_rows(*opened.ready(), step)]
+                facts += [_facts(item, opened.survey) for item in walk_rows(*opened.ready(), step)]
         return {"facts": facts}
 
     def show(self, request: Request) -> Message:
@@ -143,6 +171,8 @@ class Session:
         with self.gate.foreground():
             item = next(walk_rows(*opened.ready(), [row], segments=True))
             raw = opened.source.raw(row).decode("utf-8", "replace")
+        if opened.survey is not None:
+            item.encoding.problems = opened.survey.problems_of(row, item.encoding.problems)
         return {**row_fields(item), "index": row, "raw": raw}
 
     def current(self) -> Opened:
@@ -151,31 +181,34 @@ class Session:
         return self._opened
 
 
-def _facts(item: EncodedRow) -> dict[str, Any]:
+def _facts(item: EncodedRow, survey: Survey | None) -> dict[str, Any]:
     encoding, sample = item.encoding, item.sample
-    severities = {problem.severity for problem in encoding.problems}
-    worst = next((name for name in (ERROR, WARNING, NOTE) if name in severities), "")
-    return {
-        "index": item.row.index,
+    index = item.row.index
+    problems = list(dict.fromkeys(problem.check for problem in encoding.problems))
+    severity = max((SEVERITIES.index(found.severity) for found in encoding.problems), default=0)
+    if survey is not None:  # what was found by comparing rows
+        problems += [name for name in survey.facts.checks_of(index) if name not in problems]
+        severity = max(severity, int(survey.facts["severity"][index]))
+    facts = {
+        "index": index,
         "line": item.row.line,
-        "turns": len(sample.messages) if isinstance(sample, Conversation) else int(bool(sample)),
-        "tokens": len(encoding.ids) + encoding.truncated_tokens,
+        "turns": turns_of(sample),
+        "tokens": whole_length(encoding),
         "supervised": encoding.supervised_tokens,
         "truncated": encoding.truncated_tokens,
-        "problems": list(dict.fromkeys(problem.check for problem in encoding.problems)),
-        "severity": worst,
+        "problems": problems,
+        "severity": SEVERITIES[severity],
         "first_words": _first_words(item),
     }
+    label = label_of(sample)
+    return facts if label is None else {**facts, "label": spell(label)}
 
 
 def _first_words(item: EncodedRow) -> str:
     """How the row begins for a reader: the first turn by the user, the text, or what is broken."""
-    sample = item.sample
-    if isinstance(sample, Text):
-        text = sample.text
-    elif isinstance(sample, Conversation):
-        spoken = [message["content"] for message in sample.messages if message["role"] == "user"]
-        text = next(iter(spoken), sample.messages[0]["content"])
+    said = texts_of(item.sample)
+    if said:
+        text = next((text for role, text in said if role == "user"), said[0][1])
     else:
         text = str(item.row.value or "") or next(
             (problem.found for problem in item.encoding.problems), ""
@@ -183,13 +216,15 @@ def _first_words(item: EncodedRow) -> str:
     return " ".join(text[: 4 * _WORDS].split())[:_WORDS]
 
 
-def _model(encoder: Encoder | None) -> dict[str, Any] | None:
+def _model(encoder: Encoder | None, recipe: Recipe) -> dict[str, Any] | None:
     if encoder is None:
         return None
+    name = Path(recipe.chat_template).name if recipe.chat_template else "the model's own"
     tokenizer, template = encoder.tokenizer, encoder.template
     return {
         "vocab_size": tokenizer.vocab_size,
         "chat_template": template is not None,
+        "template_name": "" if template is None else name,
         "generation_markers": template is not None and template.has_markers,
         "stop_tokens": [tokenizer.token_text(token) for token in sorted(tokenizer.stop_ids)],
     }

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from core.data.recipe import Recipe
 from core.data.survey.checks import check_file
 from core.evaluate.style import asks_for_lodging, ends_in_question, recommends_lodging, share
 from core.paths import SAMPLE_DATA
@@ -17,6 +18,7 @@ from sample_data.build.make_datasets import make_datasets
 from sample_data.build.style_rows import STYLES, SYSTEM
 from sample_data.build.world import fold, load_cities
 
+MODEL = str(SAMPLE_DATA / "tiny-travel")
 FILES = sorted(
     path.relative_to(SAMPLE_DATA)
     for path in (*SAMPLE_DATA.glob("*.jsonl"), *SAMPLE_DATA.glob("shapes/*.jsonl"))
@@ -154,9 +156,7 @@ def test_both_kto_labels_occur() -> None:
 
 def test_the_checks_name_what_is_wrong_with_each_broken_line_and_nothing_in_the_good_ones() -> None:
     expected = json.loads((SAMPLE_DATA / "broken.expected.json").read_text(encoding="utf-8"))
-    report = check_file(
-        str(SAMPLE_DATA / "broken.jsonl"), model=str(SAMPLE_DATA / "tiny-travel"), max_length=512
-    )
+    report = check_file(SAMPLE_DATA / "broken.jsonl", Recipe(MODEL, max_length=512))
     found: dict[str, set[str]] = {}
     for problem in report.problems:
         found.setdefault(str(problem.row), set()).add(problem.check)
@@ -166,9 +166,7 @@ def test_the_checks_name_what_is_wrong_with_each_broken_line_and_nothing_in_the_
 
 @pytest.mark.parametrize("name", ["travel.jsonl", "travel_eval.jsonl"])
 def test_the_checks_find_nothing_wrong_with_the_conversations(name: str) -> None:
-    report = check_file(
-        str(SAMPLE_DATA / name), model=str(SAMPLE_DATA / "tiny-travel"), max_length=256
-    )
+    report = check_file(SAMPLE_DATA / name, Recipe(MODEL, max_length=256))
     assert (report.errors, report.problems) == (0, [])
 
 

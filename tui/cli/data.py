@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from core.data.encode.encoder import EncodedRow
     from core.data.problems import RowProblem
-    from core.data.survey.checks import Report
+    from core.data.survey.survey import Progress, Survey
 
 app = typer.Typer(
     help="Look at training data: exactly what the model will see.",
@@ -45,17 +45,17 @@ def check(
 
     Notes are listed, but a file with nothing else has no problems.
     """
-    from core.data.survey.checks import check_file
+    from core.data.recipe import Recipe
+    from core.data.survey.checks import surveyed
 
-    with _progress() as progress:
-        report = check_file(file, _model(model), shape, max_length, supervise, progress)
-    if as_json:
-        from core.data.report import report_fields
-
-        _print_json(report_fields(report))
-    else:
-        _print_report(report, model is None)
-    raise typer.Exit(0 if report.clean else 1)
+    recipe = Recipe(model or "", None, max_length, supervise, shape)
+    with _progress() as progress, surveyed(file, recipe, progress) as survey:
+        if as_json:
+            _print_report_json(str(file), survey)
+        else:
+            _print_report(str(file), survey)
+        clean = not survey.ledger.errors and not survey.ledger.warnings
+    raise typer.Exit(0 if clean else 1)
 
 
 @app.command()
@@ -105,44 +105,75 @@ def _print_json(fields: dict[str, Any]) -> None:
     typer.echo(json.dumps(fields))
 
 
+def _print_report_json(path: str, survey: Survey) -> None:
+    """One object on one line; its problems are written as they are read, never all in memory."""
+    import json
+
+    import msgspec
+
+    subject, ledger = survey.subject, survey.ledger
+    head = {
+        "path": path,
+        "shape": subject.reader.shape,
+        "share": subject.share,
+        "rows": survey.rows,
+        "errors": ledger.errors,
+        "warnings": ledger.warnings,
+        "notes": ledger.notes,
+        "tokens_checked": subject.encoder is not None,
+        "counts": dict(ledger.counts),
+    }
+    typer.echo(json.dumps(head)[:-1] + ', "problems": [', nl=False)
+    for number, item in enumerate(ledger):
+        typer.echo((", " if number else "") + json.dumps(msgspec.to_builtins(item)), nl=False)
+    typer.echo("]}")
+
+
 class _progress:
     """A progress bar on stderr, drawn only in a terminal."""
 
-    def __enter__(self) -> Callable[[int, int], None]:
+    def __enter__(self) -> Callable[[Progress], None]:
         from rich.console import Console
-        from rich.progress import Progress
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._bar = Progress(console=Console(stderr=True), transient=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
         self._bar.disable = not self._bar.console.is_terminal
         self._bar.start()
-        task = self._bar.add_task("Checking rows", total=None)
-        return lambda done, total: self._bar.update(task, completed=done, total=total)
+        self._task = self._bar.add_task("Opening", total=None)
+        return self._tell
+
+    def _tell(self, told: Progress) -> None:
+        words = {"form": "Checking rows", "tokens": "Checking tokens", "near": "Comparing rows"}
+        speed = f"{words[told.phase]}, {told.rows_per_s:,.0f} rows/s"
+        self._bar.update(self._task, description=speed, completed=told.done, total=told.total)
 
     def __exit__(self, *exc: object) -> None:
         self._bar.stop()
 
 
-def _print_report(report: Report, sample_model: bool) -> None:
+def _print_report(path: str, survey: Survey) -> None:
     from rich.console import Console
     from rich.text import Text
 
     from core.data.visible import visible
 
     console = Console(highlight=False)
-    title = f"{report.path} · {report.shape} · {_count(report.rows, 'row')}"
-    if 0.0 < report.share < 1.0:
-        title += f" · {report.share:.0%} of the sampled rows have this shape"
+    subject, ledger = survey.subject, survey.ledger
+    title = f"{path} · {subject.reader.shape} · {_count(survey.rows, 'row')}"
+    if 0.0 < subject.share < 1.0:
+        title += f" · {subject.share:.0%} of the sampled rows have this shape"
     console.print(Text(visible(title, newlines=False)), soft_wrap=True)
-    if sample_model:
-        console.print(Text("Tokens counted with the sample model; --model DIR for another.", "dim"))
-    for item in report.problems[:LISTED]:
+    if subject.encoder is None:
+        console.print(Text("Form only; the checks on tokens need --model DIR.", "dim"))
+    shown, total = ledger.page(limit=LISTED)
+    for item in shown:
         _print_problem(console, item)
-    hidden = len(report.problems) - LISTED
-    if hidden > 0:
-        console.print(Text(f"... and {hidden:,} more; --json lists all."))
-    for name, count in report.by_check():
+    if total > len(shown):
+        console.print(Text(f"... and {total - len(shown):,} more; --json lists all."))
+    for name, count in ledger.counts.most_common():
         console.print(Text(f"{count:7,}  {name}"))
-    console.print(Text(f"{_count(report.errors, 'error')}, {_count(report.warnings, 'warning')}"))
+    console.print(Text(f"{_count(ledger.errors, 'error')}, {_count(ledger.warnings, 'warning')}"))
 
 
 def _count(number: int, word: str) -> str:

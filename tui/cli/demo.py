@@ -85,14 +85,11 @@ class Journey:
 
     def read_data(self) -> None:
         """Every row through the encoding that the trainer uses."""
+        from core.data.recipe import Recipe
         from core.data.survey.checks import check_file
 
         self.say(f"1  Reading {Path(self.config.data.path).name}")
-        report = check_file(
-            self.config.data.path,
-            model=self.config.model.name_or_path,
-            max_length=self.config.data.max_length,
-        )
+        report = check_file(self.config.data.path, Recipe.of(self.config))
         self.add("rows", f"{report.rows:,}", "no errors", held=report.errors == 0)
 
     def train(self) -> str:

@@ -3,28 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import msgspec
 
-from core.data.sample import Conversation, Sample
+from core.data.sample import Conversation, Judged, Labelled, Preference, Text
+from core.data.survey.content import AnySample
+
+_encode = msgspec.json.Encoder().encode
 
 
-def sample_key(sample: Sample) -> int:
+def sample_key(sample: AnySample) -> int:
     """64 bits that are equal for samples that differ in white space only."""
     if isinstance(sample, Conversation):
-        turns = [
-            (message["role"], _even(message.get("content") or ""), message.get("tool_calls"))
-            for message in sample.messages
-        ]
-        content = msgspec.json.encode((turns, sample.tools))
+        content = _encode(_turns(sample))
+    elif isinstance(sample, Text):
+        content = _encode(_even(sample.text))
+    elif isinstance(sample, Preference):
+        content = _encode(("preference", _turns(sample.chosen), _turns(sample.rejected)))
+    elif isinstance(sample, Judged):
+        content = _encode(("judged", _turns(sample.answer), sample.good))
+    elif isinstance(sample, Labelled):
+        content = _encode(("labelled", _even(sample.text), _even(sample.pair or ""), sample.label))
     else:
-        content = msgspec.json.encode(_even(sample.text))
+        content = _encode(("tokens", sample.ids, sample.labels))
     return bytes_key(content)
 
 
 def bytes_key(content: bytes) -> int:
     """64 bits of a hash, for rows that can't be read."""
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
+
+
+def _turns(sample: Conversation) -> Any:
+    turns = [
+        (message["role"], _even(message.get("content") or ""), message.get("tool_calls"))
+        for message in sample.messages
+    ]
+    return turns, sample.tools
 
 
 def _even(text: str) -> str:

@@ -3,64 +3,106 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from core.data.encode.encoder import EncodedRow, walk_rows
-from core.data.problems import ERROR, WARNING
-from core.data.session import STEP_ROWS, Session
-from core.data.survey.checks import Checker
+from core.data.session import Opened, Session
+from core.data.survey.stats import Batches, token_stats, whole_stats
+from core.data.survey.survey import Progress, Survey
+from core.data.survey.view import Viewing
 from core.pipe import Handler, Message, Request
 
-SNAPSHOT_S = 0.2
+SNAPSHOT_S = 0.2  # between two answers about a survey's progress
+_STATS_SHARE = 10  # the time for statistics on the way is at most this part of all
 
 
 class Surveying:
-    """The requests that go over all rows; they give way to those about single ones."""
+    """The requests about all rows; those that go over them give way to the ones about single rows.
+
+    They need the facts of a survey: what it has not come to yet counts as unknown, not as zero.
+    """
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._viewing = Viewing()
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {"stats": self.stats, "check": self.check}
+        return {**self.background(), **self.foreground()}
 
-    def stats(self, request: Request) -> Message:
-        """Token statistics over all rows, growing."""
-        from core.data.survey.stats import TokenStats
+    def background(self) -> Mapping[str, Handler]:
+        """Each of these runs in a thread of its own."""
+        return {"survey": self.survey, "view": self.view, "statistics": self.statistics}
 
-        stats = TokenStats()
-        last = time.monotonic()
-        for step in self._steps(request):
-            for item in step:
-                stats.add(item.encoding)
-            if time.monotonic() - last >= SNAPSHOT_S:
-                request.send("stats", **stats.snapshot())
-                last = time.monotonic()
-        return {"kind": "cancelled"} if request.cancelled.is_set() else stats.snapshot()
+    def foreground(self) -> Mapping[str, Handler]:
+        """These are answered at once."""
+        return {"problems": self.problems, "seek": self.seek}
 
-    def check(self, request: Request) -> Message:
-        """The problems of all rows, as they are found."""
-        checker, counts = Checker(), Counter()
-        total = len(self._session.current().source)
-        for step in self._steps(request):
-            found = [problem for item in step for problem in checker.see(item)]
-            counts.update(problem.severity for problem in found)
-            request.send("problems", problems=found, done=checker.rows, total=total)
-        if request.cancelled.is_set():
-            return {"kind": "cancelled"}
-        last = checker.finish()
-        counts.update(problem.severity for problem in last)
-        request.send("problems", problems=last, done=total, total=total)
-        return {"errors": counts[ERROR], "warnings": counts[WARNING], "rows": total}
+    def close(self) -> None:
+        self._viewing.close()
 
-    def _steps(self, request: Request) -> Iterator[list[EncodedRow]]:
-        """All rows, a step at a time, until the request is cancelled."""
+    def survey(self, request: Request) -> Message:
+        """The pass over all rows, with its counts as they grow."""
         opened = self._session.current()
-        source, shape, encoder = opened.ready()
-        for start in range(0, len(source), STEP_ROWS):
-            if request.cancelled.is_set():
-                return
-            rows = range(start, min(start + STEP_ROWS, len(source)))
-            with self._session.gate.background():
-                step = list(walk_rows(source, shape, encoder, rows))
-            yield step
+        survey = _survey_of(opened)
+        told, stats, cost = 0.0, None, 0.0
+        with opened.surveying:
+            for progress in survey.run(request.cancelled.is_set, self._session.gate.background):
+                now = time.monotonic()
+                if now - told < max(SNAPSHOT_S, cost * _STATS_SHARE):
+                    continue
+                if survey.facts.encoded:
+                    stats = token_stats(survey.facts)
+                told = time.monotonic()
+                cost = told - now
+                request.send("survey", **_words(survey, progress), stats=stats)
+        if not survey.complete:
+            return {"kind": "cancelled"}
+        return {
+            **survey.snapshot(),
+            "phase": survey.last_phase,
+            "done": survey.rows,
+            "total": survey.rows,
+            "rows_per_s": 0.0,
+            "stats": token_stats(survey.facts) if survey.facts.encoded else None,
+            "cached": survey.cached,
+            "seconds": survey.seconds,
+        }
+
+    def problems(self, request: Request) -> Message:
+        """Some of the problems found so far, in the order of their rows."""
+        fields = request.fields
+        start, limit = fields.get("start", 0), fields.get("limit", 100)
+        survey = _survey_of(self._session.current())
+        found, total = survey.ledger.page(fields.get("check"), start, limit)
+        return {"problems": found, "total": total}
+
+    def seek(self, request: Request) -> Message:
+        """The next row with an error or a warning, in the file or in a view."""
+        fields = request.fields
+        survey = _survey_of(self._session.current())
+        return {"row": self._viewing.seek(survey.facts, fields)}
+
+    def view(self, request: Request) -> Message:
+        """The rows that a filter and a search let through, in the order wanted."""
+        opened = self._session.current()
+        return self._viewing.answer(request, opened.subject(), _survey_of(opened))
+
+    def statistics(self, request: Request) -> Message:
+        """What `data stats --json` prints about the rows surveyed so far."""
+        opened = self._session.current()
+        return whole_stats(_survey_of(opened).facts, Batches(opened.recipe.max_length))
+
+
+def _survey_of(opened: Opened) -> Survey:
+    if opened.survey is None:
+        opened.survey = Survey(opened.subject(), languages=True)
+    return opened.survey
+
+
+def _words(survey: Survey, progress: Progress) -> Message:
+    return {
+        **survey.snapshot(),
+        "phase": progress.phase,
+        "done": progress.done,
+        "total": progress.total,
+        "rows_per_s": progress.rows_per_s,
+    }

@@ -82,26 +82,44 @@ def test_facts_and_the_token_view_are_those_of_the_trainers_encoding(
         worker.call("show", row=401, timeout=30)
 
 
-def test_statistics_and_checks_grow_to_their_last_numbers(
-    worker: PipeWorker, path: Path, model: Path
-) -> None:
+def test_a_survey_grows_to_its_last_numbers(worker: PipeWorker, path: Path, model: Path) -> None:
     worker.call("open", path=str(path), recipe=recipe(model, 64), timeout=30)
-    stats = worker.call("stats", timeout=30)
-    assert (stats["rows"], stats["empty"]) == (401, 1)
-    assert sum(stats["histogram"]) == 400
-    problems: list[dict[str, Any]] = []
-    done: list[int] = []
-
-    def take(message: dict[str, Any]) -> None:
-        problems.extend(message["problems"])
-        done.append(message["done"])
-
-    last = worker.call("check", timeout=30, on_message=take)
+    told: list[dict[str, Any]] = []
+    last = worker.call("survey", timeout=30, on_message=told.append)
+    done = [(message["phase"], message["done"]) for message in told]
     assert done == sorted(done)
-    assert done[-1] == 401
-    assert last["rows"] == 401
-    assert last["errors"] == sum(item["severity"] == "error" for item in problems) == 1
-    assert {item["row"] for item in problems if item["check"] == "unrecognized_role"} == {401}
+    assert (last["phase"], last["done"], last["total"]) == ("tokens", 401, 401)
+    assert (last["stats"]["rows"], last["stats"]["empty"]) == (401, 1)
+    assert sum(last["stats"]["histogram"]) == 400
+    assert last["errors"] == 1
+    assert last["counts"]["unrecognized_role"] == 1
+    found = worker.call("problems", start=0, limit=1000, timeout=30)
+    assert len(found["problems"]) == found["total"]
+    severities = [item["severity"] for item in found["problems"]]
+    assert severities.count("warning") == last["warnings"]
+    rows = [item["row"] for item in found["problems"] if item["check"] == "unrecognized_role"]
+    assert rows == [401]
+    named = worker.call("problems", check="unrecognized_role", start=0, limit=5, timeout=30)
+    assert (named["total"], named["problems"][0]["field"]) == (1, "messages[0].role")
+    again = worker.call("survey", timeout=30)
+    assert (again["counts"], again["stats"]) == (last["counts"], last["stats"])
+
+
+def test_what_rows_have_in_common_is_told_with_each_of_them(
+    worker: PipeWorker, write_rows: Write, model: Path
+) -> None:
+    rows = [{"prompt": f"Question {n}?", "completion": "Yes."} for n in range(20)]
+    path = write_rows([*rows, rows[3]])
+    worker.call("open", path=str(path), recipe=recipe(model), timeout=30)
+    assert worker.call("encode", rows=[20], timeout=30)["facts"][0]["problems"] == []
+    worker.call("survey", timeout=30)
+    fact = worker.call("encode", rows=[20], timeout=30)["facts"][0]
+    assert (fact["problems"], fact["severity"]) == (["exact_duplicate"], "warning")
+    shown = worker.call("show", row=20, timeout=30)["problems"]
+    assert [item["found"] for item in shown] == ["the same content as row 4"]
+    assert worker.call("seek", row=0, step=1, timeout=30)["row"] == 20
+    assert worker.call("seek", row=20, step=1, timeout=30)["row"] is None
+    assert worker.call("seek", row=20, step=-1, timeout=30)["row"] is None
 
 
 def test_rows_are_answered_while_statistics_run(write_rows: Write, model: Path) -> None:
@@ -109,7 +127,7 @@ def test_rows_are_answered_while_statistics_run(write_rows: Write, model: Path) 
     messages: list[dict[str, Any]] = []
     with PipeWorker("data", messages.append) as worker:
         worker.call("open", path=str(path), recipe=recipe(model), timeout=60)
-        running = worker.request("stats")
+        running = worker.request("survey")
         facts = worker.call("encode", rows=list(range(10)), timeout=30)["facts"]
         assert len(facts) == 10
         assert not [message for message in messages if message.get("end")]
@@ -125,10 +143,10 @@ def test_rows_are_answered_while_statistics_run(write_rows: Write, model: Path) 
 def test_a_file_that_can_not_be_encoded_opens_and_says_why(
     worker: PipeWorker, write_rows: Write, model: Path, missing: str
 ) -> None:
-    rows = ROWS if missing == "model" else [{"text": "x", "label": 1}]
+    rows = ROWS if missing == "model" else [{"foo": 1}]
     chosen = "/no/such/model" if missing == "model" else str(model)
     answer = worker.call("open", path=str(write_rows(rows)), recipe={"model": chosen}, timeout=30)
-    words = "There is no model" if missing == "model" else "classification"
+    words = "There is no model" if missing == "model" else "no shape that Afina knows"
     assert answer["rows"] == len(rows)
     assert words in answer["refusal"]["message"]
     with pytest.raises(AfinaError, match=words):
@@ -137,4 +155,4 @@ def test_a_file_that_can_not_be_encoded_opens_and_says_why(
 
 def test_nothing_is_answered_before_a_file_is_open(worker: PipeWorker) -> None:
     with pytest.raises(AfinaError, match="No file is open"):
-        worker.call("stats", timeout=30)
+        worker.call("survey", timeout=30)

@@ -66,10 +66,20 @@ def test_max_length_is_minded(write_rows: Callable[..., Path], model: Path) -> N
     assert [item["check"] for item in json.loads(done.stdout)["problems"]] == ["truncated"]
 
 
+def test_without_a_model_the_form_is_checked_and_said_to_be_all(
+    write_rows: Callable[..., Path],  # noqa: F811
+) -> None:
+    path = write_rows([*GOOD, chat("Q", "long " * 4000)])
+    done = afina("data", "check", path, "--max-length", 30)
+    assert done.returncode == 0, done.stderr
+    assert "the checks on tokens need --model DIR" in done.stdout
+    report = json.loads(afina("data", "check", path, "--json").stdout)
+    assert (report["problems"], report["tokens_checked"]) == ([], False)
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([{"prompt": "x", "chosen": "a", "rejected": "b"}], "not trained yet"),
         ([{"foo": 1}], "no shape that Afina knows"),
         (None, "There is no file"),
     ],

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.data.files.source import open_source
+from core.data.recipe import Recipe
 from core.data.shapes.detect import SHAPES, shape_of
 from core.data.shapes.read import read_sample
 from core.data.survey.checks import check_file
+from core.data.survey.survey import Progress
 from core.errors import AfinaError
 from core.paths import SAMPLE_DATA
 
@@ -25,9 +26,13 @@ def chat(question: str, answer: str = "A") -> dict[str, Any]:
     return {"messages": turns}
 
 
+def recipe(model: Path | None = None, max_length: int | None = 512, **fields: Any) -> Recipe:
+    return Recipe(model=str(model or ""), max_length=max_length, **fields)
+
+
 def test_a_good_file_is_clean(write_rows: Callable[..., Path], model: Path) -> None:
     path = write_rows([chat(f"Q{n}") for n in range(12)])
-    report = check_file(path, model, max_length=512)
+    report = check_file(path, recipe(model))
     assert (report.shape, report.share, report.rows) == ("chat", 1.0, 12)
     assert report.problems == []
     assert report.clean
@@ -39,7 +44,7 @@ def test_problems_stand_at_their_row_and_line(write_rows: Callable[..., Path], m
     lines.insert(5, "")
     lines[8] = json.dumps(chat("Q8", "  "))
     path = write_rows("\n".join(lines).encode())
-    report = check_file(path, model, max_length=512)
+    report = check_file(path, recipe(model))
     assert report.rows == 10
     found = [(item.row, item.line, item.check) for item in report.problems]
     assert found == [(4, 4, "invalid_json"), (8, 9, "empty_content")]
@@ -49,23 +54,23 @@ def test_problems_stand_at_their_row_and_line(write_rows: Callable[..., Path], m
 def test_copies_are_found_whatever_their_white_space(write_rows: Callable[..., Path]) -> None:
     rows: list[object] = [chat(f"Q {n}") for n in range(10)]
     rows.append({**chat("Q   3 "), "source": "elsewhere"})
-    report = check_file(write_rows(rows))
+    report = check_file(write_rows(rows), recipe())
     assert [(item.row, item.check, item.found) for item in report.problems] == [
         (11, "exact_duplicate", "the same content as row 4")
     ]
 
 
 def test_too_few_rows_are_said_of_the_file(write_rows: Callable[..., Path]) -> None:
-    report = check_file(write_rows([chat("Q")]))
+    report = check_file(write_rows([chat("Q")]), recipe())
     assert [(item.row, item.check, item.severity) for item in report.problems] == [
         (0, "too_few_examples", "warning")
     ]
-    empty = check_file(write_rows(b"\n \n", "empty.jsonl"))
+    empty = check_file(write_rows(b"\n \n", "empty.jsonl"), recipe())
     assert (empty.rows, empty.errors, empty.shape) == (0, 1, "unknown")
 
 
 def test_a_file_of_broken_lines_has_a_problem_for_each(write_rows: Callable[..., Path]) -> None:
-    report = check_file(write_rows(b"{\n7\n\xff\n"))
+    report = check_file(write_rows(b"{\n7\n\xff\n"), recipe())
     checks = [item.check for item in report.problems]
     assert checks == ["invalid_json", "not_an_object", "bad_encoding", "too_few_examples"]
 
@@ -73,23 +78,24 @@ def test_a_file_of_broken_lines_has_a_problem_for_each(write_rows: Callable[...,
 def test_a_shape_can_be_named_over_the_guess(write_rows: Callable[..., Path]) -> None:
     rows = [{**chat(f"Q{n}"), "label": True} for n in range(10)]
     path = write_rows(rows)
-    with pytest.raises(AfinaError, match="kto"):
-        check_file(path)
-    assert check_file(path, shape="chat").clean
+    assert check_file(path, recipe()).shape == "kto"
+    assert check_file(path, recipe(shape="chat")).shape == "chat"
 
 
 def test_progress_is_told(write_rows: Callable[..., Path]) -> None:
-    told: list[tuple[int, int]] = []
-    check_file(
-        write_rows([chat(f"Q{n}") for n in range(600)]),
-        on_progress=lambda done, total: told.append((done, total)),
-    )
-    assert told == [(256, 600), (512, 600)]
+    told: list[Progress] = []
+    path = write_rows([chat(f"Q{n}") for n in range(600)])
+    check_file(path, recipe(), on_progress=told.append)
+    assert {(item.phase, item.total) for item in told} == {("form", 600)}
+    done = [item.done for item in told]
+    assert done == sorted(done)
+    assert done[-1] == 600
+    assert len(done) > 1
 
 
 def test_every_problem_of_the_broken_sample_is_found(model: Path) -> None:
     expected = json.loads((SAMPLE_DATA / "broken.expected.json").read_text())
-    report = check_file(SAMPLE_DATA / "broken.jsonl", model, max_length=1500)
+    report = check_file(SAMPLE_DATA / "broken.jsonl", recipe(model, 1500))
     found: dict[int, list[str]] = {}
     for item in report.problems:
         found.setdefault(item.row, []).append(item.check)
@@ -129,7 +135,7 @@ def check_bytes(name: str, content: bytes, model: Path | None = None) -> None:
             with open_source(path) as source:
                 rows = len(source)
                 numbers = [row.number for row in source]
-            report = check_file(path, model, max_length=32 if model else None)
+            report = check_file(path, recipe(model, 32))
         except AfinaError as error:
             assert error.message
             return

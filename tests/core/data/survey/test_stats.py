@@ -1,35 +1,67 @@
-"""Token statistics: exact numbers at every moment."""
+"""Token statistics: exact numbers at every moment, and what a max_length would cost."""
 
 from __future__ import annotations
 
-from core.data.encode.encoder import Encoding
-from core.data.survey.stats import TokenStats
+import numpy as np
+import pytest
+
+from core.data.survey.facts import Facts, Shard
+from core.data.survey.packing import packed_bins
+from core.data.survey.stats import Batches, token_stats, whole_stats
 
 
-def encoding(tokens: int, supervised: int, cut: int = 0) -> Encoding:
-    flags = [False] * (tokens - supervised) + [True] * supervised
-    return Encoding([1] * tokens, flags, "", [(0, 0)] * tokens, [], cut, [])
+def facts_of(rows: list[tuple[int, int, int]]) -> Facts:
+    """Facts with (tokens, supervised, truncated) of each row."""
+    facts = Facts(len(rows))
+    add(facts, rows)
+    return facts
 
 
-def test_the_numbers_are_exact_after_each_row() -> None:
-    stats = TokenStats()
-    for length in range(1, 101):
-        stats.add(encoding(length, length // 2))
-    found = stats.snapshot()
+def add(facts: Facts, rows: list[tuple[int, int, int]]) -> None:
+    columns = zip(("tokens", "supervised", "truncated"), zip(*rows, strict=True), strict=True)
+    data = {name: np.array(values, "u4").tobytes() for name, values in columns}
+    facts.add_tokens(Shard(facts.encoded, len(rows), data, []))
+
+
+def test_the_numbers_are_exact_after_each_step() -> None:
+    facts = Facts(101)
+    add(facts, [(length, length // 2, 0) for length in range(1, 101)])
+    found = token_stats(facts)
     assert (found["p50"], found["p95"], found["p99"], found["max"]) == (50, 95, 99, 100)
     assert (found["rows"], found["tokens"], found["supervised_tokens"]) == (100, 5050, 2500)
     assert found["supervised_share"] == 2500 / 5050
     assert sum(found["histogram"]) == 100
-    stats.add(encoding(64, 1, cut=136))
-    later = stats.snapshot()
+    add(facts, [(200, 1, 136)])
+    later = token_stats(facts)
     assert (later["max"], later["truncated"], later["truncated_tokens"]) == (200, 1, 136)
     assert later["tokens"] == 5050 + 64
     assert later["histogram"][-1] == 1
 
 
 def test_rows_without_tokens_are_counted_apart() -> None:
-    stats = TokenStats()
-    assert stats.snapshot()["p50"] == 0
-    stats.add(encoding(0, 0))
-    found = stats.snapshot()
+    assert token_stats(Facts(1))["p50"] == 0
+    found = token_stats(facts_of([(0, 0, 0)]))
     assert (found["rows"], found["empty"], found["max"], sum(found["histogram"])) == (1, 1, 0, 0)
+
+
+def test_each_max_length_tells_what_it_cuts_and_what_padding_would_take() -> None:
+    facts = facts_of([(100, 50, 0), (300, 50, 0)])
+    lengths = {item["max_length"]: item for item in whole_stats(facts, Batches(rows=2))["lengths"]}
+    assert (lengths[128]["rows_cut"], lengths[128]["tokens_lost"]) == (1, 172)
+    assert lengths[128]["padding_share"] == pytest.approx(28 / 256)
+    assert (lengths[512]["rows_cut"], lengths[512]["tokens_lost"]) == (0, 0)
+    assert lengths[512]["padding_share"] == pytest.approx(200 / 600)
+    assert (lengths[512]["packed_rows"], lengths[512]["packing_efficiency"]) == (1, 400 / 512)
+    assert lengths[512]["steps_per_epoch"] == 1
+
+
+def test_as_many_bins_are_counted_as_the_trainer_packs() -> None:
+    from datasets import Dataset
+    from trl.data_utils import pack_dataset
+
+    random = np.random.default_rng(3)
+    for size in (16, 100):
+        lengths = random.integers(1, size + 1, 300)
+        rows = Dataset.from_dict({"input_ids": [[1] * int(length) for length in lengths]})
+        packed = pack_dataset(rows, seq_length=size, strategy="bfd")
+        assert packed_bins(np.bincount(lengths, minlength=size + 1), size) == len(packed)

@@ -1,0 +1,106 @@
+"""The two passes over rows, for some rows at a time: their form first, then their tokens."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+
+from core.data.encode.encoder import EncodedRow, Encoder, Encoding, walk_rows
+from core.data.files.source import Source
+from core.data.problems import RowProblem
+from core.data.shapes.read import Reader
+from core.data.survey.content import conversation_of, label_of, text_of, texts_of, turns_of
+from core.data.survey.duplicates import bytes_key, sample_key
+from core.data.survey.facts import Label, Names, Shard
+from core.data.survey.language import language_of, script_code
+
+_MOST_FOUND = (1 << 16) - 1  # problems of one row that the column `found` can count
+
+
+def examine_form(source: Source, reader: Reader, rows: range) -> Shard:
+    """What can be said of rows without a tokenizer."""
+    size, line, key = array("I"), array("I"), array("Q")
+    turns, found, label = array("H"), array("H"), array("I")
+    readable, script = array("B"), array("B")
+    problems: list[RowProblem] = []
+    labels: Names = Names()
+    roles: Counter[str] = Counter()
+    for index in rows:
+        row = source.row(index)
+        reading = reader.read(row)
+        sample = reading.sample
+        raw = source.raw(index)
+        size.append(len(raw))
+        line.append(row.line)
+        readable.append(sample is not None)
+        turns.append(min(turns_of(sample), _MOST_FOUND))
+        found.append(min(len(reading.problems), _MOST_FOUND))
+        problems += [item.at(index + 1, row.line) for item in reading.problems]
+        named: Label | None = None
+        if sample is None:
+            key.append(bytes_key(raw))
+            script.append(0)
+        else:
+            key.append(sample_key(sample))
+            script.append(script_code(text_of(sample)))
+            named = label_of(sample)
+            roles.update([role for role, _ in texts_of(sample)])
+        label.append(0 if named is None else labels.code(named))
+    columns = {
+        **{"bytes": size, "line": line, "key": key, "turns": turns, "found": found},
+        **{"label": label, "readable": readable, "script": script},
+    }
+    return Shard(
+        rows.start,
+        len(rows),
+        {name: column.tobytes() for name, column in columns.items()},
+        problems,
+        labels=labels.words[1:],
+        roles=dict(roles),
+    )
+
+
+def examine_tokens(
+    source: Source,
+    reader: Reader,
+    encoder: Encoder,
+    rows: range,
+    found: Sequence[int],
+    languages: bool,
+) -> Shard:
+    """What the tokenizer adds; `found` has the problems of form of each row, which come first."""
+    tokens, supervised, truncated = array("I"), array("I"), array("I")
+    language = array("B")
+    names = Names()
+    problems: list[RowProblem] = []
+    for item, known in zip(walk_rows(source, reader, encoder, rows), found, strict=True):
+        tokens.append(whole_length(item.encoding))
+        supervised.append(item.encoding.supervised_tokens)
+        truncated.append(item.encoding.truncated_tokens)
+        problems += item.encoding.problems[known:]
+        language.append(names.code(_language(item)) if languages and item.sample else 0)
+    columns = {"tokens": tokens, "supervised": supervised, "truncated": truncated}
+    return Shard(
+        rows.start,
+        len(rows),
+        {name: column.tobytes() for name, column in {**columns, "language": language}.items()},
+        problems,
+        languages=names.words[1:],
+    )
+
+
+def whole_length(encoding: Encoding) -> int:
+    """Tokens of a row before the cut at max_length; of a pair, those of the longer side."""
+    length = len(encoding.ids) + encoding.truncated_tokens
+    other = getattr(encoding, "rejected", None)
+    return length if other is None else max(length, whole_length(other))
+
+
+def _language(item: EncodedRow) -> str:
+    """The language of what the row teaches: its last turn, or its text."""
+    turns = conversation_of(item.sample)
+    said = texts_of(item.sample)
+    if not said:
+        return ""
+    return language_of(said[len(turns.messages) - 1][1] if turns else said[0][1])
