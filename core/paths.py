@@ -24,6 +24,11 @@ def home(given: str | os.PathLike[str] | None = None) -> Path:
     return Path(platformdirs.user_data_dir("afina", appauthor=False))
 
 
+def cache_folder() -> Path:
+    """Where things are kept that can be made again: deleting it costs time and nothing else."""
+    return home() / "cache"
+
+
 def make_folder(path: Path) -> Path:
     """Creates a folder with its parents; raises AfinaError with the reason when it can't."""
     try:

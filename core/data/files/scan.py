@@ -1,4 +1,4 @@
-"""Where rows begin: scanners that keep offsets and line numbers, never the rows.
+"""Where rows begin in JSON that spans lines and in plain text: offsets and lines, never the rows.
 
 Files are read in blocks, not mapped: a mapped file that shrinks kills its reader (SIGBUS).
 """
@@ -6,14 +6,13 @@ Files are read in blocks, not mapped: a mapped file that shrinks kills its reade
 from __future__ import annotations
 
 import re
-from array import array
 from collections.abc import Iterator
-from typing import BinaryIO
+from io import FileIO
 
-import msgspec
+from core.data.files.index import Batch
+from core.data.files.lines import scan_lines
 
 BLOCK_BYTES = 4 << 20
-_SPACE = b" \t\r\n\x0b\x0c"
 # A whole string, a bracket, a comma, or the quote of a string that does not end in this block.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOKEN = re.compile(_STRING + rb'|[\[\]{},"]', re.DOTALL)
@@ -32,26 +31,7 @@ def _whole_value() -> re.Pattern[bytes]:
 _VALUE = _whole_value()
 
 
-def _offsets() -> array[int]:
-    return array("Q")
-
-
-class Batch(msgspec.Struct):
-    """The rows that end in one block of the file."""
-
-    read: int = 0  # bytes of the file that lie behind us
-    starts: array[int] = msgspec.field(default_factory=_offsets)
-    lines: array[int] = msgspec.field(default_factory=_offsets)  # line of each row, from 1
-    ends: array[int] = msgspec.field(
-        default_factory=_offsets
-    )  # empty: a row ends where the next begins
-
-    def add(self, start: int, line: int) -> None:
-        self.starts.append(start)
-        self.lines.append(line)
-
-
-def _blocks(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
+def _blocks(file: FileIO, start: int) -> Iterator[tuple[int, bytes]]:
     """(offset, block) pairs up to the end of the file."""
     file.seek(start)
     while block := file.read(BLOCK_BYTES):
@@ -59,61 +39,43 @@ def _blocks(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes]]:
         start += len(block)
 
 
-def scan_lines(file: BinaryIO, start: int) -> Iterator[Batch]:
-    """One row per line, the last one without its newline too; blank lines are not rows."""
-    row, line, read = start, 1, start  # of the line being read: its offset, its number
-    blank = True  # nothing but white space in it so far
-    for offset, block in _blocks(file, start):
-        batch, begin = Batch(), 0
-        while (end := block.find(b"\n", begin)) >= 0:
-            if not blank or block[begin] not in _SPACE or block[begin:end].strip():
-                batch.add(row, line)
-            begin = end + 1
-            row, line, blank = offset + begin, line + 1, True
-        blank = blank and not block[begin:].strip()
-        read, batch.read = offset + len(block), row
-        yield batch
-    if not blank:
-        last = Batch(read)
-        last.add(row, line)
-        yield last
-
-
-def scan_paragraphs(file: BinaryIO, start: int) -> Iterator[Batch]:
+def scan_paragraphs(file: FileIO, start: int) -> Iterator[Batch]:
     """One row per run of lines without a blank line between them."""
-    last_line, first, open_since = -1, (0, 0), False
-    read = start
+    expected, end = -1, 0  # the line after the last one that was seen, the end of that one
+    open_row: tuple[int, int, int] | None = None  # of the paragraph that is being read
     for lines in scan_lines(file, start):
-        batch = Batch()
-        for row, line in zip(lines.starts, lines.lines, strict=True):
-            if line != last_line + 1:
-                if open_since:
-                    batch.add(*first)
-                    batch.read = row
-                first, open_since = (row, line), True
-            last_line = line
-        read = max(read, lines.read)
-        batch.read = batch.read or first[0]
+        batch = Batch(lines.read)
+        for place, line, before in zip(
+            lines.step_rows, lines.step_lines, lines.step_ends, strict=True
+        ):
+            if not place and line == expected:
+                continue
+            if open_row:
+                batch.add(*open_row)
+                batch.end = before
+            open_row = (lines.starts[place], line, before)
+        if lines.starts:
+            expected, end = lines.next_line, lines.end
         yield batch
-    if open_since:
-        last = Batch(read)
-        last.add(*first)
+    if open_row:
+        last = Batch(end, end)
+        last.add(*open_row)
         yield last
 
 
-def scan_document(file: BinaryIO, start: int) -> Iterator[Batch]:
+def scan_document(file: FileIO, start: int) -> Iterator[Batch]:
     """The whole file as one row; none when it holds only white space."""
     blank, read = True, start
     for offset, block in _blocks(file, start):
         blank = blank and not block.strip()
         read = offset + len(block)
-    batch = Batch(read)
+    batch = Batch(read, read)
     if not blank:
         batch.add(start, 1)
     yield batch
 
 
-def scan_values(file: BinaryIO, start: int, in_array: bool) -> Iterator[Batch]:
+def scan_values(file: FileIO, start: int, in_array: bool) -> Iterator[Batch]:
     """One row per element of a top-level array, or per value in a file of values that span lines.
 
     Brackets are counted outside of strings. What is broken stays a row (its text is not JSON then),
@@ -162,14 +124,13 @@ class _ValueScanner:
         self._count(data, base, keep)
         self.carry = data[keep:]
         self.end_of_data = base + len(data)
-        self.batch.read = self.region
+        self.batch.read = offset + len(block)
         return self.batch
 
     def finish(self) -> Batch:
         self.batch = Batch()
         if self.touched or self.carry.strip():
             self._emit(self.end_of_data)
-            self.batch.read = self.end_of_data
         return self.batch
 
     def _take_whole(self, data: bytes, base: int, index: int, end: int) -> None:

@@ -1,0 +1,224 @@
+"""Tables of text (CSV, TSV): the header, where rows begin, and a row by the names of the columns.
+
+A newline inside quotes does not end a row. All values are text.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import re
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.data.files.decode import bad_encoding
+from core.data.files.index import Batch
+from core.data.files.rows import LONGEST_ROW_BYTES
+from core.data.problems import WARNING, RowProblem, problem
+from core.errors import AfinaError
+
+BLOCK_BYTES = 1 << 20
+HEAD_BYTES = 1 << 20  # in which the header must end
+SMALL_BYTES = 256 << 10  # up to here plain Python; numpy is not loaded for a small file
+_DELIMITERS = (",", ";", "\t")  # the first one where none is found
+csv.field_size_limit(LONGEST_ROW_BYTES)
+
+
+class Columns(msgspec.Struct, frozen=True):
+    """The header of a table of text."""
+
+    names: tuple[str, ...]
+    delimiter: str
+    end: int  # offset of the first row
+    line: int  # its line
+    problems: tuple[RowProblem, ...] = ()
+
+    def decode(self, raw: bytes) -> tuple[dict[str, Any] | None, RowProblem | None]:
+        """A row as {column: text}, or the problem with it."""
+        try:
+            found = _split(raw, self.delimiter)
+        except UnicodeDecodeError as error:
+            return None, bad_encoding(error)
+        if isinstance(found, RowProblem):
+            return None, found
+        if len(found) != len(self.names):
+            return None, problem(
+                "wrong_column_count",
+                "",
+                f"{len(found):,} columns",
+                f"{len(self.names):,}, as in the header",
+                "Quote values that hold the delimiter or a newline, or drop the row.",
+            )
+        return dict(zip(self.names, found, strict=True)), None
+
+
+def read_columns(path: Path, file: FileIO, begin: int, suffix: str) -> Columns:
+    """The header of a file, and its delimiter; raises AfinaError for a file without one."""
+    file.seek(begin)
+    head = file.read(HEAD_BYTES)
+    start = begin + len(head) - len(head.lstrip(b"\r\n"))
+    text = head[start - begin :]
+    delimiter = "\t" if suffix == ".tsv" else _sniff(text)
+    end = next(_ends(text, delimiter), -1)
+    if end < 0 and len(head) == HEAD_BYTES:
+        raise AfinaError(
+            f'The header of "{path}" does not end within {HEAD_BYTES:,} bytes.',
+            "The first line has to name the columns; look for a quote that is not closed.",
+        )
+    line = head[: start - begin].count(b"\n") + 1
+    raw = text[:end] if end >= 0 else text
+    try:
+        names = _split(raw.rstrip(b"\r\n"), delimiter)
+    except UnicodeDecodeError as error:
+        found = bad_encoding(error)
+        raise AfinaError(
+            f'The header of "{path}" is not UTF-8: {found.found}.', found.fix
+        ) from error
+    if isinstance(names, RowProblem):
+        raise AfinaError(f'Can\'t read the header of "{path}": {names.found}.', names.fix)
+    unique, problems = _name_columns(names)
+    after = start + end + 1 if end >= 0 else start + len(text)
+    return Columns(unique, delimiter, after, line + raw.count(b"\n") + 1, problems)
+
+
+def scan_delimited(file: FileIO, columns: Columns) -> Iterator[Batch]:
+    """One row per record; a quote that is never closed spoils the row of its line, not the rest."""
+    scanner = _Scanner(columns)
+    file.seek(columns.end)
+    while block := file.read(max(BLOCK_BYTES, len(scanner.carry))):
+        yield scanner.feed(block)
+    while scanner.carry:
+        yield scanner.finish()
+
+
+class _Scanner:
+    """Splits a stream of blocks into records."""
+
+    def __init__(self, columns: Columns) -> None:
+        self.delimiter = columns.delimiter
+        self.start, self.line = columns.end, columns.line  # of the carry
+        self.carry = b""  # a record without its end
+        self.end = columns.end  # where the last row ended
+
+    def feed(self, block: bytes) -> Batch:
+        """The records that end in a block."""
+        data = self.carry + block
+        ends = self._find(data)
+        if not len(ends) and len(data) > LONGEST_ROW_BYTES:
+            ends = self._give_up(data)
+        return self._take(data, ends)
+
+    def finish(self) -> Batch:
+        """What is left at the end of the file: a record without a newline, or an open quote."""
+        data = self.carry if self.carry.endswith(b"\n") else self.carry + b"\n"
+        ends = self._find(data)
+        return self._take(data, ends if len(ends) else self._give_up(data), len(self.carry))
+
+    def _find(self, data: bytes) -> Any:
+        if len(data) > SMALL_BYTES:
+            ends = _regular_ends(data, self.delimiter)
+            if ends is not None:
+                return ends
+        return list(_ends(data, self.delimiter))
+
+    def _give_up(self, data: bytes) -> list[int]:
+        newline = data.find(b"\n")
+        return [newline] if newline >= 0 else []
+
+    def _take(self, data: bytes, ends: Any, size: int | None = None) -> Batch:
+        batch, begin = Batch(), 0
+        for end in ends:
+            record = data[begin : end + 1]
+            if record.strip(b" \r\n"):
+                batch.add(self.start + begin, self.line, self.end)
+                self.end = self.start + end + 1
+            self.line += record.count(b"\n")
+            begin = end + 1
+        self.carry = data[begin:size]
+        self.start += begin
+        batch.read, batch.end = self.start, self.end
+        return batch
+
+
+def _regular_ends(data: bytes, delimiter: str) -> Any:
+    """The newlines that end records, by the parity of the quotes before them.
+
+    None where a quote stands in the middle of a field, for which parity says nothing.
+    """
+    import numpy
+
+    octets = numpy.frombuffer(data, numpy.uint8)
+    newlines = numpy.flatnonzero(octets == ord("\n"))
+    quotes = numpy.flatnonzero(octets == ord('"'))
+    if not len(quotes):
+        return newlines.tolist()
+    before = octets[numpy.maximum(quotes[::2] - 1, 0)]
+    opens = (before == ord(delimiter)) | (before == ord("\n")) | (before == ord('"'))
+    if not (opens | (quotes[::2] == 0)).all():
+        return None
+    return newlines[numpy.searchsorted(quotes, newlines) % 2 == 0].tolist()
+
+
+def _ends(data: bytes, delimiter: str) -> Iterator[int]:
+    """The newlines that end records, by the rules of Python's csv module."""
+    record = _record(delimiter)
+    begin = 0
+    while match := record.match(data, begin):
+        begin = match.end()
+        yield begin - 1
+
+
+@functools.cache
+def _record(delimiter: str) -> re.Pattern[bytes]:
+    """A record with its newline: a quote opens only where a field begins, and must be closed."""
+    between = re.escape(delimiter.encode())
+    plain = rb"[^" + between + rb"\n]*+"
+    field = rb'(?:"[^"]*+(?:""[^"]*+)*+"' + plain + rb'|(?!")' + plain + rb")"
+    return re.compile(field + rb"(?:" + between + field + rb")*+\n")
+
+
+def _split(raw: bytes, delimiter: str) -> list[str] | RowProblem:
+    """The values of one record; raises UnicodeDecodeError."""
+    text = raw.decode("utf-8")
+    if b'"' in raw and not _record(delimiter).fullmatch(raw + b"\n"):
+        found, wanted = "a quote that is not closed", "quotes in pairs"
+        return problem("invalid_csv", "", found, wanted, "Close the quote, or drop the row.")
+    return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+
+
+def _sniff(text: bytes) -> str:
+    """The delimiter of a .csv: the one that parts the first line most often."""
+    first = text.split(b"\n", 1)[0]
+    outside = re.sub(rb'"[^"]*"', b"", first)
+    return max(_DELIMITERS, key=lambda delimiter: outside.count(delimiter.encode()))
+
+
+def _name_columns(names: list[str]) -> tuple[tuple[str, ...], tuple[RowProblem, ...]]:
+    """Every column under a name of its own, and what is odd about the names."""
+    unique: list[str] = []
+    problems: list[RowProblem] = []
+    for number, name in enumerate(names, start=1):
+        if not name.strip():
+            unique.append(_free(f"column {number}", names))
+            found, check = f"no name for column {number}", "empty_column_name"
+        elif name in unique:
+            unique.append(_free(f"{name} {number}", names))
+            found, check = f'"{name}" again for column {number}', "duplicate_column_name"
+        else:
+            unique.append(name)
+            continue
+        wanted = "a name of its own for each column"
+        fix = f'It is read as "{unique[-1]}"; name it in the header.'
+        problems.append(problem(check, unique[-1], found, wanted, fix, WARNING))
+    return tuple(unique), tuple(problems)
+
+
+def _free(name: str, taken: list[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
