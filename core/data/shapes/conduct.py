@@ -19,9 +19,16 @@ def conduct_problems(sample: Conversation, places: list[str]) -> list[RowProblem
     """The problems of a conversation of well formed messages; `places` names each one's field."""
     messages = sample.messages
     found = list(_roles(sample, places))
+    calls = False
     for message, place in zip(messages, places, strict=True):
-        found.extend(_content(message, place))
-    found.extend(_calls(sample, places))
+        content = message["content"]
+        if not content or content.isspace():
+            found.extend(_empty(message, place))
+        if not is_clean(content):
+            found.extend(control_problems(content, place))
+        calls = calls or "tool_calls" in message or message["role"] == "tool"
+    if calls:
+        found.extend(_calls(sample, places))
     return found
 
 
@@ -56,18 +63,16 @@ def _roles(sample: Conversation, places: list[str]) -> Iterator[RowProblem]:
             )
 
 
-def _content(message: Message, place: str) -> Iterator[RowProblem]:
-    content = message["content"]
-    if not content.strip() and not message.get("tool_calls") and message["role"] != "tool":
+def _empty(message: Message, place: str) -> Iterator[RowProblem]:
+    if not message.get("tool_calls") and message["role"] != "tool":
         yield problem(
             "empty_content",
             place,
-            "white space" if content else "no text",
+            "white space" if message["content"] else "no text",
             "text",
             "Write the text, or drop the turn.",
             ERROR if message["role"] == "assistant" else WARNING,
         )
-    yield from control_problems(content, place)
 
 
 def control_problems(text: str, place: str) -> list[RowProblem]:

@@ -9,14 +9,15 @@ from core.data.problems import RowRefused, kind_of, problem
 from core.data.sample import Reading, Sample
 from core.data.shapes.columns import parse_prompt_template, read_columns
 from core.data.shapes.conduct import conduct_problems
+from core.data.shapes.content import MEDIA_KEYS, media_problem
 from core.data.shapes.conversations import Value, read_conversation
 from core.data.shapes.documents import read_labelled, read_text, read_tokens
 from core.data.shapes.judged import read_judged
+from core.data.shapes.plain import read_plain
 from core.data.shapes.preference import read_preference
-from core.data.shapes.turns import Turns, media_problem
+from core.data.shapes.turns import Turns, row_key_problems
 from core.errors import AfinaError
 
-MEDIA_KEYS = ("image", "images", "audio", "audios", "video", "videos")
 _DOCUMENTS = {"text": read_text, "classification": read_labelled, "pretokenised": read_tokens}
 
 
@@ -43,7 +44,10 @@ class Reader(msgspec.Struct, frozen=True):
         """The sample in a row, if it can become one, with every problem of the row's form."""
         if row.problem is not None or row.value is None:
             return Reading(None, [row.problem] if row.problem else [])
-        return read_sample(self.shape, row.value, self.prompt_template)
+        reading = read_sample(self.shape, row.value, self.prompt_template)
+        if row.warnings:
+            reading.problems[:0] = row.warnings
+        return reading
 
 
 def to_sample(shape: str, value: Value, prompt_template: str | None = None) -> Sample:
@@ -66,6 +70,8 @@ def read_sample(shape: str, value: Value, prompt_template: str | None = None) ->
                 None, [problem("missing_template", "", "no template", "a template", fix)]
             )
         return read_columns(value, parse_prompt_template(prompt_template))
+    if (plain := read_plain(shape, value)) is not None:
+        return Reading(plain, [])
     into = Turns()
     if isinstance(value, dict):
         for key in MEDIA_KEYS:
@@ -78,6 +84,8 @@ def read_sample(shape: str, value: Value, prompt_template: str | None = None) ->
         return read_preference(value, into)
     if shape == "kto":
         return read_judged(value, into)
+    if shape == "chat" and isinstance(value, dict) and "messages" in value:
+        into.problems.extend(row_key_problems(value))
     sample = read_conversation(shape, value, into)
     if sample is None:
         return Reading(None, into.fatal + into.problems)

@@ -8,19 +8,25 @@ import msgspec
 
 from core.data.problems import WARNING, RowProblem, kind_of, problem, shorten
 from core.data.sample import Message
+from core.data.shapes.content import MEDIA_KEYS, media_problem, missing_content, read_content
 from core.data.shapes.tools import legacy_call, read_call_text, read_calls
 
 TURN_KEYS = ("messages", "conversations", "conversation", "chat", "dialogue", "dialog", "turns")
 ROLE_KEYS = ("role", "from", "speaker")
 CONTENT_KEYS = ("content", "value", "text")
 REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
+# Of a row in OpenAI's shape. Those that keep a file in order are no part of what is learned.
+CHAT_ROW_KEYS = ("messages", "tools", "functions", "parallel_tool_calls", "system")
+QUIET_KEYS = frozenset(("messages", "id", "idx", "index", "uuid", "source", "metadata"))
 _CHAT_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
-_CHAT_KEYS = {
-    *("role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call"),
-    *("refusal", "audio", "annotations"),
-    *REASONING_KEYS,
-}
-_SHAREGPT_KEYS = {*ROLE_KEYS, *CONTENT_KEYS, *_CHAT_KEYS}
+_CHAT_KEYS = frozenset(
+    (
+        *("role", "content", "name", "weight", "tool_calls", "tool_call_id", "function_call"),
+        *("refusal", "audio", "annotations"),
+        *REASONING_KEYS,
+    )
+)
+_SHAREGPT_KEYS = _CHAT_KEYS.union(ROLE_KEYS, CONTENT_KEYS)
 _SHAREGPT_ROLES = {
     **dict.fromkeys(("human", "user", "prompter"), "user"),
     **dict.fromkeys(("gpt", "assistant", "chatgpt", "bot", "model"), "assistant"),
@@ -29,7 +35,8 @@ _SHAREGPT_ROLES = {
     **dict.fromkeys(("function_call", "tool_call"), "function_call"),
     **dict.fromkeys(("observation", "tool", "function", "function_response"), "tool"),
 }
-_MEDIA_PARTS = ("image", "audio", "video", "file")
+_PLAIN_KEYS = frozenset(("role", "content"))  # beside them there is more to read
+_SPOKEN_KEYS = frozenset((*ROLE_KEYS, *CONTENT_KEYS))
 
 
 class Turns(msgspec.Struct):
@@ -59,77 +66,33 @@ def read_turns(turns: Any, place: str, openai: bool, into: Turns) -> None:
     """Reads a list of turns; strict about keys and roles in OpenAI's shape, else lenient."""
     if not isinstance(turns, list) or not turns:
         found = "an empty list" if turns == [] else kind_of(turns)
-        into.fatal.append(
-            problem(
-                "missing_messages", place, found, "a list of messages", "Give the row its messages."
-            )
-        )
+        fix = "Give the row its messages."
+        into.fatal.append(problem("missing_messages", place, found, "a list of messages", fix))
         return
     for index, turn in enumerate(turns):
         _read_turn(turn, f"{place}[{index}]", openai, into)
 
 
 def _read_turn(turn: Any, place: str, openai: bool, into: Turns) -> None:
-    expected = "role and content" if openai else "from and value"
     if not isinstance(turn, dict):
-        into.fatal.append(
-            problem(
-                "message_missing_key",
-                place,
-                kind_of(turn),
-                f"an object with {expected}",
-                f"Write the message as an object with {expected}.",
-            )
-        )
+        expected = f"an object with {'role and content' if openai else 'from and value'}"
+        fix = f"Write the message as {expected}."
+        into.fatal.append(problem("message_missing_key", place, kind_of(turn), expected, fix))
         return
     role = _role(turn, place, openai, into)
-    known = _CHAT_KEYS if openai else _SHAREGPT_KEYS
-    for key in turn.keys() - known if role else ():
-        into.problems.append(
-            problem(
-                "unrecognized_key",
-                f"{place}.{key}",
-                f'the key "{key}"',
-                "one of " + ", ".join(sorted(_CHAT_KEYS if openai else {"from", "value"})),
-                "Remove the key, or move it out of the message.",
-            )
-        )
     if role is None:
         return
     if role == "function_call":
-        text = _pick(turn, CONTENT_KEYS)
+        text = next((turn[key] for key in CONTENT_KEYS if key in turn), None)
         message: Message = {"role": "assistant", "content": ""}
         message["tool_calls"] = read_call_text(text, f"{place}.value", into.fatal)
     else:
         message = {"role": "tool" if role == "function" else role}
         message["content"] = _content(turn, place, openai, into)
+    if len(turn) > 2 or not turn.keys() <= (_PLAIN_KEYS if openai else _SPOKEN_KEYS):
         _read_extras(turn, message, place, into)
-    weight = turn.get("weight")
-    if weight is not None and weight not in (0, 1):
-        into.problems.append(
-            problem(
-                "bad_weight", f"{place}.weight", shorten(weight), "0 or 1", "Use 0 or 1.", WARNING
-            )
-        )
-    if weight == 0:
-        into.unlearned.add(len(into.messages))
+        _refuse_keys(turn, place, openai, into)
     into.add(message, place)
-
-
-def _read_extras(turn: Message, message: Message, place: str, into: Turns) -> None:
-    """Names, reasoning and tool calls beside the content."""
-    for key in ("name", "tool_call_id"):
-        if isinstance(turn.get(key), str):
-            message[key] = turn[key]
-    for key in REASONING_KEYS:
-        if isinstance(turn.get(key), str):
-            message["reasoning_content"] = turn[key]
-            break
-    if turn.get("tool_calls"):
-        message["tool_calls"] = read_calls(turn["tool_calls"], f"{place}.tool_calls", into.fatal)
-    elif turn.get("function_call"):
-        calls = legacy_call(turn["function_call"])
-        message["tool_calls"] = read_calls(calls, f"{place}.function_call", into.fatal)
 
 
 def _role(turn: Message, place: str, openai: bool, into: Turns) -> str | None:
@@ -137,27 +100,24 @@ def _role(turn: Message, place: str, openai: bool, into: Turns) -> str | None:
     if key is None:
         wanted = "role" if openai else "from"
         found = "the keys " + ", ".join(map(str, turn)) if turn else "an empty object"
+        fix = f'Add "{wanted}": "user" or "assistant".' if openai else 'Add "from".'
         into.fatal.append(
             problem(
                 "message_missing_key",
                 f"{place}.{wanted}",
                 shorten(found, 80),
                 f'the key "{wanted}"',
-                f'Add "{wanted}": "user" or "assistant".' if openai else 'Add "from".',
+                fix,
             )
         )
         return None
     role = turn[key]
-    known = _CHAT_ROLES if openai else tuple(_SHAREGPT_ROLES)
+    known = _CHAT_ROLES if openai else _SHAREGPT_ROLES
     if not isinstance(role, str) or role not in known:
+        expected = "one of " + ", ".join(known)
+        found = kind_of(role) if isinstance(role, dict | list) else shorten(role)
         into.fatal.append(
-            problem(
-                "unrecognized_role",
-                f"{place}.{key}",
-                shorten(role),
-                "one of " + ", ".join(known),
-                "Rename the role.",
-            )
+            problem("unrecognized_role", f"{place}.{key}", found, expected, "Rename the role.")
         )
         return None
     return role if openai else _SHAREGPT_ROLES[role]
@@ -165,63 +125,94 @@ def _role(turn: Message, place: str, openai: bool, into: Turns) -> str | None:
 
 def _content(turn: Message, place: str, openai: bool, into: Turns) -> str:
     """The content as text; "" stands for null beside tool calls."""
-    keys = ("content",) if openai else CONTENT_KEYS
-    key = next((key for key in keys if key in turn), None)
+    if openai:
+        key = "content" if "content" in turn else None
+    else:
+        key = next((key for key in CONTENT_KEYS if key in turn), None)
     content = turn[key] if key else None
     if isinstance(content, str):
         return content
-    place = f"{place}.{key or keys[0] if openai else key or 'value'}"
-    if content is None:
-        if not turn.get("tool_calls") and not turn.get("function_call"):
-            into.fatal.append(
-                problem(
-                    "missing_content",
-                    place,
-                    "null" if key else "no content",
-                    "text",
-                    "Write the message's text, or drop the message.",
-                )
-            )
-        return ""
-    if isinstance(content, list):
-        return "".join(_part(part, f"{place}[{index}]", into) for index, part in enumerate(content))
-    into.fatal.append(
-        problem("non_string_content", place, kind_of(content), "text", "Write the content as text.")
-    )
+    place = f"{place}.{key or ('content' if openai else 'value')}"
+    if content is not None:
+        return read_content(content, place, into.fatal)
+    if not turn.get("tool_calls") and not turn.get("function_call"):
+        into.fatal.append(missing_content(place, "null" if key else "no content"))
     return ""
 
 
-def _part(part: Any, place: str, into: Turns) -> str:
-    if isinstance(part, str):
-        return part
-    kind = part.get("type", "text") if isinstance(part, dict) else None
-    if kind == "text" and isinstance(part.get("text"), str):
-        return part["text"]
-    if isinstance(kind, str) and any(word in kind for word in _MEDIA_PARTS):
-        into.fatal.append(media_problem(place, f'a part of type "{kind}"'))
-    else:
-        into.fatal.append(
+def _read_extras(turn: Message, message: Message, place: str, into: Turns) -> None:
+    """Names, reasoning, calls and the weight beside the content."""
+    for key in ("name", "tool_call_id"):
+        if (text := _text_beside(turn, key, place, into)) is not None:
+            message[key] = text
+    for key in REASONING_KEYS:
+        if (text := _text_beside(turn, key, place, into)) is not None:
+            message.setdefault("reasoning_content", text)
+    if turn.get("audio"):
+        into.fatal.append(media_problem(f"{place}.audio", kind_of(turn["audio"])))
+    if "tool_calls" not in message:
+        _read_calls(turn, message, place, into)
+    weight = turn.get("weight")
+    if weight is not None and weight not in (0, 1):
+        found = kind_of(weight) if isinstance(weight, dict | list) else shorten(weight)
+        where = f"{place}.weight"
+        into.problems.append(problem("bad_weight", where, found, "0 or 1", "Use 0 or 1.", WARNING))
+    if weight == 0:
+        into.unlearned.add(len(into.messages))
+
+
+def _text_beside(turn: Message, key: str, place: str, into: Turns) -> str | None:
+    value = turn.get(key)
+    if value is not None and not isinstance(value, str):
+        fix = "Write it as text, or drop it."
+        where = f"{place}.{key}"
+        into.problems.append(problem("non_string_content", where, kind_of(value), "text", fix))
+        return None
+    return value
+
+
+def _read_calls(turn: Message, message: Message, place: str, into: Turns) -> None:
+    """Calls of tools, also in the old spelling; only the assistant makes any."""
+    key = next((key for key in ("tool_calls", "function_call") if turn.get(key)), None)
+    if key is None:
+        return
+    place = f"{place}.{key}"
+    if message["role"] != "assistant":
+        found = f'a call by "{message["role"]}"'
+        fix = "Give the call to the assistant, or drop it."
+        into.fatal.append(problem("bad_tool_call", place, found, "calls by the assistant", fix))
+        return
+    value = turn[key] if key == "tool_calls" else legacy_call(turn[key])
+    message["tool_calls"] = read_calls(value, place, into.fatal)
+
+
+def _refuse_keys(turn: Message, place: str, openai: bool, into: Turns) -> None:
+    known = _CHAT_KEYS if openai else _SHAREGPT_KEYS
+    if turn.keys() <= known:
+        return
+    for key in (key for key in turn if key not in known):
+        into.problems.append(
             problem(
-                "non_string_content",
-                place,
-                kind_of(part) if not isinstance(kind, str) else f'a part of type "{kind}"',
-                '{"type": "text", "text": ...}',
-                "Keep only parts of text.",
+                "unrecognized_key",
+                f"{place}.{key}",
+                f'the key "{key}"',
+                "one of " + ", ".join(sorted(_CHAT_KEYS) if openai else ("from", "value")),
+                "Remove the key, or move it out of the message.",
             )
         )
-    return ""
 
 
-def media_problem(place: str, found: str) -> RowProblem:
-    """A row with an image, sound or film in it: Afina tunes on text only and says so."""
-    return problem(
-        "unsupported_media",
-        place,
-        found,
-        "text only",
-        "Drop the row, or describe the medium in words.",
-    )
-
-
-def _pick(turn: Message, keys: tuple[str, ...]) -> Any:
-    return next((turn[key] for key in keys if key in turn), None)
+def row_key_problems(value: dict[str, Any]) -> list[RowProblem]:
+    """The keys of a row in OpenAI's shape that say something, and nobody reads it."""
+    return [
+        problem(
+            "unrecognized_key",
+            str(key),
+            f'the key "{key}"',
+            "one of " + ", ".join(CHAT_ROW_KEYS),
+            "Remove the key if the model is to know what it says: it is not read.",
+            WARNING,
+        )
+        for key, beside in value.items()
+        if beside and key not in CHAT_ROW_KEYS and key not in QUIET_KEYS and key not in MEDIA_KEYS
+    ]
