@@ -17,22 +17,25 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 def conduct_problems(sample: Conversation, places: list[str]) -> list[RowProblem]:
     """The problems of a conversation of well formed messages; `places` names each one's field."""
-    messages = sample.messages
-    found = list(_roles(sample, places))
-    calls = False
-    for message, place in zip(messages, places, strict=True):
-        content = message["content"]
+    found = list(_answer(sample, places))
+    calls, before = False, ""
+    for index, message in enumerate(sample.messages):
+        role, content = message["role"], message["content"]
+        if role == before and role != "tool":
+            found.append(_twice(role, places[index]))
         if not content or content.isspace():
-            found.extend(_empty(message, place))
+            found.extend(_empty(message, places[index]))
         if not is_clean(content):
-            found.extend(control_problems(content, place))
-        calls = calls or "tool_calls" in message or message["role"] == "tool"
+            found.extend(control_problems(content, places[index]))
+        calls = calls or role == "tool" or "tool_calls" in message
+        before = role
     if calls:
         found.extend(_calls(sample, places))
     return found
 
 
-def _roles(sample: Conversation, places: list[str]) -> Iterator[RowProblem]:
+def _answer(sample: Conversation, places: list[str]) -> Iterator[RowProblem]:
+    """Whether there is an answer, and whether it has the last word."""
     roles = [message["role"] for message in sample.messages]
     if "assistant" not in roles[sample.learn_from :]:
         yield problem(
@@ -51,16 +54,17 @@ def _roles(sample: Conversation, places: list[str]) -> Iterator[RowProblem]:
             "Drop the last turn, or add the answer.",
             WARNING,
         )
-    for index in range(1, len(roles)):
-        if roles[index] == roles[index - 1] and roles[index] != "tool":
-            yield problem(
-                "consecutive_same_role",
-                places[index],
-                f'two turns by "{roles[index]}" in a row',
-                "turns that alternate",
-                "Join the two turns.",
-                WARNING,
-            )
+
+
+def _twice(role: str, place: str) -> RowProblem:
+    return problem(
+        "consecutive_same_role",
+        place,
+        f'two turns by "{role}" in a row',
+        "turns that alternate",
+        "Join the two turns.",
+        WARNING,
+    )
 
 
 def _empty(message: Message, place: str) -> Iterator[RowProblem]:

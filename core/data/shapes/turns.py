@@ -26,7 +26,6 @@ _CHAT_KEYS = frozenset(
         *REASONING_KEYS,
     )
 )
-_SHAREGPT_KEYS = _CHAT_KEYS.union(ROLE_KEYS, CONTENT_KEYS)
 _SHAREGPT_ROLES = {
     **dict.fromkeys(("human", "user", "prompter"), "user"),
     **dict.fromkeys(("gpt", "assistant", "chatgpt", "bot", "model"), "assistant"),
@@ -35,8 +34,13 @@ _SHAREGPT_ROLES = {
     **dict.fromkeys(("function_call", "tool_call"), "function_call"),
     **dict.fromkeys(("observation", "tool", "function", "function_response"), "tool"),
 }
-_PLAIN_KEYS = frozenset(("role", "content"))  # beside them there is more to read
+_PLAIN_KEYS = ("role", "content")
 _SPOKEN_KEYS = frozenset((*ROLE_KEYS, *CONTENT_KEYS))
+# What is text beside the content, and what templates call it.
+_TEXT_KEYS = {
+    **{"name": "name", "tool_call_id": "tool_call_id"},
+    **dict.fromkeys(REASONING_KEYS, "reasoning_content"),
+}
 
 
 class Turns(msgspec.Struct):
@@ -89,13 +93,17 @@ def _read_turn(turn: Any, place: str, openai: bool, into: Turns) -> None:
     else:
         message = {"role": "tool" if role == "function" else role}
         message["content"] = _content(turn, place, openai, into)
-    if len(turn) > 2 or not turn.keys() <= (_PLAIN_KEYS if openai else _SPOKEN_KEYS):
-        _read_extras(turn, message, place, into)
-        _refuse_keys(turn, place, openai, into)
+    for key in turn:
+        if key not in _SPOKEN_KEYS and turn[key] is not None:
+            _read_extra(key, turn, message, place, into)
+        elif openai and key not in _PLAIN_KEYS:
+            _refuse_key(key, place, into)
     into.add(message, place)
 
 
 def _role(turn: Message, place: str, openai: bool, into: Turns) -> str | None:
+    if openai and (role := turn.get("role")) in _CHAT_ROLES:
+        return role
     key = next((key for key in (("role",) if openai else ROLE_KEYS) if key in turn), None)
     if key is None:
         wanted = "role" if openai else "from"
@@ -125,6 +133,8 @@ def _role(turn: Message, place: str, openai: bool, into: Turns) -> str | None:
 
 def _content(turn: Message, place: str, openai: bool, into: Turns) -> str:
     """The content as text; "" stands for null beside tool calls."""
+    if openai and type(content := turn.get("content")) is str:
+        return content
     if openai:
         key = "content" if "content" in turn else None
     else:
@@ -140,66 +150,54 @@ def _content(turn: Message, place: str, openai: bool, into: Turns) -> str:
     return ""
 
 
-def _read_extras(turn: Message, message: Message, place: str, into: Turns) -> None:
-    """Names, reasoning, calls and the weight beside the content."""
-    for key in ("name", "tool_call_id"):
-        if (text := _text_beside(turn, key, place, into)) is not None:
-            message[key] = text
-    for key in REASONING_KEYS:
-        if (text := _text_beside(turn, key, place, into)) is not None:
-            message.setdefault("reasoning_content", text)
-    if turn.get("audio"):
-        into.fatal.append(media_problem(f"{place}.audio", kind_of(turn["audio"])))
-    if "tool_calls" not in message:
-        _read_calls(turn, message, place, into)
-    weight = turn.get("weight")
-    if weight is not None and weight not in (0, 1):
-        found = kind_of(weight) if isinstance(weight, dict | list) else shorten(weight)
-        where = f"{place}.weight"
-        into.problems.append(problem("bad_weight", where, found, "0 or 1", "Use 0 or 1.", WARNING))
-    if weight == 0:
-        into.unlearned.add(len(into.messages))
+def _read_extra(key: str, turn: Message, message: Message, place: str, into: Turns) -> None:
+    """What stands beside role and content: a name, reasoning, calls, the weight, a wrong key."""
+    value = turn[key]
+    if key in _TEXT_KEYS:
+        if not isinstance(value, str):
+            fix = "Write it as text, or drop it."
+            where, found = f"{place}.{key}", kind_of(value)
+            into.problems.append(problem("non_string_content", where, found, "text", fix))
+        else:
+            message.setdefault(_TEXT_KEYS[key], value)
+    elif key == "weight":
+        if value == 0:
+            into.unlearned.add(len(into.messages))
+        elif value != 1:
+            found = kind_of(value) if isinstance(value, dict | list) else shorten(value)
+            fix = "Use 0 or 1."
+            where = f"{place}.weight"
+            into.problems.append(problem("bad_weight", where, found, "0 or 1", fix, WARNING))
+    elif key in ("tool_calls", "function_call"):
+        if value and "tool_calls" not in message:
+            _read_calls(key, value, message, f"{place}.{key}", into)
+    elif key == "audio":
+        into.fatal.append(media_problem(f"{place}.audio", kind_of(value)))
+    elif key not in _CHAT_KEYS:
+        _refuse_key(key, place, into)
 
 
-def _text_beside(turn: Message, key: str, place: str, into: Turns) -> str | None:
-    value = turn.get(key)
-    if value is not None and not isinstance(value, str):
-        fix = "Write it as text, or drop it."
-        where = f"{place}.{key}"
-        into.problems.append(problem("non_string_content", where, kind_of(value), "text", fix))
-        return None
-    return value
-
-
-def _read_calls(turn: Message, message: Message, place: str, into: Turns) -> None:
+def _read_calls(key: str, value: Any, message: Message, place: str, into: Turns) -> None:
     """Calls of tools, also in the old spelling; only the assistant makes any."""
-    key = next((key for key in ("tool_calls", "function_call") if turn.get(key)), None)
-    if key is None:
-        return
-    place = f"{place}.{key}"
-    if message["role"] != "assistant":
+    if message["role"] == "assistant":
+        listed = value if key == "tool_calls" else legacy_call(value)
+        message["tool_calls"] = read_calls(listed, place, into.fatal)
+    else:
         found = f'a call by "{message["role"]}"'
         fix = "Give the call to the assistant, or drop it."
         into.fatal.append(problem("bad_tool_call", place, found, "calls by the assistant", fix))
-        return
-    value = turn[key] if key == "tool_calls" else legacy_call(turn[key])
-    message["tool_calls"] = read_calls(value, place, into.fatal)
 
 
-def _refuse_keys(turn: Message, place: str, openai: bool, into: Turns) -> None:
-    known = _CHAT_KEYS if openai else _SHAREGPT_KEYS
-    if turn.keys() <= known:
-        return
-    for key in (key for key in turn if key not in known):
-        into.problems.append(
-            problem(
-                "unrecognized_key",
-                f"{place}.{key}",
-                f'the key "{key}"',
-                "one of " + ", ".join(sorted(_CHAT_KEYS) if openai else ("from", "value")),
-                "Remove the key, or move it out of the message.",
-            )
+def _refuse_key(key: str, place: str, into: Turns) -> None:
+    into.problems.append(
+        problem(
+            "unrecognized_key",
+            f"{place}.{key}",
+            f'the key "{key}"',
+            "one of " + ", ".join(sorted(_CHAT_KEYS)),
+            "Remove the key, or move it out of the message.",
         )
+    )
 
 
 def row_key_problems(value: dict[str, Any]) -> list[RowProblem]:
