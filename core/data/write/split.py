@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -34,12 +35,18 @@ def row_keys(source: Source, reader: Reader) -> array[int]:
     return keys
 
 
-def split_keys(keys: Sequence[int], eval_fraction: float, seed: int = 42) -> Split:
-    """Splits rows given by their keys.
+def split_keys(
+    keys: Sequence[int],
+    eval_fraction: float,
+    seed: int = 42,
+    classes: Sequence[int] | None = None,
+) -> Split:
+    """Splits rows given by their keys, and by their classes where there are any.
 
     The side of a row depends on its key, the seed and the fraction, not on where it stands in the
     file. Eval gets round(fraction * rows) rows, fewer where a group of copies would not fit, and at
-    least one group if there are two.
+    least one group if there are two. Each class gives its share of them, rounded so that the sum
+    holds (largest remainders); a group of copies counts for the class of most of its rows.
     Raises AfinaError for a fraction outside 0 to 1.
     """
     if not 0.0 <= eval_fraction < 1.0:
@@ -52,13 +59,48 @@ def split_keys(keys: Sequence[int], eval_fraction: float, seed: int = 42) -> Spl
         wanted = max(1, wanted)
     salt = seed.to_bytes(16, "big", signed=True)
     order = sorted(groups, key=lambda key: bytes_key(salt + key.to_bytes(8, "big")))
+    if classes is None:
+        chosen = _take(order, groups, wanted)
+    else:
+        chosen = []
+        for part, quota in _quotas(order, groups, classes, wanted):
+            chosen += _take(part, groups, quota, at_least_one=False)
+    held = set(chosen)
+    train = array("Q", (index for index in range(len(keys)) if index not in held))
+    return Split(train, array("Q", sorted(held)))
+
+
+def _take(
+    order: list[int], groups: dict[int, list[int]], wanted: int, at_least_one: bool = True
+) -> list[int]:
+    """The rows of whole groups, in that order, as many as fit into `wanted`."""
     chosen: list[int] = []
     for position, key in enumerate(order):
-        first = position == 0 and wanted > 0 and len(groups) > 1
+        first = at_least_one and position == 0 and wanted > 0 and len(order) > 1
         if first or len(chosen) + len(groups[key]) <= wanted:
             chosen += groups[key]
         if len(chosen) >= wanted:
             break
-    held = set(chosen)
-    train = array("Q", (index for index in range(len(keys)) if index not in held))
-    return Split(train, array("Q", sorted(held)))
+    return chosen
+
+
+def _quotas(
+    order: list[int], groups: dict[int, list[int]], classes: Sequence[int], wanted: int
+) -> list[tuple[list[int], int]]:
+    """The groups of each class, in their order, with the rows that eval gets of it."""
+    parts: dict[int, list[int]] = {}
+    rows: Counter[int] = Counter()
+    for key in order:
+        members = Counter(classes[index] for index in groups[key])
+        name = min(members, key=lambda name: (-members[name], name))
+        parts.setdefault(name, []).append(key)
+        rows[name] += len(groups[key])
+    total = rows.total()
+    exact = {name: wanted * count / total for name, count in rows.items()}
+    quotas = {name: int(share) for name, share in exact.items()}
+    left = wanted - sum(quotas.values())
+    # Equal remainders go to the smaller class: it has the greater need of a row to be judged by.
+    by_remainder = sorted(exact, key=lambda name: (quotas[name] - exact[name], rows[name], name))
+    for name in by_remainder[:left]:
+        quotas[name] += 1
+    return [(parts[name], quotas[name]) for name in sorted(parts)]

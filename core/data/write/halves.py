@@ -1,0 +1,261 @@
+"""Writes the two halves of a split, train.jsonl and eval.jsonl, and tells how they came about."""
+
+from __future__ import annotations
+
+import math
+import os
+from array import array
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.data.files.source import Row, Source
+from core.data.sample import Judged, Labelled
+from core.data.shapes.read import Reader
+from core.data.survey.duplicates import bytes_key, sample_key
+from core.data.write.output import Output, line_of, publish
+from core.data.write.split import Split, split_keys
+from core.data.write.writer import BATCH_ROWS, Cancel, Cancelled, OnProgress
+from core.errors import AfinaError
+
+NAMES = ("train.jsonl", "eval.jsonl")
+SMALL_ROWS = 1000  # files below it hold out the larger share
+SMALL_FRACTION, FRACTION = 0.2, 0.1
+MOST_ROWS = 10_000  # of a default evaluation set
+MOST_CLASSES = 100
+ABSENT = "(none)"  # the class of rows without the field
+
+Class = str | int | bool
+
+
+class SplitTask(msgspec.Struct):
+    """What is split, and how."""
+
+    source: Source
+    reader: Reader
+    fraction: float | None = None  # None: see default_fraction
+    by: str | None = None  # "label", or a field of the row such as "meta.topic"
+    seed: int = 42
+    near: bool = False  # rows that are almost copies stay on one side too
+
+
+class ClassRows(msgspec.Struct):
+    """How the rows of one class were parted."""
+
+    value: Class
+    train: int
+    eval: int
+
+
+class SplitReport(msgspec.Struct):
+    """What was split and how it came out."""
+
+    path: str
+    train: str
+    eval: str
+    rows: int
+    train_rows: int
+    eval_rows: int
+    fraction: float
+    reason: str  # of the fraction, a sentence
+    seed: int
+    by: str | None
+    near: bool
+    classes: list[ClassRows]
+    groups: int  # of rows that are copies of each other
+    grouped_rows: int  # rows in such groups
+    unreadable: int  # rows that can't be used; they are parted like the others
+    pending: int = 0  # edits that are not in the files: they are not written yet
+
+    @property
+    def unjudged(self) -> list[Class]:
+        """Classes with no row to evaluate with."""
+        return [item.value for item in self.classes if not item.eval]
+
+    def fields(self) -> dict[str, Any]:
+        """The report as `--json` prints it and the worker answers it."""
+        return {**msgspec.to_builtins(self), "unjudged": self.unjudged}
+
+
+def default_fraction(rows: int) -> tuple[float, str]:
+    """The share of rows to hold out, and why.
+
+    20 % of a small file, 10 % of a larger one: the usual range, so that most rows still train. How
+    sharp a measured share of right answers is depends on the rows alone: its 95 % interval is at
+    most 0.98 / sqrt(rows) to each side (normal approximation at a share of one half). 100 rows tell
+    10 points apart, 10,000 rows 1 point; more than that only cost time at every evaluation.
+    """
+    fraction = SMALL_FRACTION if rows < SMALL_ROWS else FRACTION
+    held = max(1, round(fraction * rows))
+    points = 98 / math.sqrt(held)
+    sharpness = f"{held:,} rows measure a share to ±{min(points, 50):.1f} points at worst"
+    if held > MOST_ROWS:
+        fraction = MOST_ROWS / rows
+        return fraction, (
+            f"{MOST_ROWS:,} rows, because they measure a share to ±1.0 points and more would only "
+            f"cost time at every evaluation"
+        )
+    size = f"under {SMALL_ROWS:,}" if rows < SMALL_ROWS else f"{SMALL_ROWS:,} rows or more"
+    return fraction, f"{fraction:.0%}, because the file has {size}: {sharpness}"
+
+
+def split_file(
+    task: SplitTask,
+    folder: str | os.PathLike[str],
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+    cancelled: Cancelled | None = None,
+) -> SplitReport:
+    """Writes both halves into a folder and says how they came about.
+
+    Raises AfinaError where that can't be done, and Cancel; both leave nothing behind.
+    """
+    source = task.source
+    if len(source) < 2:
+        raise AfinaError(f'"{source.path}" has {len(source)} rows, and a split takes two.')
+    if task.fraction is None:
+        fraction, reason = default_fraction(len(source))
+    else:
+        fraction, reason = task.fraction, "as asked for"
+    if not 0.0 < fraction < 1.0:
+        raise AfinaError(f"The share to evaluate with is between 0 and 1, not {fraction:g}.")
+    keys, named, unreadable = _look(task, cancelled)
+    names, codes = _coded(named, task) if task.by else ([], None)
+    split = split_keys(keys, fraction, task.seed, codes)
+    if not split.eval or not split.train:
+        raise AfinaError(
+            f"The {len(source):,} rows can't be parted: they are copies of each other."
+            if len(set(keys)) == 1
+            else f"None of the {len(source):,} rows would be left to "
+            + ("evaluate with." if split.train else "train on."),
+            "Choose another share with --eval.",
+        )
+    copies = [count for count in Counter(keys).values() if count > 1]
+    train, held = (Path(folder).expanduser() / name for name in NAMES)
+    _write(source, split, (train, held), overwrite, on_progress, cancelled)
+    return SplitReport(
+        path=str(source.path),
+        train=str(train),
+        eval=str(held),
+        rows=len(source),
+        train_rows=len(split.train),
+        eval_rows=len(split.eval),
+        fraction=fraction,
+        reason=reason,
+        seed=task.seed,
+        by=task.by,
+        near=task.near,
+        classes=_classes(names, codes, split) if codes is not None else [],
+        groups=len(copies),
+        grouped_rows=sum(copies),
+        unreadable=unreadable,
+    )
+
+
+def _look(task: SplitTask, cancelled: Cancelled | None) -> tuple[array[int], list[Any], int]:
+    """Each row's key and class (None for no field), and how many rows can't be used."""
+    keys, named, unreadable = array("Q"), [], 0
+    for index in range(len(task.source)):
+        if cancelled and index % BATCH_ROWS == 0 and cancelled():
+            raise Cancel
+        row = task.source.row(index)
+        sample = task.reader.read(row).sample
+        unreadable += sample is None
+        key = bytes_key(task.source.raw(index)) if sample is None else sample_key(sample)
+        keys.append(key)
+        if task.by:
+            named.append(_class_of(row, sample, task.by))
+    return keys, named, unreadable
+
+
+def _class_of(row: Row, sample: Any, by: str) -> Any:
+    if by == "label":
+        if isinstance(sample, Labelled):
+            return sample.label
+        if isinstance(sample, Judged):
+            return sample.good
+    value: Any = row.value
+    for key in by.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _coded(named: list[Any], task: SplitTask) -> tuple[list[Class], array[int]]:
+    """The classes in an order of their own, and each row's place among them.
+
+    Raises AfinaError for a field that no row has, or whose values are no classes.
+    """
+    by = task.by
+    if all(value is None for value in named):
+        keys = ", ".join(f'"{key}"' for key in _keys_of(task.source)) or "none"
+        raise AfinaError(f'No row has a field "{by}".', f"The rows have the fields {keys}.")
+    for index, value in enumerate(named):
+        if value is not None and not isinstance(value, str | int):
+            what = "a number with a fraction" if isinstance(value, float) else "a list or an object"
+            raise AfinaError(
+                f'"{by}" is {what} in row {index + 1}, and rows are parted by text, whole numbers '
+                "or true and false.",
+                "Choose another field.",
+            )
+    values = {(type(value).__name__, value): None for value in named if value is not None}
+    most = min(MOST_CLASSES, max(2, len(named) // 2))
+    if len(values) > most:
+        raise AfinaError(
+            f'"{by}" has {len(values):,} different values in {len(named):,} rows, too many to give '
+            "each its share of both sides.",
+            f"Choose a field with at most {most} values.",
+        )
+    order = {pair: code for code, pair in enumerate(sorted(values, key=lambda it: (it[0], it[1])))}
+    absent = len(order)
+    codes = array(
+        "Q",
+        (absent if value is None else order[type(value).__name__, value] for value in named),
+    )
+    classes: list[Class] = [value for _, value in order]
+    return [*classes, ABSENT] if absent in codes else classes, codes
+
+
+def _keys_of(source: Source) -> list[str]:
+    """The fields that the first readable rows have."""
+    keys: dict[str, None] = {}
+    for index in range(min(len(source), 50)):
+        value = source.row(index).value
+        if isinstance(value, dict):
+            keys.update(dict.fromkeys(map(str, value)))
+    return list(keys)[:12]
+
+
+def _classes(names: list[Class], codes: Sequence[int], split: Split) -> list[ClassRows]:
+    train, held = (Counter(codes[index] for index in side) for side in (split.train, split.eval))
+    return [ClassRows(name, train[code], held[code]) for code, name in enumerate(names)]
+
+
+def _write(
+    source: Source,
+    split: Split,
+    paths: tuple[Path, Path],
+    overwrite: bool,
+    on_progress: OnProgress | None,
+    cancelled: Cancelled | None,
+) -> None:
+    """Both files or none; both are complete on the disk before either has its name."""
+    size = sum(path.stat().st_size for path in source.files if path.exists())
+    done, total = 0, len(source)
+    with (
+        Output(paths[0], source.files, overwrite, size) as train,
+        Output(paths[1], source.files, overwrite, 0) as held,
+    ):
+        for output, rows in ((train, split.train), (held, split.eval)):
+            for index in rows:
+                output.add(line_of(source.row(index), source.raw(index)))
+                done += 1
+                if done % BATCH_ROWS == 0:
+                    if cancelled and cancelled():
+                        raise Cancel
+                    if on_progress:
+                        on_progress(done, total)
+            output.finish()
+        publish(train, held)
