@@ -26,12 +26,14 @@ view*   {filter?, sort?, descending?, search?, regex?, marked?: [indexes]}
               {kind "done", file, count, seconds}
            file: row indexes, native uint32, appended in order; a sorted view comes as a whole
 statistics* {} -> {kind "done", ...}: whole_stats()
+edit, editable, drop, pending, write*, split*: see core.data.write.requests
 """
 
 from __future__ import annotations
 
 from core.data.session import Session
 from core.data.survey.requests import Surveying
+from core.data.write.requests import Writing
 from core.pipe import serve
 
 
@@ -39,8 +41,10 @@ def main() -> int:
     """Serves until the app closes the pipe."""
     session = Session()
     surveying = Surveying(session)
-    background = surveying.background()
+    writing = Writing(session)
+    background = {**surveying.background(), **writing.background()}
     try:
-        return serve({**session.handlers(), **surveying.handlers()}, background)
+        handlers = {**session.handlers(), **surveying.handlers(), **writing.handlers()}
+        return serve(handlers, background)
     finally:
         surveying.close()
