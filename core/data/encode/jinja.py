@@ -59,7 +59,7 @@ class _Dict:
         return dict.fromkeys(*args)
 
 
-class _Namespace(Namespace):
+class Namespaced(Namespace):
     """`namespace` for templates, without names that begin with an underscore."""
 
     def __init__(
@@ -107,14 +107,20 @@ def _strftime_now(format: str) -> str:
 @lru_cache(maxsize=8)
 def compile_template(source: str) -> tuple[jinja2.Template, GenerationTracker]:
     """A compiled template with the tracker of its environment; not for two threads at once."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTracker, loopcontrols]
-    )
+    environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    tracker = equip(environment)
+    return environment.from_string(source), tracker
+
+
+def equip(environment: jinja2.Environment) -> GenerationTracker:
+    """Gives an environment what chat templates may use; returns its tracker."""
+    environment.add_extension(GenerationTracker)
+    environment.add_extension(loopcontrols)
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise
     environment.globals["strftime_now"] = _strftime_now
     environment.globals["dict"] = _Dict()
-    environment.globals["namespace"] = _Namespace
+    environment.globals["namespace"] = Namespaced
     tracker = environment.extensions[GenerationTracker.identifier]
     assert isinstance(tracker, GenerationTracker)
-    return environment.from_string(source), tracker
+    return tracker

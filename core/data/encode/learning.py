@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.data.encode.template import TemplateRefusal
-from core.data.encode.tokenizer import TokenSpans
+from core.data.encode.tokenizer import Tokenizer
 from core.data.problems import ERROR, WARNING, RowProblem, problem
 
 
 def learning_problems(
-    tokens: TokenSpans, supervised: list[bool], limit: int, stops: frozenset[int], text: str
+    ids: list[int], supervised: list[bool], limit: int, tokenizer: Tokenizer
 ) -> Iterator[RowProblem]:
-    """The problems of a row's tokens, seen whole; `limit` is max_length in tokens."""
-    if not text:
-        return  # refused by the template, which is a problem of its own
-    ids = tokens.ids
+    """The problems of a row's tokens, seen whole; `limit` is max_length in tokens.
+
+    Each is at its token: the first that is cut, the last that is learned.
+    """
+    stops = tokenizer.stop_ids
     total, learned = len(ids), sum(supervised)
-    kept = sum(supervised[:limit])
+    kept = learned if total <= limit else sum(supervised[:limit])
     if learned and not kept:
         first = supervised.index(True)
         yield problem(
@@ -27,6 +27,7 @@ def learning_problems(
             f"fewer than {limit}",
             "Raise max_length, or shorten the prompt.",
             WARNING,
+            limit,
         )
     elif total > limit:
         lost = learned - kept
@@ -37,6 +38,7 @@ def learning_problems(
             f"at most {limit}",
             f"Raise max_length to {total}, or shorten the row.",
             WARNING,
+            limit,
         )
     if not kept:
         yield problem(
@@ -49,7 +51,7 @@ def learning_problems(
         )
     if learned:
         last = total - 1 - supervised[::-1].index(True)
-        while last and ids[last] not in stops and not text[slice(*tokens.offsets[last])].strip():
+        while last and ids[last] not in stops and not tokenizer.decode([ids[last]]).strip():
             last -= 1  # white space behind the stop token, under supervise=all
         if ids[last] not in stops:
             yield problem(
@@ -63,12 +65,14 @@ def learning_problems(
             )
 
 
-def template_problem(error: TemplateRefusal) -> RowProblem:
-    """A conversation that the chat template does not take, in the template's own words."""
+def cut_problem(total: int, limit: int) -> RowProblem:
+    """A row of which no token is learned (a text with a class), and not all of it is seen."""
     return problem(
-        "template_error",
-        "messages",
-        error.message,
-        "a conversation that the model's chat template takes",
-        "Change the turns, or use another template.",
+        "truncated",
+        "",
+        f"{total} tokens; {total - limit} are cut",
+        f"at most {limit}",
+        f"Raise max_length to {total}, or shorten the row.",
+        WARNING,
+        limit,
     )

@@ -7,20 +7,30 @@ that is said.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import msgspec
 
-from core.data.encode.template import ChatTemplate, Rendered, TemplateRefusal
-from core.data.encode.tokenizer import TokenSpans
+from core.data.encode.spans import Span, TokenSpans
+from core.data.encode.template import Rendered, TemplateRefusal
 from core.data.problems import WARNING, RowProblem, problem
 from core.data.sample import Conversation, Message
 
-Span = tuple[int, int]  # characters, the end not included
 _PROBE = (
     "\u2060afina probe\u2060"  # stands in for an answer to see what the template puts around it
 )
+
+
+class Rendering(Protocol):
+    """A chat template, or what stands for one."""
+
+    def render(
+        self,
+        messages: list[Message],
+        tools: list[dict[str, Any]] | None = None,
+        add_generation_prompt: bool = False,
+    ) -> Rendered: ...
 
 
 class Answers(msgspec.Struct):
@@ -62,7 +72,7 @@ def _last_run(messages: list[Message], answers: list[int]) -> list[int]:
 
 
 def find_answers(
-    template: ChatTemplate,
+    template: Rendering,
     messages: list[Message],
     tools: list[dict[str, Any]] | None,
     rendered: Rendered,
@@ -87,7 +97,7 @@ def find_answers(
 
 
 def find_segments(
-    template: ChatTemplate,
+    template: Rendering,
     messages: list[Message],
     tools: list[dict[str, Any]] | None,
     text: str,
@@ -106,25 +116,29 @@ def find_segments(
     return list(zip(roles, starts, ends, strict=True))
 
 
-def rewriting_problem(answers: Answers) -> RowProblem:
-    """What a template that changes earlier turns means for this row."""
-    named = ", ".join(f"messages[{index}]" for index in answers.rewritten)
-    lost = f"; {len(answers.lost)} of them can't be learned from" if answers.lost else ""
-    return problem(
-        "template_rewrites_history",
-        f"messages[{answers.rewritten[0]}]",
-        f"a chat template that shows {named} differently once the conversation goes on{lost}",
-        "a template that only adds to the text",
-        "Split the conversation so that each answer is the last, or use another template.",
-        WARNING,
-    )
+def rewriting_problems(answers: Answers) -> Iterator[tuple[int, RowProblem]]:
+    """What a template that changes earlier turns means for this row, at each message."""
+    for index in answers.rewritten:
+        lost = "; it can't be learned from" if index in answers.lost else ""
+        yield (
+            index,
+            problem(
+                "template_rewrites_history",
+                f"messages[{index}]",
+                f"an answer that the chat template shows differently once the conversation goes on"
+                f"{lost}",
+                "a template that only adds to the text",
+                "Split the conversation so that each answer is the last, or use another template.",
+                WARNING,
+            ),
+        )
 
 
 def supervise_tokens(tokens: TokenSpans, spans: list[Span]) -> list[bool]:
     """One flag per token: whether it belongs to one of the spans, if only by one character."""
     flags = [False] * len(tokens.ids)
     for start, end in spans:
-        first, stop = _token_range(tokens, start, end)
+        first, stop = tokens.within(start, end)
         flags[first:stop] = [True] * (stop - first)
     return flags
 
@@ -141,24 +155,18 @@ def supervise_answers(
     for start, end in spans:
         if start == end:
             continue
-        first, stop = _token_range(tokens, start, end)
+        first, stop = tokens.within(start, end)
         stop = _close(tokens, text, first, stop, stop_ids)
         flags[first:stop] = [True] * (stop - first)
     return flags
 
 
-def _token_range(tokens: TokenSpans, start: int, end: int) -> tuple[int, int]:
-    """The tokens that reach into a span of characters: first, and one behind the last."""
-    first = bisect_right(tokens.offsets, start, key=lambda span: span[1])
-    return first, bisect_left(tokens.offsets, end, lo=first, key=lambda span: span[0])
-
-
 def _close(tokens: TokenSpans, text: str, first: int, stop: int, stop_ids: frozenset[int]) -> int:
     """The end of an answer (a token index, not included), moved to just behind its stop token."""
-    ids, offsets = tokens.ids, tokens.offsets
+    ids = tokens.ids
 
     def blank(index: int) -> bool:
-        return ids[index] not in stop_ids and not text[slice(*offsets[index])].strip()
+        return ids[index] not in stop_ids and not text[slice(*tokens.span(index))].strip()
 
     last = stop - 1
     while last > first and blank(last):
@@ -174,7 +182,7 @@ def _close(tokens: TokenSpans, text: str, first: int, stop: int, stop_ids: froze
 
 
 def _between_prefixes(
-    template: ChatTemplate,
+    template: Rendering,
     messages: list[Message],
     tools: list[dict[str, Any]] | None,
     text: str,
@@ -193,7 +201,7 @@ def _between_prefixes(
 
 
 def _by_probe(
-    template: ChatTemplate,
+    template: Rendering,
     messages: list[Message],
     tools: list[dict[str, Any]] | None,
     text: str,
@@ -212,7 +220,7 @@ def _by_probe(
 
 
 def _render(
-    template: ChatTemplate,
+    template: Rendering,
     messages: list[Message],
     tools: list[dict[str, Any]] | None,
     add_generation_prompt: bool = False,

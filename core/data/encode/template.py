@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from core.data.encode.tokenizer import read_json, special_tokens
+from core.data.encode.tokenizer import Tokenizer, read_json, special_tokens
 from core.data.sample import Message
 from core.errors import AfinaError
 from core.hub import model_folder
@@ -20,7 +20,11 @@ from core.hub import model_folder
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 # What a template raises besides Jinja's errors: it is code, run on data that it did not expect.
-_FAILURES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
+FAILURES = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RecursionError)
+
+
+# Our own, by name, and the token that ends a turn in them; "" is the model's own end token.
+BUILT_IN = {"chatml": "<|im_end|>", "llama3": "<|eot_id|>", "alpaca": ""}
 
 
 class Rendered(msgspec.Struct):
@@ -29,6 +33,14 @@ class Rendered(msgspec.Struct):
     text: str
     generated: list[tuple[int, int]]
     has_generation_markers: bool  # false also where the markers could not be followed
+
+    @classmethod
+    def of(cls, text: str, blocks: list[tuple[int, str]], source: str) -> Rendered:
+        """A text with its generation blocks, (start, block), believed where they are in it."""
+        if not all(text[start : start + len(block)] == block for start, block in blocks):
+            return cls(text, [], False)
+        spans = [(start, start + len(block)) for start, block in blocks if block]
+        return cls(text, spans, bool(_GENERATION.search(source)))
 
 
 class TemplateRefusal(AfinaError):
@@ -47,12 +59,12 @@ class ChatTemplate:
     def load(
         cls, model: str | os.PathLike[str], override: str | os.PathLike[str] | None = None
     ) -> ChatTemplate:
-        """The template of a model, or the file given instead; AfinaError where there is none."""
+        """The model's template, or the file or built-in one named; AfinaError without any."""
         template = cls.find(model, override)
         if template is None:
             raise AfinaError(
                 f'The model "{model}" has no chat template.',
-                "Give one with data.chat_template=FILE, or use rows of prompt and completion.",
+                f"Give one with data.chat_template: a file, or {', '.join(BUILT_IN)}.",
             )
         return template
 
@@ -64,8 +76,7 @@ class ChatTemplate:
         folder = model_folder(model)
         special = special_tokens(folder)
         if override:
-            path = Path(override).expanduser()
-            return cls({"default": _read(path)}, special, str(path))
+            return cls({"default": template_text(override)}, special, str(override))
         sources = {}
         config = read_json(folder, "tokenizer_config.json").get("chat_template")
         if isinstance(config, str):
@@ -111,29 +122,56 @@ class ChatTemplate:
         source = self.source(bool(tools))
         try:
             template, tracker = compile_template(source)
-            text, spans = tracker.follow(
-                template.generate(
-                    messages=[_cleaned(message) for message in messages],
-                    tools=tools,
-                    documents=None,
-                    add_generation_prompt=add_generation_prompt,
-                    **self.special,
-                )
-            )
+            fields = self.fields(messages, tools, add_generation_prompt)
+            text, blocks = tracker.follow(template.generate(**fields))
         except jinja2.TemplateSyntaxError as error:
             words = str(error.message).rstrip(".")
             raise AfinaError(
                 f"The chat template has an error in line {error.lineno}: {words}.",
                 f'It is the one of "{self.origin}".',
             ) from error
-        except (jinja2.TemplateError, *_FAILURES) as error:
+        except (jinja2.TemplateError, *FAILURES) as error:
             raise TemplateRefusal(f"The chat template can't render this: {error}.") from error
-        marked = bool(_GENERATION.search(source))
-        sound = all(text[start : start + len(block)] == block for start, block in spans)
-        generated = (
-            [(start, start + len(block)) for start, block in spans if block] if sound else []
+        return Rendered.of(text, blocks, source)
+
+    def fields(
+        self, messages: list[Message], tools: list[dict[str, Any]] | None, answer_follows: bool
+    ) -> dict[str, Any]:
+        """What a template is given, as transformers gives it."""
+        return {
+            "messages": [_cleaned(message) for message in messages],
+            "tools": tools,
+            "documents": None,
+            "add_generation_prompt": answer_follows,
+            **self.special,
+        }
+
+
+def check_built_in(name: str | os.PathLike[str] | None, tokenizer: Tokenizer) -> None:
+    """Raises AfinaError where a built-in template ends turns with no single token of the model."""
+    if name not in BUILT_IN:
+        return
+    end = BUILT_IN[str(name)] or tokenizer.eos
+    if end is None or tokenizer.token_id(end) is None:
+        named = f'"{end}", which is no token' if end else "the end token, and there is none"
+        raise AfinaError(
+            f'The chat template "{name}" ends turns with {named} of this model.',
+            f"The model would not learn to stop. Use {_others(str(name), tokenizer)}.",
         )
-        return Rendered(text, generated, marked and sound)
+
+
+def _others(name: str, tokenizer: Tokenizer) -> str:
+    """The built-in templates that suit a tokenizer better, and what else there is."""
+    ends = ((other, end or tokenizer.eos) for other, end in BUILT_IN.items() if other != name)
+    able = [other for other, end in ends if end and tokenizer.token_id(end) is not None]
+    return ", ".join([*able, "the model's own template or a file"])
+
+
+def template_text(name: str | os.PathLike[str]) -> str:
+    """The Jinja text of a built-in template or of a file; raises AfinaError where it has none."""
+    if name in BUILT_IN:
+        return _read(Path(__file__).parent / "templates" / f"{name}.jinja")
+    return _read(Path(name).expanduser())
 
 
 def _cleaned(message: Message) -> Message:

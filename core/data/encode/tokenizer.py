@@ -6,16 +6,19 @@ Also its special and stop tokens. Asks no network: core/hub.py says what a model
 from __future__ import annotations
 
 import os
+from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import is_normalized
 
 import msgspec
 
+from core.data.encode.spans import ByLengths, ByOffsets, TokenSpans
 from core.errors import AfinaError
 from core.hub import model_folder
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding as RawEncoding
     from tokenizers import Tokenizer as RawTokenizer
 
 # The names that chat templates know, as in transformers' SPECIAL_TOKENS_ATTRIBUTES.
@@ -30,11 +33,12 @@ SPECIAL_NAMES = (
 )
 
 
-class TokenSpans(msgspec.Struct):
-    """Token ids with the characters each stands for: text[start:end]."""
+class Frame(msgspec.Struct, frozen=True):
+    """What a tokenizer's own post-processor puts around a text, or around the two of a pair."""
 
-    ids: list[int]
-    offsets: list[tuple[int, int]]
+    before: list[int]
+    between: list[int]
+    after: list[int]
 
 
 class Tokenizer:
@@ -45,7 +49,8 @@ class Tokenizer:
     ) -> None:
         self._raw = raw
         self.special = special  # "bos_token" -> "<s>"; only those that the model has
-        self.leading_ids = _leading_ids(raw)  # what the tokenizer puts before plain text by itself
+        self.single = _single_frame(raw)  # what the tokenizer puts around plain text by itself
+        self.pair = _pair_frame(raw)
         raw.no_truncation()  # many files on the hub cut at 512 or pad unasked
         raw.no_padding()
         raw.post_processor = None  # type: ignore[assignment]  # it trims offsets
@@ -54,6 +59,8 @@ class Tokenizer:
         )
         self.bos_id, self.eos_id, self.pad_id = map(self._id, (self.bos, self.eos, self.pad))
         self.stop_ids = stop_ids | ({self.eos_id} if self.eos_id is not None else frozenset())
+        added = raw.get_added_tokens_decoder()
+        self.specials = {item.content: token for token, item in added.items() if item.special}
 
     @classmethod
     def load(cls, model: str | os.PathLike[str]) -> Tokenizer:
@@ -87,11 +94,38 @@ class Tokenizer:
 
     def encode(self, text: str) -> TokenSpans:
         """The tokens of a text; no special tokens are added."""
-        return _spans(self._raw.encode(text, add_special_tokens=False))
+        return self.encode_many([text])[0]
 
-    def encode_many(self, texts: list[str]) -> list[TokenSpans]:
-        """The tokens of several texts, on all cores."""
-        return [_spans(item) for item in self._raw.encode_batch(texts, add_special_tokens=False)]
+    def encode_many(self, texts: list[str], fast: bool = False) -> list[TokenSpans]:
+        """The tokens of several texts, on all cores; `fast` leaves the offsets to be counted."""
+        if not fast or self._byte_lengths is None:
+            found = self._raw.encode_batch(texts, add_special_tokens=False)
+            return [ByOffsets(item.ids, item.offsets) for item in found]
+        found = self._raw.encode_batch_fast(texts, add_special_tokens=False)
+        return [self._count(text, item.ids) for text, item in zip(texts, found, strict=True)]
+
+    def _count(self, text: str, ids: list[int]) -> TokenSpans:
+        """The tokens with their places by the bytes that each has; proven by the sum of them."""
+        lengths = self._byte_lengths
+        assert lengths is not None
+        ends = list(accumulate(map(lengths.__getitem__, ids)))
+        if text.isascii():
+            size = len(text)
+        else:
+            unchanged = not self._composes or is_normalized("NFC", text)
+            size = len(text.encode()) if unchanged else -1
+        if size == (ends[-1] if ends else 0):
+            return ByLengths(ids, ends, text)
+        return self.encode(text)
+
+    @cached_property
+    def _composes(self) -> bool:
+        return self._raw.normalizer is not None
+
+    @cached_property
+    def _byte_lengths(self) -> list[int] | None:
+        """Bytes of each token; None for a vocabulary whose tokens don't stand for bytes."""
+        return _byte_lengths(self._raw)
 
     def decode(self, ids: list[int], skip_special: bool = False) -> str:
         return self._raw.decode(ids, skip_special_tokens=skip_special)
@@ -142,17 +176,56 @@ def _ids(value: Any) -> set[int]:
     return {item for item in values if isinstance(item, int) and not isinstance(item, bool)}
 
 
-def _leading_ids(raw: RawTokenizer) -> list[int]:
-    """What the tokenizer's own post-processor puts before a text, such as <s>."""
-    marked, plain = (
-        raw.encode("a", add_special_tokens=True),
-        raw.encode("a", add_special_tokens=False),
-    )
-    for start in range(len(marked.ids) - len(plain.ids) + 1):
-        if marked.ids[start : start + len(plain.ids)] == plain.ids:
-            return marked.ids[:start]
-    return []
+def _single_frame(raw: RawTokenizer) -> Frame:
+    plain = raw.encode("a", add_special_tokens=False).ids
+    marked = raw.encode("a", add_special_tokens=True).ids
+    at = _place(plain, marked)
+    return Frame(marked[:at], [], marked[at + len(plain) :])
 
 
-def _spans(encoding: RawEncoding) -> TokenSpans:
-    return TokenSpans(encoding.ids, encoding.offsets)
+def _pair_frame(raw: RawTokenizer) -> Frame:
+    first = raw.encode("a", add_special_tokens=False).ids
+    second = raw.encode("b", add_special_tokens=False).ids
+    marked = raw.encode("a", "b", add_special_tokens=True).ids
+    at = _place(first, marked)
+    middle = at + len(first)
+    then = middle + _place(second, marked[middle:])
+    return Frame(marked[:at], marked[middle:then], marked[then + len(second) :])
+
+
+def _place(part: list[int], whole: list[int]) -> int:
+    """Where the part begins; 0 where it is not in there."""
+    starts = range(len(whole) - len(part) + 1)
+    return next((at for at in starts if whole[at : at + len(part)] == part), 0)
+
+
+def _byte_lengths(raw: RawTokenizer) -> list[int] | None:
+    """Bytes by token id, if the vocabulary is byte-level: every character of an entry is a byte.
+
+    Source: tokenizers 0.22, pre_tokenizers/byte_level.rs; a text is never changed before it but
+    for NFC.
+    """
+    from tokenizers import normalizers, pre_tokenizers
+    from tokenizers.models import BPE
+
+    model, before = raw.model, raw.pre_tokenizer
+    if not isinstance(model, BPE) or model.continuing_subword_prefix or model.end_of_word_suffix:
+        return None
+    if before is None or not (
+        raw.normalizer is None or isinstance(raw.normalizer, normalizers.NFC)
+    ):
+        return None
+    state = msgspec.json.decode(before.__getstate__())
+    steps = state["pretokenizers"] if state["type"] == "Sequence" else [state]
+    if steps[-1]["type"] != "ByteLevel" or any(step.get("add_prefix_space") for step in steps):
+        return None
+    vocabulary = raw.get_vocab(with_added_tokens=False)
+    if not all(letter in vocabulary for letter in pre_tokenizers.ByteLevel.alphabet()):
+        return None
+    added = raw.get_added_tokens_decoder()
+    lengths = [0] * (1 + max([*vocabulary.values(), *added]))
+    for token, index in vocabulary.items():
+        lengths[index] = len(token)
+    for index, item in added.items():
+        lengths[index] = len(item.content.encode())
+    return lengths

@@ -109,7 +109,8 @@ def test_an_answer_whose_place_is_not_certain_is_not_learned(
     encoding = Encoder.load(make_model(source)).encode(Conversation(CHAT))
     assert learned(encoding) == [BOTH[1]]
     assert checks(encoding) == ["template_rewrites_history"]
-    assert "1 of them can't be learned from" in encoding.problems[0].found
+    assert encoding.problems[0].field == "messages[2]"
+    assert "can't be learned from" in encoding.problems[0].found
 
 
 def test_the_mask_equals_that_of_transformers_where_the_markers_hold_the_stop_token(
