@@ -82,6 +82,24 @@ ACTIONS: list[Action] = [
         ("page_up", "pageup", "page up", "A page up."),
         ("page_down", "pagedown", "page down", "A page down."),
     ),
+    # the tokens of a row
+    Action(
+        "next_problem", "]", "next problem", "To the next problem in the row, or row.", "tokens"
+    ),
+    *_quiet(
+        "tokens",
+        ("previous_problem", "[", "problem before", "To the problem before in the row, or row."),
+        ("left", "left,h", "token before", "To the token before."),
+        ("right", "right,l", "next token", "To the next token."),
+        ("up", "up,k", "up", "To the token above."),
+        ("down", "down,j", "down", "To the token below."),
+        ("first", "g,home", "first", "To the first token."),
+        ("last", "G,end", "last", "To the last token."),
+        ("half_up", "ctrl+u", "half up", "Half a page up."),
+        ("half_down", "ctrl+d", "half down", "Half a page down."),
+        ("page_up", "pageup", "page up", "A page up."),
+        ("page_down", "pagedown", "page down", "A page down."),
+    ),
     # the form of the Train pane
     Action("edit", "enter", "change", "Change the value under the cursor.", "form"),
     *_quiet(
@@ -110,21 +128,49 @@ ACTIONS: list[Action] = [
         ("up", "up,ctrl+p", "up", "To the entry above."),
         ("down", "down,ctrl+n", "down", "To the entry below."),
     ),
+    Action("regex", "tab", "regex", "Plain words, or a regular expression.", "searching"),
+    Action("complete", "tab", "complete", "Write the word under the cursor out.", "filtering"),
     Action("complete", "tab,right", "complete", "Complete the path as far as it is clear.", "path"),
+    # new files
+    Action("start", "w", "write", "Write what is chosen.", "output"),
+    Action("open_new", "o", "open", "Make the new files the data of the run.", "output"),
+    Action("back", "escape", "back", "Cancel what is at work; else close.", "output"),
+    *_quiet("output", ("quit", "ctrl+q", "quit", "Leave the workbench.")),
     # Data
-    Action("search", "/", "search", "Find a text in the rows.", "data"),
+    Action("search", "/", "search", "Find words in the rows, or a regular expression.", "data"),
+    Action("filter", "f", "filter", "Show only the rows that an expression is true of.", "data"),
     Action("next_problem", "]", "next problem", "To the next row with a problem.", "data"),
-    Action("tokens", "t", "tokens", "Show each token with its id, or the plain text.", "data"),
+    Action("tokens", "t", "tokens", "Show every token that the model sees, or the turns.", "data"),
+    Action("edit", "e", "edit", "Edit the row in $EDITOR; the file stays as it is.", "data"),
+    Action("drop", "d", "drop", "Leave the row, or the marked ones, out of the new file.", "data",
+           danger=True),  # fmt: skip
+    Action("write", "w", "write", "Write the rows to a new file, with edits and fixes.", "data"),
     Action("open_file", "o", "open", "Open another data file.", "data"),
     Action("copy", "y", "copy", "Copy the row to the clipboard and to a file.", "data"),
     *_quiet(
         "data",
+        ("sort", "s", "sort", "Sort the rows by a fact: tokens, turns, problems."),
+        ("checks", "c", "checks", "List what was found in the rows, and filter by it."),
+        ("statistics", "S", "statistics", "Lengths, what each max_length would cost, labels."),
+        ("information", "i", "about the file", "What the file is and how its rows are read."),
+        ("shape", "F", "shape", "Choose the shape of the rows instead of finding it out."),
+        ("goto", "ctrl+g", "go to row", "Go to a row by its number."),
+        ("mark", "space", "mark", "Mark the row, or take the mark away."),
+        ("marked", "m", "marked rows", "Show only the marked rows, or all again."),
+        ("unmark", "M", "no marks", "Take all marks away."),
         ("previous_problem", "[", "problem before", "To the row with a problem before."),
         ("next_match", "n", "next match", "To the next row that has the text searched for."),
         ("previous_match", "N", "match before", "To the row before that has the text."),
-        ("next_row", "l,right", "next row", "To the next row, with the row in sight."),
-        ("previous_row", "h,left", "row before", "To the row before, with the row in sight."),
-        ("back", "escape", "back", "Back from the row to the list."),
+        ("next_row", "J,shift+down", "next row", "To the next row, with the row in sight."),
+        ("previous_row", "K,shift+up", "row before", "To the row before, with the row in sight."),
+        ("ids", "#", "ids", "Show the id of each token, or not."),
+        ("boundaries", "b", "boundaries", "Show where each token ends, or not."),
+        ("json", "v", "JSON", "Show the row as the file has it, or as the model sees it."),
+        ("other_answer", "r", "other answer", "Of a preference, the other of the two answers."),
+        ("undo", "u", "undo", "Take the edit of the row back, or its drop."),
+        ("split", "x", "split", "Split the rows into a file to train on and one to evaluate on."),
+        ("template", "p", "template", "Choose the template, what is learned, and max_length."),
+        ("back", "escape", "back", "Back from the row; else stop, end the search, show all rows."),
     ),
     # Train
     Action("run", "r", "run", "Start the run as a process of its own.", "train"),
@@ -202,24 +248,31 @@ ACTIONS: list[Action] = [
 # scope of a widget: the panes and dialogs that it can have the focus in, where both have keys
 INSIDE: dict[str, tuple[str, ...]] = {
     "list": ("data", "runs", "export"),
+    "tokens": ("data",),
     "text": ("data", "train", "runs", "chat", "export"),
     "prompt": ("chat", "dialog"),
-    "form": ("train",),
-    "value": ("train",),
+    "form": ("train", "dialog", "output"),
+    "value": ("train", "dialog", "output"),
     "choice": ("dialog",),
     "path": ("dialog", "choice"),
+    "searching": ("dialog",),
+    "filtering": ("dialog", "choice"),
 }
 
 SCOPE_TITLES = {
     "app": "everywhere",
     "list": "lists",
     "text": "texts",
+    "tokens": "tokens of a row",
     "form": "form",
     "value": "writing a value",
     "dialog": "dialogs",
     "question": "questions",
     "choice": "choosing",
     "path": "paths",
+    "searching": "searching",
+    "filtering": "filtering",
+    "output": "new files",
     "prompt": "writing",
     "data": "Data",
     "train": "Train",
@@ -236,7 +289,8 @@ def of_scope(scope: str) -> list[Action]:
 
 def overlap(one: str, other: str) -> bool:
     """Whether keys of the two scopes can be meant by the same key press."""
-    modal = ("dialog", "question", "choice", "path")  # nothing of the app behind them is reachable
+    # nothing of the app behind these is reachable
+    modal = ("dialog", "question", "choice", "path", "searching", "filtering", "output")
     if "app" in (one, other):
         return not {one, other} & set(modal)
     return one == other or other in INSIDE.get(one, ()) or one in INSIDE.get(other, ())

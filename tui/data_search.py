@@ -1,64 +1,34 @@
-"""Finding a text in the rows of a file, in a thread: a row at a time, round the end and on."""
+"""What is searched for: plain words, or a regular expression after "re:"."""
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable
+import re
+from typing import NamedTuple
 
-from textual.message import Message
-
-from core.data.files.source import Source
+REGEX = "re:"
 
 
-class Found(Message):
-    """The end of a search: the row's index, or None when no row has the words."""
+class Search(NamedTuple):
+    """Words as they were typed, read."""
 
-    def __init__(self, words: str, index: int | None, wrapped: bool) -> None:
-        super().__init__()
-        self.words = words
-        self.index = index
-        self.wrapped = wrapped  # whether the end of the file was passed
+    words: str
+    regex: bool
+    pattern: re.Pattern[str]  # for marking them; the letter case of plain words doesn't count
 
 
-class Search:
-    """One search at a time; a newer one ends the older."""
-
-    def __init__(self, post: Callable[[Found], object]) -> None:
-        self._post = post
-        self._stop = threading.Event()
-
-    def start(self, source: Source, words: str, start: int, step: int) -> None:
-        """Looks from the row after `start` (before it with step -1) all the way round."""
-        self.stop()
-        self._stop = stop = threading.Event()
-        threading.Thread(
-            target=self._look, args=(source, words, start, step, stop), daemon=True, name="search"
-        ).start()
-
-    def stop(self) -> None:
-        self._stop.set()
-
-    def _look(
-        self, source: Source, words: str, start: int, step: int, stop: threading.Event
-    ) -> None:
-        total = len(source)
-        wanted = needles(words)
-        for distance in range(1, total + 1):
-            if stop.is_set():
-                return
-            index = (start + step * distance) % total
-            row = source.raw(index).decode("utf-8", "replace").casefold()
-            if any(needle in row for needle in wanted):
-                if not stop.is_set():
-                    wrapped = (index <= start) if step > 0 else (index >= start)
-                    self._post(Found(words, index, wrapped))
-                return
-        self._post(Found(words, None, False))
+def read_search(text: str) -> Search:
+    """Reads what was typed; raises ValueError with a sentence where it is no expression."""
+    regex = text.startswith(REGEX)
+    words = text[len(REGEX) :] if regex else text
+    try:
+        pattern = re.compile(words) if regex else re.compile(re.escape(words), re.IGNORECASE)
+    except re.error as error:
+        place = "" if error.pos is None else f" at column {error.pos + 1}"
+        reason = f"{error.msg[:1].upper()}{error.msg[1:]}"
+        raise ValueError(f"{reason}{place}.") from error
+    return Search(words, regex, pattern)
 
 
-def needles(words: str) -> set[str]:
-    """The words as they can stand in a JSON file: as they are, and escaped."""
-    plain = words.casefold()
-    escaped = (json.dumps(words, ensure_ascii=ascii)[1:-1].casefold() for ascii in (True, False))
-    return {plain, *escaped}
+def toggled(text: str) -> str:
+    """The same words as a regular expression, or as plain words again."""
+    return text[len(REGEX) :] if text.startswith(REGEX) else REGEX + text

@@ -3,32 +3,79 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 from rich.text import Text
 
 from core.config import Config
 from tui.data_rows import RANK, DataRows
-from tui.theme import RED, SECONDARY, SEVERITY, TEAL, TEXT, YELLOW
+from tui.data_state import FileState
+from tui.data_tokens import ShownRow
+from tui.theme import AMBER, RED, SECONDARY, SEVERITY, TEAL, TEXT, YELLOW
 from tui.widgets.strip import Figure, histogram_bars
-from tui.widgets.token_view import ShownRow
 
 HISTOGRAM_CELLS = 12
-SHAPES = {"chat": "chat", "sharegpt": "ShareGPT", "alpaca": "Alpaca"}
+SHAPES = {
+    "chat": "chat",
+    "sharegpt": "ShareGPT",
+    "alpaca": "Alpaca",
+    "kto": "KTO",
+    "pretokenised": "pre-tokenised",
+}
+SURE = 0.995  # share of rows that agree on the shape, above which it needs no mention
 
 
-def rows_facts(rows: DataRows, progress: str, dot: str) -> Text:
-    """ "chat · 12,480 rows · 3 errors · 41 warnings"."""
-    parts = [Text(SHAPES.get(rows.shape, rows.shape.replace("_", " ")))] if rows.shape else []
-    if len(rows):
-        parts.append(Text(count(len(rows), "row")))
-    for severity, colour in (("error", RED), ("warning", YELLOW)):
-        if rows.counts[severity]:
-            parts.append(Text(count(rows.counts[severity], severity), colour))
-    if progress:
-        parts.append(Text(progress))
-    return Text(f" {dot} ", SECONDARY).join(parts)
+def shape_words(shape: str) -> str:
+    """ "chat", "prompt completion"."""
+    return SHAPES.get(shape, shape.replace("_", " "))
+
+
+class Part(NamedTuple):
+    """A fact of the frame; of those that don't fit, the one with the highest rank goes first."""
+
+    rank: int
+    words: Text
+
+
+def rows_facts(rows: DataRows, state: FileState, search: str, width: int, dot: str) -> Text:
+    """ "chat · 12,480 rows · 3 errors · 41 warnings", in so many cells; search: "12 of 31 hits"."""
+    parts = list(_rows_parts(rows, state, search))
+    gap = Text(f" {dot} ", SECONDARY)
+    while True:
+        line = gap.join(part.words for part in parts)
+        if line.cell_len <= width or len(parts) < 2:
+            return line
+        parts.remove(max(parts, key=lambda part: part.rank))
+
+
+def _rows_parts(rows: DataRows, state: FileState, search: str) -> Iterator[Part]:
+    if rows.shape:
+        share = state.opened.get("share", 1.0)
+        words = shape_words(rows.shape)
+        if share < SURE and not state.opened.get("named"):
+            yield Part(8, Text(f"{words} {share:.0%}", YELLOW))
+        else:
+            yield Part(8, Text(words))
+    if rows.view is not None:
+        yield Part(0, Text(f"{len(rows):,} of {count(rows.total, 'row')}"))
+    elif rows.total:
+        yield Part(2, Text(count(rows.total, "row")))
+    if search:
+        yield Part(1, Text(search, AMBER))
+    if rows.marked:
+        yield Part(6, Text(f"{len(rows.marked):,} marked", AMBER))
+    if state.pending:
+        yield Part(7, Text(state.pending, AMBER))
+    if state.pending:
+        yield Part(3, Text(state.pending, AMBER))
+    for rank, severity, colour in ((4, "error", RED), (5, "warning", YELLOW)):
+        if number := state.survey.get(f"{severity}s"):
+            yield Part(rank, Text(count(number, severity), colour))
+    if progress := state.progress():
+        yield Part(3, Text(progress))
+    elif state.survey.get("cached"):
+        yield Part(9, Text("from the cache", SECONDARY))
 
 
 def row_facts(row: ShownRow, dot: str) -> Text:

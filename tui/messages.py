@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from textual.message import Message
@@ -21,15 +22,12 @@ class ActivityTick(Message):
 
 
 class DataNews(Message):
-    """Something about the open data file.
+    """An answer about the open data file, and the method of the pane that takes it."""
 
-    topic: "indexed" {source, whole}, "refused" {message, hint} (the file can't be read), "opened",
-    "facts", "shown", "stats", "problems", "checked" (the data worker's answers, see
-    core/data/worker.py), "trouble" {message, hint} (rows can be read but not encoded).
-    """
-
-    def __init__(self, generation: int, topic: str, fields: dict[str, Any]) -> None:
+    def __init__(
+        self, generation: int, take: Callable[[dict[str, Any]], object], answer: dict[str, Any]
+    ) -> None:
         super().__init__()
         self.generation = generation  # grows with every open: what comes late is dropped
-        self.topic = topic
-        self.fields = fields
+        self.take = take
+        self.answer = answer

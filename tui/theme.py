@@ -88,11 +88,16 @@ class Symbols(NamedTuple):
     newline: str
     ellipsis: str
     times: str
+    order: str  # beside the column that sorts: ascending, descending
     subscripts: bool  # whether small digits can be drawn
 
 
-UNICODE = Symbols("▶", "●", "▲", "·", "▁▂▃▄▅▆▇█", "█", "▌", "▌", "✓", "✗", "↵", "…", "×", True)
-ASCII = Symbols(">", "*", "!", "-", "_.-:=+*#", "#", "|", "_", "yes", "no", "$", "~", "x", False)
+# fmt: off
+UNICODE = Symbols("▶", "●", "▲", "·", "▁▂▃▄▅▆▇█", "█", "▌", "▌", "✓", "✗", "↵", "…", "×", "↑↓",
+                  True)
+ASCII = Symbols(">", "*", "!", "-", "_.-:=+*#", "#", "|", "_", "yes", "no", "$", "~", "x", "^v",
+                False)
+# fmt: on
 
 
 class AsciiScrollBar(ScrollBarRender):

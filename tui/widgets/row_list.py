@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -19,6 +20,7 @@ from core.data.visible import visible
 from tui.actions import Action, Scoped, bindings, of_scope
 from tui.theme import AMBER, BACKGROUND, BRIGHT, SECONDARY, SELECTION, TEXT
 
+MARKED = f"{BACKGROUND} on {AMBER}"
 Cell = str | tuple[str, str]  # the words, or (words, colour)
 
 
@@ -35,7 +37,7 @@ class Rows(Protocol):
 
     def __len__(self) -> int: ...
 
-    def cells(self, index: int) -> Sequence[Cell]: ...
+    def cells(self, index: int, /) -> Sequence[Cell]: ...
 
 
 class NoRows:
@@ -86,6 +88,7 @@ class RowList(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         super().__init__(**options)
         self.open_label = open_label
         self.lit = False  # the cursor is amber without the focus too
+        self._marked: re.Pattern[str] | None = None  # words to be marked in the last column
         self.columns = list(columns)
         self.rows: Rows = NoRows() if rows is None else rows
         self.virtual_size = Size(0, len(self.rows) + 1)
@@ -99,6 +102,11 @@ class RowList(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         if list(columns) != self.columns:
             self.columns = list(columns)
             self.refresh()
+
+    def mark_words(self, pattern: re.Pattern[str] | None) -> None:
+        """Marks what a pattern finds in the last column, wherever it stands."""
+        self._marked = pattern
+        self.refresh()
 
     def set_rows(self, rows: Rows, cursor: int = 0) -> None:
         """Draws other rows, with the cursor on one of them."""
@@ -156,9 +164,21 @@ class RowList(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
             words, style = (
                 (cell, base) if isinstance(cell, str) else (cell[0], base + Style.parse(cell[1]))
             )
-            segments.append(Segment(fit(words, size, column.right), style))
+            segments += self._words(fit(words, size, column.right), style, not column.width)
             segments.append(Segment("  ", base))
         return Strip(segments).adjust_cell_length(width, base)
+
+    def _words(self, words: str, style: Style, last: bool) -> list[Segment]:
+        """The words of a cell, in the last column with the marked ones in amber."""
+        if not last or self._marked is None:
+            return [Segment(words, style)]
+        segments, done = [], 0
+        for match in self._marked.finditer(words):
+            if match.end() > match.start():
+                segments.append(Segment(words[done : match.start()], style))
+                segments.append(Segment(match[0], Style.parse(MARKED)))
+                done = match.end()
+        return [*segments, Segment(words[done:], style)]
 
     def _sizes(self, width: int) -> list[tuple[Column, int]]:
         fixed = sum(column.width for column in self.columns) + 2 * (len(self.columns) - 1) + 4

@@ -1,243 +1,249 @@
-"""One row as the model sees it: roles as headings, what is learned, special tokens, problems."""
+"""A drawing of tokens that scrolls, with a cursor that goes from token to token."""
 
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from functools import lru_cache
 
-from rich.text import Text
+from rich.segment import Segment
+from rich.style import Style
+from textual.events import Click
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
-from core.data.visible import visible
-from tui.theme import (
-    AMBER,
-    BACKGROUND,
-    BLUE,
-    FIELD,
-    FRAME,
-    SECONDARY,
-    SEVERITY,
-    TEAL,
-    TEXT,
-    YELLOW,
-    Symbols,
-)
-from tui.widgets.text_view import TextView
+from tui.actions import Scoped, bindings
+from tui.data_tokens_drawing import Drawing, Piece
+from tui.theme import AMBER, BACKGROUND, TEXT
 
-MOST_CHARACTERS = 60_000  # of one row that are drawn
-LEARNED = (f"underline {TEAL}", "underline #87ffd7")  # taking turns, so that tokens show
-SPECIAL = re.compile(r"<[^<>\s]{1,40}>|\[/?[A-Z_]{2,20}\]|<<?/?[A-Z]{2,10}>>?")
-SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-ROLE_COLOURS = {"system": SECONDARY, "developer": SECONDARY, "user": BLUE, "assistant": TEAL}
+STYLE = Style.parse(f"{TEXT} on {BACKGROUND}")
+CURSOR = Style.parse(f"bold {BACKGROUND} on {AMBER}")
+FOUND = Style.parse(f"{BACKGROUND} on {AMBER}")
 
 
-class ShownRow(NamedTuple):
-    """A row with its tokens; without them the turns alone show. `pieces` join to text[:cut_at]."""
+class TokenView(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
+    """Draws a Drawing. Only the lines in sight are put together."""
 
-    turns: Sequence[tuple[str, str]]  # (role, text), as the file has them
-    raw: str = ""  # the row's bytes as text, for one that can't be read
-    text: str = ""
-    pieces: Sequence[str] = ()
-    ids: Sequence[int] = ()
-    supervised: Sequence[bool] = ()
-    segments: Sequence[tuple[str, int, int]] = ()  # (role, start, end) in characters of the text
-    cut_at: int = 0
-    truncated_tokens: int = 0
-    problems: Sequence[dict[str, Any]] = ()
-    note: str = ""  # why there are no tokens
+    DEFAULT_CSS = """
+    TokenView {
+        width: 1fr; height: 1fr; background: $background;
+        overflow-x: hidden; overflow-y: auto; scrollbar-size: 1 1;
+    }
+    """
+    scope = "tokens"
+    BINDINGS = bindings("tokens")
 
-    @property
-    def encoded(self) -> bool:
-        return bool(self.ids)
+    class Pointed(Message):
+        """The cursor stands on another token, or the focus has come or gone."""
 
+    class Passed(Message):
+        """There is no further problem in this row; step is 1 or -1."""
 
-class Token(NamedTuple):
-    """A token's place in the text and how it counts."""
-
-    start: int
-    end: int
-    id: int
-    learned: bool
-    number: int
-
-
-class TokenView(TextView):
-    """Draws a ShownRow."""
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
 
     def __init__(self, **options) -> None:  # noqa: ANN003
         super().__init__(**options)
-        self.row: ShownRow | None = None
-        self.boundaries = False
-        self.found = ""  # words that are searched for, to be marked
+        self.drawing = Drawing()
+        self.cursor: int | None = None  # a token
+        self.problems: Sequence[int] = ()  # tokens that have one, ascending
+        self._count = 0  # lines
+        self._found: re.Pattern[str] | None = None
+        self._spans: list[tuple[int, int]] = []  # of what was searched for, in this drawing
 
-    def show_row(self, row: ShownRow, stay: bool = False) -> None:
-        """Draws a row; with `stay` it is the same row, drawn anew."""
-        self.row = row
-        self._draw(stay)
+    @property
+    def plain(self) -> str:
+        """The text as it is, without styles."""
+        return self.drawing.words
 
-    def set_boundaries(self, on: bool) -> None:
-        """Whether every token stands apart, with its id."""
-        self.boundaries = on
-        self._draw(stay=True)
+    def set_drawing(self, drawing: Drawing, problems: Sequence[int], stay: bool = False) -> None:
+        """Shows a drawing from its top; with `stay` it is the same row, drawn anew."""
+        self.drawing, self.problems = drawing, problems
+        self._find()
+        self._wrap()
+        if not stay:
+            self.cursor = None
+            self.scroll_to(y=0, animate=False, force=True)
+        elif self.cursor is not None and self.has_focus:
+            self._show_cursor()
+        self.refresh()
 
-    def mark(self, words: str) -> None:
-        """Marks words wherever they occur."""
-        self.found = words
-        self._draw(stay=True)
+    def mark(self, words: str | re.Pattern[str]) -> None:
+        """Marks words wherever they occur; none with an empty text."""
+        if isinstance(words, str):
+            words = re.compile(re.escape(words), re.IGNORECASE)
+        self._found = words if words.pattern else None
+        self._find()
+        self.refresh()
 
-    def _draw(self, stay: bool) -> None:
-        if self.row is None:
+    def _find(self) -> None:
+        matches = self._found.finditer(self.drawing.words) if self._found else ()
+        self._spans = [match.span() for match in matches if match.end() > match.start()]
+
+    def on_resize(self) -> None:
+        self._wrap()
+
+    def _wrap(self) -> None:
+        width = self.scrollable_content_region.width
+        if width <= 0:
             return
-        symbols: Symbols = self.app.symbols  # type: ignore[attr-defined]
-        text = row_text(self.row, self.boundaries, symbols)
-        if self.found:
-            pattern = re.compile(re.escape(self.found), re.IGNORECASE)
-            text.highlight_regex(pattern, f"{BACKGROUND} on {AMBER}")
-        self.set_text(text, stay)
+        self._count = self.drawing.wrap(width)
+        size = Size(width, self._count)
+        if size != self.virtual_size:
+            self.virtual_size = size
+        self.refresh()
 
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        if self._count != self.drawing.wrap(width):
+            self._wrap()
+        index = self.scroll_offset.y + y
+        if index >= self._count:
+            return Strip.blank(width, STYLE)
+        segments = [segment for piece in self.drawing.line(index) for segment in self._paint(piece)]
+        return Strip(segments).adjust_cell_length(width, STYLE)
 
-def row_text(row: ShownRow, boundaries: bool, symbols: Symbols) -> Text:
-    """The whole drawing of a row."""
-    text = Text()
-    if not row.encoded:
-        _draw_turns(text, row)
-    elif boundaries:
-        _draw_tokens(text, row, symbols)
-    else:
-        _draw_text(text, row)
-    if len(row.text) > MOST_CHARACTERS:
-        text.append(f"\nonly the first {MOST_CHARACTERS:,} characters are drawn\n", YELLOW)
-    for problem in row.problems:
-        text.append_text(problem_text(problem, symbols))
-    if row.note:
-        text.append(f"\n{symbols.problem} not encoded", f"bold {YELLOW}")
-        text.append(f" {visible(row.note)}\n", TEXT)
-    return text
+    def _paint(self, piece: Piece) -> Iterator[Segment]:
+        style = _style(piece.style)
+        if self.has_focus and piece.token == self.cursor:
+            style += CURSOR
+        start, end = piece.start, piece.start + len(piece.words)
+        done = start
+        for left, right in self._spans_in(start, end):
+            yield Segment(piece.words[done - start : left - start], style)
+            yield Segment(piece.words[left - start : right - start], style + FOUND)
+            done = right
+        yield Segment(piece.words[done - start :], style)
 
+    def _spans_in(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        at = max(0, bisect_right(self._spans, (start, start)) - 1)
+        for left, right in self._spans[at:]:
+            if left >= end:
+                return
+            if right > start:
+                yield max(left, start), min(right, end)
 
-def problem_text(problem: dict[str, Any], symbols: Symbols) -> Text:
-    """A problem with its way out below."""
-    colour = SEVERITY[problem["severity"]]
-    text = Text(f"\n{symbols.problem} ", colour).append(problem["check"], f"bold {colour}")
-    place = f" {problem['field']}" if problem["field"] else ""
-    found = visible(problem["found"], newlines=False)
-    text.append(visible(place), SECONDARY)
-    text.append(f" {found}, expected {visible(problem['expected'])}.\n", TEXT)
-    return text.append(f"  {visible(problem['fix'])}\n", SECONDARY)
+    # the cursor
 
+    def point(self, token: int) -> None:
+        """Puts the cursor on a token, or on the nearest that is drawn."""
+        if self.drawing.stops:
+            self.cursor = self.drawing.step(token, 0)
+            self._show_cursor()
+        self.refresh()
+        self.post_message(self.Pointed())
 
-def _draw_turns(text: Text, row: ShownRow) -> None:
-    """A row without tokens: its turns, or the bytes when not even those can be read."""
-    if not row.turns:
-        text.append(visible(row.raw[:MOST_CHARACTERS]), SECONDARY).append("\n")
-    for role, words in row.turns:
-        _heading(text, role, "")
-        text.append(f"{visible(words[:MOST_CHARACTERS])}\n\n", _colour_of(role))
+    def on_focus(self) -> None:
+        if self.cursor is None or self.drawing.place_of(self.cursor) is None:
+            self.cursor = self.drawing.first_token_from(self.scroll_offset.y)
+        self.refresh()
+        self.post_message(self.Pointed())
 
+    def on_blur(self) -> None:
+        self.refresh()
+        self.post_message(self.Pointed())
 
-def _heading(text: Text, role: str, fact: str) -> None:
-    if role:
-        text.append(visible(role), f"bold {ROLE_COLOURS.get(role, BLUE)}")
-        text.append(f"  {fact}\n" if fact else "\n", SECONDARY)
+    def on_click(self, event: Click) -> None:
+        y = self.scroll_offset.y + event.y
+        token = self.drawing.token_near(y, event.x) if y < self._count else None
+        if token is not None:
+            self.point(token)
 
+    @property
+    def _line(self) -> int | None:
+        """The line of the cursor."""
+        place = self.drawing.place_of(self.cursor) if self.cursor is not None else None
+        return None if place is None else self.drawing.line_of(place)
 
-def _colour_of(role: str) -> str:
-    return SECONDARY if role in ("system", "developer") else TEXT
-
-
-def _tokens(row: ShownRow) -> Iterator[Token]:
-    place = 0
-    for number, (piece, token, learned) in enumerate(
-        zip(row.pieces, row.ids, row.supervised, strict=True)
-    ):
-        if place > MOST_CHARACTERS:
+    def _show_cursor(self) -> None:
+        line, top, height = self._line, self.scroll_offset.y, max(1, self.size.height)
+        if line is None:
             return
-        yield Token(place, place + len(piece), token, learned, number)
-        place += len(piece)
+        if line < top or line >= top + height:
+            wanted = line - 1 if line < top else line - height + 2
+            self.scroll_to(y=max(0, wanted), animate=False, force=True)
+
+    def _go(self, lines: int) -> None:
+        """Moves the cursor so many lines; where there are no tokens further on, the text."""
+        line = self._line
+        if line is None:
+            self._scroll(lines)
+            return
+        place = self.drawing.place_of(self.cursor or 0) or 0
+        cell = self.drawing.cell_of(place)
+        step = 1 if lines > 0 else -1
+        wanted = max(0, min(line + lines, self._count - 1))
+        while 0 <= wanted < self._count and wanted != line:
+            token = self.drawing.token_near(wanted, cell)
+            if token is not None and token != self.cursor:
+                self.point(token)
+                return
+            wanted += step
+        self._scroll(lines)
+
+    def _scroll(self, lines: int) -> None:
+        self.scroll_to(y=self.scroll_offset.y + lines, animate=False)
+
+    def _step(self, step: int) -> None:
+        if self.cursor is None or not self.drawing.stops:
+            self._scroll(step)
+        else:
+            self.point(self.drawing.step(self.cursor, step))
+
+    def action_left(self) -> None:
+        self._step(-1)
+
+    def action_right(self) -> None:
+        self._step(1)
+
+    def action_up(self) -> None:
+        self._go(-1)
+
+    def action_down(self) -> None:
+        self._go(1)
+
+    def action_first(self) -> None:
+        if self.drawing.stops:
+            self.point(self.drawing.stops[0])
+        self.scroll_to(y=0, animate=False)
+
+    def action_last(self) -> None:
+        if self.drawing.stops:
+            self.point(self.drawing.stops[-1])
+        self.scroll_to(y=self.max_scroll_y, animate=False)
+
+    def action_half_up(self) -> None:
+        self._go(-max(1, self.size.height // 2))
+
+    def action_half_down(self) -> None:
+        self._go(max(1, self.size.height // 2))
+
+    def action_page_up(self) -> None:
+        self._go(-max(1, self.size.height - 1))
+
+    def action_page_down(self) -> None:
+        self._go(max(1, self.size.height - 1))
+
+    def action_next_problem(self) -> None:
+        here = -1 if self.cursor is None else self.cursor
+        self._jump(next((token for token in self.problems if token > here), None), 1)
+
+    def action_previous_problem(self) -> None:
+        here = self.cursor or 0
+        before = [token for token in self.problems if token < here]
+        self._jump(before[-1] if before else None, -1)
+
+    def _jump(self, token: int | None, step: int) -> None:
+        if token is None:
+            self.post_message(self.Passed(step))
+        else:
+            self.point(token)
 
 
-def _segments(row: ShownRow) -> list[tuple[str, int, int]]:
-    """The turns' places; a text without turns is one."""
-    return list(row.segments) or [("", 0, len(row.text))]
-
-
-def _fact(role: str, learned: int) -> str:
-    if learned:
-        return f"{learned:,} supervised token{'' if learned == 1 else 's'}"
-    return "not learned" if role == "assistant" else ""
-
-
-def _draw_text(text: Text, row: ShownRow) -> None:
-    """The turns without the template's frame around them, except where the frame is learned."""
-    tokens = list(_tokens(row))
-    starts, ends = [token.start for token in tokens], [token.end for token in tokens]
-    shown = visible(row.text)
-    contents = [words for _, words in row.turns]
-    for position, (role, start, end) in enumerate(_segments(row)):
-        content = contents[position] if position < len(contents) else ""
-        begin = row.text.find(content, start, end) if content else -1
-        inside = (begin, begin + len(content)) if begin >= 0 else (start, end)
-        mine = tokens[bisect_right(ends, start) : bisect_left(starts, end)]
-        _heading(text, role, _fact(role, sum(token.learned for token in mine)))
-        for token in mine:
-            _draw_piece(text, row, shown, token, inside, role)
-        lost = (max(row.cut_at, inside[0]), inside[1])
-        if lost[0] < lost[1] and lost[0] < MOST_CHARACTERS:
-            text.append(shown[lost[0] : lost[1]], f"strike {FRAME}")
-        text.rstrip()
-        text.append("\n\n")
-    text.rstrip()
-    text.append("\n")
-
-
-def _draw_piece(
-    text: Text, row: ShownRow, shown: str, token: Token, inside: tuple[int, int], role: str
-) -> None:
-    piece = shown[token.start : token.end]
-    if token.learned:
-        special = SPECIAL.fullmatch(row.text[token.start : token.end])
-        style = f"bold underline {AMBER}" if special else LEARNED[token.number % 2]
-        outside = token.start >= inside[1]
-        text.append(piece.rstrip("\n") if outside else piece, style)
-        return
-    start, end = max(token.start, inside[0]), min(token.end, inside[1])
-    if start < end:
-        text.append(shown[start:end], _colour_of(role))
-
-
-def _draw_tokens(text: Text, row: ShownRow, symbols: Symbols) -> None:
-    """Every token apart, the template's too, each with its id."""
-    segments = _segments(row)
-    tokens = list(_tokens(row))
-    upcoming = 0
-    for token in tokens:
-        while upcoming < len(segments) and token.start >= segments[upcoming][1]:
-            role, start, end = segments[upcoming]
-            learned = sum(t.learned for t in tokens if t.start < end and t.end > start)
-            if upcoming:
-                text.rstrip()
-                text.append("\n\n")
-            _heading(text, role, _fact(role, learned))
-            upcoming += 1
-        _draw_token(text, row.text[token.start : token.end], token, symbols)
-    text.append("\n")
-    if row.truncated_tokens:
-        text.append(f"\n{row.truncated_tokens:,} more tokens are cut\n", YELLOW)
-
-
-def _small(number: int, symbols: Symbols) -> str:
-    """A token's id, so that it doesn't read as a part of the token."""
-    return str(number).translate(SUBSCRIPTS) if symbols.subscripts else f"/{number}"
-
-
-def _draw_token(text: Text, piece: str, token: Token, symbols: Symbols) -> None:
-    ground = f" on {FIELD}" if token.number % 2 else ""
-    style = TEAL if token.learned else TEXT
-    style = f"bold {AMBER}" if SPECIAL.fullmatch(piece) else style
-    words = visible(piece, newlines=False, tabs=False).replace("␊", symbols.newline)
-    text.append(words, f"{'underline ' if token.learned else ''}{style}{ground}")
-    text.append(_small(token.id, symbols), SECONDARY + ground)
-    text.append(" ", ground.strip())
-    if "\n" in piece:
-        text.append("\n")
+@lru_cache(maxsize=256)
+def _style(words: str) -> Style:
+    return STYLE + Style.parse(words)

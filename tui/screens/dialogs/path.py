@@ -71,7 +71,7 @@ class PathDialog(Dialog[Path]):
                 Entry(offer.path, (visible(shown(offer.path)), (offer.why, SECONDARY)))
                 for offer in self._offers
             ]
-        return [_entry(path) for path in matches(text, self._suffixes)]
+        return [path_entry(path) for path in matches(text, self._suffixes)]
 
     def on_choice_box_taken(self, event: ChoiceBox.Taken) -> None:
         typed = Path(event.text).expanduser()
@@ -87,7 +87,8 @@ class PathDialog(Dialog[Path]):
             self.dismiss(event.entry.value)
 
 
-def _entry(path: Path) -> Entry:
+def path_entry(path: Path) -> Entry:
+    """A file with its size, or a folder."""
     if path.is_dir():
         return Entry(path, ((f"{visible(path.name)}/", BLUE), ("folder", SECONDARY)))
     return Entry(path, (visible(path.name), (size_words(path), SECONDARY)))
