@@ -50,7 +50,7 @@ class Drafter:
         """The text of a sample; segments cost renderings and are for looking at."""
         if isinstance(sample, Text):
             return self._text(sample.text)
-        if self.template is not None:
+        if self.template is not None and not sample.as_written:
             messages = self.known_roles(sample.messages)
             if messages is not sample.messages:
                 sample = msgspec.structs.replace(sample, messages=messages)
