@@ -13,7 +13,11 @@ import sys
 
 # kind: module and function; a job's takes its directory
 JOBS = {"train": "core.train.worker:main", "export": "exporters.worker:main"}
-PIPES = {"data": "core.data.worker:main", "model": "core.chat.worker:main"}
+PIPES = {
+    "data": "core.data.worker:main",
+    "survey": "core.data.survey.crew_worker:main",
+    "model": "core.chat.worker:main",
+}
 
 
 def main(words: list[str]) -> int:

@@ -20,7 +20,8 @@ from core.data.survey.content import label_of, texts_of, turns_of
 from core.data.survey.facts import SEVERITIES
 from core.data.survey.passes import whole_length
 from core.data.survey.stats import spell
-from core.data.survey.survey import Subject, Survey
+from core.data.survey.subject import Subject
+from core.data.survey.survey import Survey
 from core.errors import AfinaError
 from core.pipe import Handler, Message, Request
 
@@ -91,7 +92,9 @@ class Opened(msgspec.Struct):
         if self.reader is None:
             assert self.refusal is not None
             raise self.refusal
-        return Subject(self.source, self.reader, self.encoder, self.recipe)
+        return Subject(
+            self.source, self.reader, self.encoder, self.recipe, self.detection.share, self.mix
+        )
 
 
 class Session:
@@ -126,8 +129,8 @@ class Session:
             "path": str(source.path),
             "rows": len(source),
             "layout": source.layout,
-            "files": [str(path) for path in getattr(source, "files", [source.path])],
-            "cached": getattr(source, "cached", False),
+            "files": [str(path) for path in source.files],
+            "cached": source.cached,
             "shape": opened.shape,
             "share": detection.share,
             "sampled": detection.sampled,
@@ -142,7 +145,7 @@ class Session:
         same = before is not None and (before.source.path, before.mix) == (Path(path), mix)
         if before is not None and same and not before.source.changed():
             return before.source
-        source = begin_source(path, **({"mix": mix} if mix else {}))
+        source = begin_source(path, mix)
         source.index(
             lambda done, total: request.send("progress", done=done, total=total),
             request.cancelled.is_set,

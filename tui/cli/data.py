@@ -46,10 +46,10 @@ def check(
     Notes are listed, but a file with nothing else has no problems.
     """
     from core.data.recipe import Recipe
-    from core.data.survey.checks import surveyed
+    from core.data.survey.checks import Inquiry, surveyed
 
     recipe = Recipe(model or "", None, max_length, supervise, shape)
-    with _progress() as progress, surveyed(file, recipe, progress) as survey:
+    with _progress() as progress, surveyed(file, recipe, Inquiry(cache=True), progress) as survey:
         if as_json:
             _print_report_json(str(file), survey)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import msgspec
 
@@ -12,7 +13,10 @@ from core.data.files.source import open_source
 from core.data.problems import RowProblem
 from core.data.recipe import Recipe
 from core.data.shapes.detect import detect
-from core.data.survey.survey import Progress, Subject, Survey
+from core.data.survey.cache import SurveyCache
+from core.data.survey.leak import Held
+from core.data.survey.subject import Labour, Subject
+from core.data.survey.survey import Options, Progress, Survey
 
 OnProgress = Callable[[Progress], None]
 
@@ -33,14 +37,27 @@ class Report(msgspec.Struct):
         return not self.errors and not self.warnings
 
 
+class Inquiry(msgspec.Struct, frozen=True):
+    """What is asked of a file, and how."""
+
+    options: Options = Options()
+    eval_path: str | None = None  # compared with the file
+    mix: dict[str, float] = {}
+    processes: int | None = None  # None: as many as there are cores, where it pays
+    cache: bool = False  # take what an earlier survey found, keep what this one finds
+
+
 def check_file(
-    path: str | os.PathLike[str], recipe: Recipe, on_progress: OnProgress | None = None
+    path: str | os.PathLike[str],
+    recipe: Recipe,
+    inquiry: Inquiry = Inquiry(),  # noqa: B008 - frozen
+    on_progress: OnProgress | None = None,
 ) -> Report:
     """Checks a whole file; the checks on tokens run where the recipe names a model.
 
     Raises AfinaError for a file that can't be read, whose shape is not trained on, or a bad model.
     """
-    with surveyed(path, recipe, on_progress) as survey:
+    with surveyed(path, recipe, inquiry, on_progress) as survey:
         subject, ledger = survey.subject, survey.ledger
         return Report(
             str(path),
@@ -55,19 +72,45 @@ def check_file(
 
 @contextmanager
 def surveyed(
-    path: str | os.PathLike[str], recipe: Recipe, on_progress: OnProgress | None = None
+    path: str | os.PathLike[str],
+    recipe: Recipe,
+    inquiry: Inquiry = Inquiry(),  # noqa: B008 - frozen
+    on_progress: OnProgress | None = None,
 ) -> Iterator[Survey]:
     """The survey of a file, run to its end; raises AfinaError as check_file does."""
-    with open_source(path) as source:
+    if inquiry.eval_path is None:
+        with _one(path, recipe, inquiry, on_progress) as survey:
+            yield survey
+        return
+    form = msgspec.structs.replace(recipe, model="")
+    plain = Inquiry(processes=inquiry.processes, cache=inquiry.cache)
+    with _one(inquiry.eval_path, form, plain, on_progress) as other:
+        held = Held(Path(inquiry.eval_path), other.subject, other.facts)
+        with _one(path, recipe, inquiry, on_progress, held) as survey:
+            yield survey
+
+
+@contextmanager
+def _one(
+    path: str | os.PathLike[str],
+    recipe: Recipe,
+    inquiry: Inquiry,
+    on_progress: OnProgress | None,
+    held: Held | None = None,
+) -> Iterator[Survey]:
+    with open_source(path, inquiry.mix) as source:
         encoder = recipe.encoder() if recipe.model else None
         detection = detect(source)
         reader = recipe.reader(source, detection)
         share = detection.share if reader.shape == detection.shape else 0.0
-        survey = Survey(Subject(source, reader, encoder, recipe, share))
+        subject = Subject(source, reader, encoder, recipe, share, inquiry.mix)
+        cache = SurveyCache() if inquiry.cache else None
+        survey = Survey(subject, inquiry.options, cache, held)
         try:
-            for progress in survey.run(lambda: False):
-                if on_progress:
-                    on_progress(progress)
+            with Labour(processes=inquiry.processes) as labour:
+                for progress in survey.run(labour):
+                    if on_progress:
+                        on_progress(progress)
             yield survey
         finally:
             survey.close()

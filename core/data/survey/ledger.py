@@ -81,6 +81,14 @@ class Ledger:
         self._file.write(b"".join(parts))
         self._checks.extend(self._codes[item.check] for item in problems)
 
+    def raw(self, start: int) -> tuple[bytes, bytes]:
+        """The problems that came as number `start` or later: their sizes (u4) and their JSON."""
+        with self._lock:
+            ends = self._starts[start:]
+            sizes = array("I", (b - a for a, b in zip(ends, ends[1:], strict=False)))
+            self._file.seek(ends[0])
+            return sizes.tobytes(), self._file.read(ends[-1] - ends[0])
+
     def page(
         self, check: str | None = None, start: int = 0, limit: int | None = None
     ) -> tuple[list[RowProblem], int]:

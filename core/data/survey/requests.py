@@ -6,12 +6,15 @@ import time
 from collections.abc import Mapping
 
 from core.data.session import Opened, Session
+from core.data.survey.cache import SurveyCache
 from core.data.survey.stats import Batches, token_stats, whole_stats
-from core.data.survey.survey import Progress, Survey
+from core.data.survey.subject import Labour
+from core.data.survey.survey import Options, Progress, Survey
 from core.data.survey.view import Viewing
 from core.pipe import Handler, Message, Request
 
 SNAPSHOT_S = 0.2  # between two answers about a survey's progress
+_NICE = 10  # of the processes that survey: whoever looks at rows comes first
 _STATS_SHARE = 10  # the time for statistics on the way is at most this part of all
 
 
@@ -44,8 +47,9 @@ class Surveying:
         opened = self._session.current()
         survey = _survey_of(opened)
         told, stats, cost = 0.0, None, 0.0
-        with opened.surveying:
-            for progress in survey.run(request.cancelled.is_set, self._session.gate.background):
+        labour = Labour(request.cancelled.is_set, self._session.gate.background, nice=_NICE)
+        with opened.surveying, labour:
+            for progress in survey.run(labour):
                 now = time.monotonic()
                 if now - told < max(SNAPSHOT_S, cost * _STATS_SHARE):
                     continue
@@ -94,7 +98,7 @@ class Surveying:
 
 def _survey_of(opened: Opened) -> Survey:
     if opened.survey is None:
-        opened.survey = Survey(opened.subject(), languages=True)
+        opened.survey = Survey(opened.subject(), Options(languages=True), SurveyCache())
     return opened.survey
 
 

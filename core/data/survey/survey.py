@@ -1,44 +1,36 @@
 """One pass over all rows of a file: facts in columns, problems in a ledger, phase by phase.
 
 The form of every row comes first and fast; then the tokens, where there is a tokenizer. Each phase
-ends with the checks that look at all rows together.
+ends with the checks that look at all rows together, and is kept in the cache.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
 
-from core.data.encode.encoder import Encoder
-from core.data.files.source import Source
 from core.data.problems import RowProblem
-from core.data.recipe import Recipe
-from core.data.shapes.read import Reader
+from core.data.survey.cache import Head, Kept, SurveyCache
+from core.data.survey.facts import FORM as FORM_COLUMNS
+from core.data.survey.facts import TOKENS as TOKEN_COLUMNS
 from core.data.survey.facts import Facts, Shard
+from core.data.survey.leak import Held, leak_checks, near_leak_checks
 from core.data.survey.ledger import Ledger
-from core.data.survey.passes import examine_form, examine_tokens
+from core.data.survey.near import near_checks
+from core.data.survey.subject import FORM, NEAR, TOKENS, Cancelled, Labour, Subject
 from core.data.survey.whole import form_checks, token_checks
 
-FORM, TOKENS, NEAR = "form", "tokens", "near"
-STEP_ROWS = 32  # of a survey in this process, between two looks at who else wants to work
-
-Cancelled = Callable[[], bool]
 Checks = Callable[[Facts], Iterator[list[RowProblem]]]
-Guard = Callable[[], AbstractContextManager[None]]  # held while a step of rows is worked on
 
 
-class Subject(msgspec.Struct):
-    """What is surveyed: a file, and how its rows are read and encoded."""
+class Options(msgspec.Struct, frozen=True):
+    """What is looked at besides the form and the tokens of each row."""
 
-    source: Source
-    reader: Reader
-    encoder: Encoder | None  # None: form only
-    recipe: Recipe
-    share: float = 1.0  # of the sampled rows that have the reader's shape
+    languages: bool = False  # the language of every row
+    near: bool = False  # near duplicates
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -53,38 +45,57 @@ class Progress(msgspec.Struct, frozen=True):
 class Survey:
     """Everything that is known of all rows; readable from other threads while `run` goes on."""
 
-    def __init__(self, subject: Subject, languages: bool = False) -> None:
-        self.subject = subject
-        self.languages = languages
+    def __init__(
+        self,
+        subject: Subject,
+        options: Options = Options(),  # noqa: B008 - frozen
+        cache: SurveyCache | None = None,
+        held: Held | None = None,
+    ) -> None:
+        self.subject, self.options = subject, options
+        self._cache, self._held = cache, held
         self.rows = len(subject.source)
         self.facts = Facts(self.rows)
         self.ledger = Ledger()
         self.complete = False
-        self.cached = False
+        self.cached = False  # every phase came from the cache
         self.seconds = 0.0
         self._finished: list[str] = []  # phases
+        self._worked = False
 
     def close(self) -> None:
         self.ledger.close()
 
-    def run(self, cancelled: Cancelled, guard: Guard = nullcontext) -> Iterator[Progress]:
+    def run(self, labour: Labour) -> Iterator[Progress]:
         """Works through the phases; once it is cancelled it stops, and may be run again."""
         begun = time.monotonic()
+        if not self._finished and not self.facts.formed:
+            self._note(self.subject.source.problems)
         for phase, checks in self._phases():
             if phase in self._finished:
                 continue
-            yield from self._phase(phase, cancelled, guard)
+            yield from self._phase(phase, labour)
             if self._done(phase) < self.rows:
+                self.seconds += time.monotonic() - begun
                 return
             for problems in checks(self.facts):
                 self._note(problems)
+            if self._held is not None and phase == FORM:
+                for problems in leak_checks(self.facts, self._held):
+                    self._note(problems)
             self._finished.append(phase)
+        if self.options.near and NEAR not in self._finished:
+            yield from self._near(labour.cancelled)
+            if labour.cancelled():
+                return
+            self._finished.append(NEAR)
         self.complete = True
+        self.cached = not self._worked and self.rows > 0
         self.seconds += time.monotonic() - begun
 
     @property
     def last_phase(self) -> str:
-        return FORM if self.subject.encoder is None else TOKENS
+        return self._finished[-1] if self._finished else FORM
 
     def snapshot(self) -> dict[str, Any]:
         """Counts as plain data; see core.data.worker."""
@@ -109,35 +120,60 @@ class Survey:
     def _done(self, phase: str) -> int:
         return self.facts.formed if phase == FORM else self.facts.encoded
 
-    def _phase(self, phase: str, cancelled: Cancelled, guard: Guard) -> Iterator[Progress]:
+    def _phase(self, phase: str, labour: Labour) -> Iterator[Progress]:
         begun = time.monotonic()
-        take = self.facts.add_form if phase == FORM else self.facts.add_tokens
-        first = self._done(phase)
-        for shard in self._shards(phase, cancelled, guard):
-            take(shard)
+        first, place = self._done(phase), len(self.ledger)
+        key = self.subject.key(phase, self.options.languages) if self._cache else ""
+        if self._cache and not first and (kept := self._cache.load(key, self.rows)):
+            self._take_kept(phase, kept)
+            yield Progress(phase, self.rows, self.rows, 0.0)
+            return
+        found = self.facts["found"]
+        for shard in labour.shards(self.subject, phase, first, found, self.options.languages):
+            self._worked = True
+            self._take(phase, shard)
             self._note(shard.problems)
             done = self._done(phase)
             speed = (done - first) / max(1e-9, time.monotonic() - begun)
             yield Progress(phase, done, self.rows, speed)
+        whole = not first and self._done(phase) == self.rows
+        if self._cache and whole and time.monotonic() - begun >= self._cache.worth_s:
+            self._keep(self._cache, key, phase, place)
 
-    def _shards(self, phase: str, cancelled: Cancelled, guard: Guard) -> Iterator[Shard]:
-        for start in range(self._done(phase), self.rows, STEP_ROWS):
-            if cancelled():
-                return
-            with guard():
-                shard = self._examine(phase, range(start, min(start + STEP_ROWS, self.rows)))
-            yield shard
+    def _near(self, cancelled: Cancelled) -> Iterator[Progress]:
+        begun = time.monotonic()
+        self._worked = True
+        for done, problems in near_checks(self.subject, self.facts, cancelled):
+            self._note(problems)
+            speed = done / max(1e-9, time.monotonic() - begun)
+            yield Progress(NEAR, done, self.rows, speed)
+        if self._held is not None:
+            self._note(near_leak_checks(self.subject, self.facts, self._held, cancelled))
 
-    def _examine(self, phase: str, rows: range) -> Shard:
-        subject = self.subject
-        if phase == FORM:
-            return examine_form(subject.source, subject.reader, rows)
-        assert subject.encoder is not None
-        found = self.facts["found"][rows.start : rows.stop].tolist()
-        return examine_tokens(
-            subject.source, subject.reader, subject.encoder, rows, found, self.languages
-        )
+    def _take(self, phase: str, shard: Shard) -> None:
+        (self.facts.add_form if phase == FORM else self.facts.add_tokens)(shard)
 
     def _note(self, problems: list[RowProblem]) -> None:
         self.facts.mark(problems)
         self.ledger.add(problems)
+
+    def _take_kept(self, phase: str, kept: Kept) -> None:
+        head = kept.head
+        names = {"labels": head.labels, "languages": head.languages, "roles": head.roles}
+        self._take(phase, Shard(0, self.rows, kept.columns, [], **names))
+        for problems in kept.problems:
+            self._note(problems)
+
+    def _keep(self, cache: SurveyCache, key: str, phase: str, place: int) -> None:
+        kinds = FORM_COLUMNS if phase == FORM else TOKEN_COLUMNS
+        facts = self.facts
+        sizes, lines = self.ledger.raw(place)
+        head = Head(
+            rows=self.rows,
+            columns=kinds,
+            problems=len(sizes) // 4,
+            labels=facts.labels.words[1:],
+            languages=facts.languages.words[1:],
+            roles=facts.roles,
+        )
+        cache.store(key, head, [*(facts[name].tobytes() for name in kinds), sizes, lines])

@@ -15,7 +15,8 @@ import msgspec
 
 from core.data.survey.facts import SEVERITIES, Facts
 from core.data.survey.search import search_rows
-from core.data.survey.survey import Subject, Survey
+from core.data.survey.subject import Subject
+from core.data.survey.survey import Survey
 from core.errors import AfinaError
 from core.pipe import Message, Request
 
