@@ -6,6 +6,7 @@ from typing import Any
 
 from core.data.problems import problem
 from core.data.sample import Conversation
+from core.data.shapes.content import read_content
 from core.data.shapes.instruction import is_alpaca, read_alpaca, read_completion, spelling
 from core.data.shapes.tools import Tool, read_tools
 from core.data.shapes.turns import Turns, find_turns, read_turns
@@ -57,8 +58,10 @@ def read_listed(shape: str, value: Value, into: Turns, inside: str = "") -> list
     name, turns = found
     tools = None
     if isinstance(value, dict):
-        if value.get("system") and isinstance(value["system"], str):
-            into.add({"role": "system", "content": value["system"]}, f"{inside}system")
+        if value.get("system"):
+            place = f"{inside}system"
+            content = read_content(value["system"], place, into.fatal)
+            into.add({"role": "system", "content": content}, place)
         declared = "tools" if value.get("tools") else "functions"
         tools = read_tools(value.get(declared), f"{inside}{declared}", into.fatal)
     read_turns(turns, f"{inside}{name}", shape == "chat", into)

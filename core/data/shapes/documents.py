@@ -9,6 +9,7 @@ from core.data.problems import RowProblem, kind_of, problem, shorten
 from core.data.sample import Labelled, Reading, Text, Tokens
 from core.data.shapes.conduct import control_problems
 from core.data.shapes.conversations import Value, wrong_shape
+from core.data.shapes.turns import unfold
 
 TEXT_KEYS = ("text", "content", "raw_content")
 LABELLED_KEYS = (*TEXT_KEYS, "sentence")
@@ -104,7 +105,7 @@ def _checked_ids(
     value: dict[str, Any], key: str, least: int, fatal: list[RowProblem], length: int | None = None
 ) -> list[int] | None:
     """A list of whole numbers, or None where the row has none; `length` is that of the ids."""
-    listed = value.get(key)
+    listed = unfold(value.get(key))
     if listed is None and length is not None:
         return None
     expected = "a list of token ids" if key != "attention_mask" else "a list of 0 and 1"
@@ -119,15 +120,9 @@ def _checked_ids(
         fatal.append(_bad_ids(f"{key}[{wrong}]", found, expected, "Tokenize the row again."))
         return None
     if length is not None and len(listed) != length and not fatal:
-        fatal.append(
-            problem(
-                "length_mismatch",
-                key,
-                f"{len(listed)} entries beside {length} input_ids",
-                f"{length} entries",
-                "Write as many entries as ids, or drop the field.",
-            )
-        )
+        found = f"{len(listed)} entries beside {length} input_ids"
+        fix = "Write as many entries as ids, or drop the field."
+        fatal.append(_bad_ids(key, found, f"{length} entries", fix))
     return listed
 
 
@@ -139,7 +134,8 @@ def _foreign_label(ids: list[int], labels: list[int]) -> list[RowProblem]:
         if label not in (token, IGNORED):
             expected = f"{IGNORED}, or the id at this place: {token}"
             fix = "Write labels unshifted: the trainer shifts them."
-            return [_bad_ids(f"labels[{place}]", str(label), expected, fix)]
+            where = f"labels[{place}]"
+            return [problem("wrong_type_label", where, str(label), expected, fix)]
     return []
 
 

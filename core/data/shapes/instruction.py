@@ -99,8 +99,8 @@ def read_completion(value: dict[str, Any], into: Turns) -> tuple[int, tuple[str,
 
 
 def read_prompt(value: dict[str, Any], columns: Columns, into: Turns) -> str | None:
-    """The prompt's messages, and its text where it is a text: with the context, less the system."""
-    _system(value, columns.system, into)
+    """The prompt's messages, and all it says as one text; None where it is a list of messages."""
+    system = _system(value, columns.system, into)
     if isinstance(value.get(columns.prompt), list):
         read_turns(value[columns.prompt], columns.prompt, True, into)
         return None
@@ -108,12 +108,15 @@ def read_prompt(value: dict[str, Any], columns: Columns, into: Turns) -> str | N
     added = _text(value, columns.context, into) if value.get(columns.context) else ""
     asked = f"{asked}\n\n{added}" if added else asked
     into.add({"role": "user", "content": asked}, columns.prompt)
-    return asked
+    return f"{system}\n\n{asked}" if system else asked
 
 
-def _system(value: dict[str, Any], key: str, into: Turns) -> None:
-    if key and value.get(key):
-        into.add({"role": "system", "content": _text(value, key, into)}, key)
+def _system(value: dict[str, Any], key: str, into: Turns) -> str:
+    if not key or not value.get(key):
+        return ""
+    text = _text(value, key, into)
+    into.add({"role": "system", "content": text}, key)
+    return text
 
 
 def _message(role: str, content: Any, place: str, into: Turns) -> None:

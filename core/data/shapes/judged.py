@@ -17,14 +17,14 @@ _KTO_KEYS = {"prompt", "completion", "label", "id", "tools", "system"}
 
 
 def is_judged(value: dict[str, Any]) -> bool:
-    """Whether a row with a conversation has a verdict: true or false, or a number that means it.
+    """Whether a row with a conversation has a verdict: true or false, or a number that means one.
 
     0 and 1 count only in a row with nothing else in it: elsewhere they number some class.
     """
     if "kto_tag" in value:
         return True
     label = value.get("label")
-    return isinstance(label, bool) or (
+    return _verdict(label) is not None or (
         label in (0, 1) and "completion" in value and value.keys() <= _KTO_KEYS
     )
 
@@ -37,14 +37,21 @@ def read_judged(value: Value, into: Turns) -> Reading:
         return Reading(None, into.fatal)
     answer = read_conversation(shape, value, into)
     key = next((key for key in LABEL_KEYS if key in value), "label")
-    good = value.get(key)
-    if not isinstance(good, bool):
-        into.fatal.append(_wrong_label(key, good))
-    if answer is None or into.fatal or not isinstance(good, bool):
+    good = _verdict(value.get(key))
+    if good is None:
+        into.fatal.append(_wrong_label(key, value.get(key)))
+    if answer is None or into.fatal or good is None:
         return Reading(None, into.fatal + into.problems)
     if not answer.learn_from:
         answer = msgspec.structs.replace(answer, learn_from=len(answer.messages) - 1)
     return Reading(Judged(answer, good), into.problems + conduct_problems(answer, into.places))
+
+
+def _verdict(label: Any) -> bool | None:
+    """True or false, also in the words of a table, whose cells are text."""
+    if isinstance(label, str):
+        return {"true": True, "false": False}.get(label.strip().lower())
+    return label if isinstance(label, bool) else None
 
 
 def _wrong_label(key: str, label: Any) -> RowProblem:

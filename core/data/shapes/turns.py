@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -63,7 +64,15 @@ def find_turns(value: dict[str, Any] | list[Any]) -> tuple[str, Any] | None:
     """The field that holds the turns and what is in it; the field is empty for a bare list."""
     if isinstance(value, list):
         return "", value
-    return next(((key, value[key]) for key in TURN_KEYS if key in value), None)
+    return next(((key, unfold(value[key])) for key in TURN_KEYS if key in value), None)
+
+
+def unfold(value: Any) -> Any:
+    """The list that a cell of a table holds as JSON text; any other value as it is."""
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        with suppress(msgspec.DecodeError, RecursionError, ValueError):
+            return msgspec.json.decode(value)
+    return value
 
 
 def read_turns(turns: Any, place: str, openai: bool, into: Turns) -> None:

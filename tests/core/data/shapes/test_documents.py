@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from core.data.encode.encoder import Encoder
 from core.data.files.source import Row
 from core.data.sample import Conversation, Labelled, Tokens
 from core.data.shapes.read import Reader, read_sample
@@ -59,6 +61,7 @@ def test_ids_come_with_their_labels_and_without_their_padding() -> None:
     assert tokens(input_ids=[5, 6]) == Tokens([5, 6], None)
     assert tokens(input_ids=[5, 6], labels=[-100, 6]) == Tokens([5, 6], [-100, 6])
     assert tokens(input_ids=[5, 6], attention_mask=[1, 1]) == Tokens([5, 6], None)
+    assert tokens(input_ids="[5, 6]", labels="[-100, 6]") == Tokens([5, 6], [-100, 6])
     padded = tokens(input_ids=[0, 5, 6, 0], labels=[-100, 5, 6, -100], attention_mask=[0, 1, 1, 0])
     assert padded == Tokens([5, 6], [5, 6])
 
@@ -71,10 +74,10 @@ def test_ids_come_with_their_labels_and_without_their_padding() -> None:
         ({"input_ids": [5, "6"]}, "bad_token_ids", "input_ids[1]"),
         ({"input_ids": [5, True]}, "bad_token_ids", "input_ids[1]"),
         ({"input_ids": [5, -1]}, "bad_token_ids", "input_ids[1]"),
-        ({"input_ids": [5, 6], "labels": [5]}, "length_mismatch", "labels"),
-        ({"input_ids": [5, 6], "labels": [6, -100]}, "bad_token_ids", "labels[0]"),
+        ({"input_ids": [5, 6], "labels": [5]}, "bad_token_ids", "labels"),
+        ({"input_ids": [5, 6], "labels": [6, -100]}, "wrong_type_label", "labels[0]"),
         ({"input_ids": [5, 6], "labels": 7}, "bad_token_ids", "labels"),
-        ({"input_ids": [5], "attention_mask": [1, 1]}, "length_mismatch", "attention_mask"),
+        ({"input_ids": [5], "attention_mask": [1, 1]}, "bad_token_ids", "attention_mask"),
         ({"input_ids": [5], "attention_mask": [0]}, "bad_token_ids", "attention_mask"),
         ({"ids": [5]}, "missing_content", ""),
     ],
@@ -97,6 +100,15 @@ def test_a_template_makes_one_text_whose_last_field_is_the_completion() -> None:
     assert sample.plain == ("### Question: How many?\n### Answer: ", "7\n{end}")
     assert (sample.as_written, sample.learn_from) == (True, 1)
     assert [message["content"] for message in sample.messages] == list(sample.plain or ())
+
+
+def test_a_template_is_what_every_model_sees(model: Path) -> None:
+    sample = Reader("template", TEMPLATE).read(Row(0, 1, {"prompt": "Q", "response": "A"})).sample
+    assert isinstance(sample, Conversation) and sample.plain is not None
+    encoding = Encoder.load(model).encode(sample)
+    assert encoding.text.startswith("".join(sample.plain))
+    first = encoding.supervised.index(True)
+    assert encoding.text[encoding.offsets[first][0] :].startswith(sample.plain[1])
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,12 @@ PAIRS: list[tuple[str, Any, list[dict[str, Any]], tuple[str, str] | None]] = [
         None,
     ),
     ("TRL texts", {"prompt": "Q", "chosen": "A", "rejected": "B"}, [U], ("Q", "A")),
-    ("TRL system", {"system": "S", "prompt": "Q", "chosen": "A", "rejected": "B"}, [S, U], None),
+    (
+        "TRL system",
+        {"system": "S", "prompt": "Q", "chosen": "A", "rejected": "B"},
+        [S, U],
+        ("S\n\nQ", "A"),
+    ),
     ("TRL messages", {"prompt": [S, U], "chosen": [GOOD], "rejected": [BAD]}, [S, U], None),
     ("TRL mixed", {"prompt": [S, U], "chosen": "A", "rejected": "B"}, [S, U], None),
     ("implicit", {"chosen": [U, GOOD], "rejected": [U, BAD]}, [U], None),
@@ -150,6 +155,7 @@ JUDGED: list[Any] = [
         "kto_tag": True,
     },
     {"instruction": "Q", "output": "A", "kto_tag": True},
+    {"prompt": "Q", "completion": "A", "label": "True"},
 ]
 
 

@@ -48,6 +48,11 @@ GOOD: list[tuple[str, Any, list[dict[str, Any]]]] = [
         {"messages": [U, {**A, "thinking": "hm"}]},
         [U, {**A, "reasoning_content": "hm"}],
     ),
+    (
+        "chat",
+        {"messages": '[{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]'},
+        [U, A],
+    ),
     ("sharegpt", {"conversations": [HUMAN, GPT]}, [U, A]),
     ("sharegpt", {"conversations": [HUMAN, GPT], "system": "S"}, [S, U, A]),
     ("sharegpt", {"messages": [HUMAN, GPT]}, [U, A]),
@@ -232,6 +237,19 @@ CHAT_PROBLEMS: list[tuple[Any, str, str]] = [
         "messages[0].content[0]",
     ),
     ({"messages": [U, A], "images": ["a.png"]}, "unsupported_media", "images"),
+    ({"messages": [{**U, "name": 7}, A]}, "non_string_content", "messages[0].name"),
+    ({"messages": [{**U, "weight": 0.5}, A]}, "bad_weight", "messages[0].weight"),
+    ({"messages": [{**U, "from": "user"}, A]}, "unrecognized_key", "messages[0].from"),
+    ({"messages": [U, {**A, "audio": {"id": "a"}}]}, "unsupported_media", "messages[1].audio"),
+    ({"messages": [U, A], "system": 7}, "non_string_content", "system"),
+    ({"messages": [U, A], "tool": [TOOL]}, "unrecognized_key", "tool"),
+    ({"messages": [U, A], "tools": "{"}, "bad_tool_call", "tools"),
+    ({"messages": [U, A], "tools": [{}]}, "bad_tool_call", "tools[0]"),
+    (
+        {"messages": [{**U, "tool_calls": [CALL_ON_DISK]}, A]},
+        "bad_tool_call",
+        "messages[0].tool_calls",
+    ),
     ({"messages": [S, U]}, "no_assistant_message", "messages"),
     ({"messages": [U, A, U]}, "last_turn_not_assistant", "messages[2]"),
     ({"messages": [U, U, A]}, "consecutive_same_role", "messages[1]"),
@@ -271,6 +289,19 @@ def test_a_wrong_conversation_is_named_with_its_field(value: Any, check: str, fi
         assert problem.expected
         assert problem.fix
         assert problem.severity in ("error", "warning", "note")
+
+
+def test_keys_that_keep_a_file_in_order_or_are_empty_are_no_problem() -> None:
+    value = {"messages": [U, A], "id": 7, "source": "x", "tools": None, "note": None, "tags": []}
+    assert read_sample("chat", value).problems == []
+
+
+def test_a_message_of_weight_0_is_not_learned() -> None:
+    turns = [U, {**A, "weight": 0}, U, {**A, "weight": 1}]
+    sample = to_sample("chat", {"messages": turns})
+    assert isinstance(sample, Conversation)
+    assert sample.unlearned == {1}
+    assert all("weight" not in message for message in sample.messages)
 
 
 def test_a_row_that_can_not_become_a_sample_raises_all_that_stands_in_its_way() -> None:
