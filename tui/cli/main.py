@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from core.errors import AfinaError
-from tui.cli import chat, data, demo, doctor, export, runs, train
+from tui.cli import chat, data, data_write, demo, doctor, export, runs, train
 
 app = typer.Typer(
     help="A terminal workbench for fine-tuning language models. Without a command it opens.",
@@ -24,6 +24,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+data.app.command()(data_write.split)
+data.app.command()(data_write.convert)
+data.app.command()(data_write.write)
 app.add_typer(data.app, name="data")
 app.command()(train.train)
 app.command("runs")(runs.runs)

@@ -11,12 +11,13 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
-from core.data.files.source import Row, Source
+from core.data.files.rows import Cancelled, OnProgress, Row, Source
 from core.data.survey.duplicates import bytes_key
+from core.data.write.output import line_from
 from core.errors import AfinaError
 from core.paths import home, make_folder, write_atomic
 
@@ -62,11 +63,6 @@ class Edits:
     def __len__(self) -> int:
         return len(self.edited) + len(self.dropped)
 
-    def row(self, row: Row) -> Row:
-        """The row as it is to be: with its new value where it has one."""
-        pending = self.edited.get(row.index)
-        return row if pending is None else Row(row.index, row.line, pending.value)
-
     def edit(self, source: Source, row: int, value: Any) -> None:
         """Gives a row a new value; raises AfinaError where it can't be kept."""
         self._put(Pending(row, bytes_key(source.raw(row)), value))
@@ -111,6 +107,47 @@ class Edits:
 
     def _put(self, pending: Pending) -> None:
         (self.dropped if pending.drops else self.edited)[pending.row] = pending
+
+
+class EditedSource(Source):
+    """A source whose rows are as they are to be; everything else is that of the file."""
+
+    def __init__(self, source: Source, edits: Edits) -> None:
+        self._source, self._edits = source, edits
+        self.path, self.layout = source.path, source.layout
+        self.indexed, self.cached = source.indexed, source.cached
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def row(self, index: int) -> Row:
+        pending = self._edits.edited.get(index)
+        row = self._source.row(index)
+        return row if pending is None else Row(index, row.line, pending.value)
+
+    def raw(self, index: int) -> bytes:
+        """The row's bytes; of an edited one, its new value as JSON."""
+        pending = self._edits.edited.get(index)
+        return self._source.raw(index) if pending is None else line_from(pending.value)
+
+    def index(
+        self, on_progress: OnProgress | None = None, cancelled: Cancelled | None = None
+    ) -> Self:
+        self._source.index(on_progress, cancelled)
+        return self
+
+    def changed(self) -> bool:
+        return self._source.changed()
+
+    def content_hash(self) -> str:
+        return self._source.content_hash()
+
+    @property
+    def files(self) -> list[Path]:
+        return self._source.files
+
+    def close(self) -> None:
+        self._source.close()
 
 
 def _read(place: Path) -> list[Pending]:

@@ -27,7 +27,7 @@ from core.data.problems import ERROR, RowProblem, problem
 from core.data.session import Opened, Session
 from core.data.write.convert import target
 from core.data.write.editable import dump_row, parse_row
-from core.data.write.edits import Edits
+from core.data.write.edits import EditedSource, Edits
 from core.data.write.halves import SplitTask, split_file
 from core.data.write.writer import Cancel, Fixes, Task, write_file
 from core.errors import AfinaError, nearest
@@ -155,7 +155,7 @@ class Writing:
         opened = self._session.current()
         if not 0 <= index < len(opened.source):
             raise AfinaError(f"There is no row {index + 1}: the file has {len(opened.source)}.")
-        return opened, self._edits_of(opened).row(opened.source.row(index))
+        return opened, EditedSource(opened.source, self._edits_of(opened)).row(index)
 
     def _edits_of(self, opened: Opened) -> Edits:
         if self._edits is None or self._edits[0].source is not opened.source:

@@ -22,7 +22,7 @@ from core.data.sample import Sample
 from core.data.shapes.read import Reader
 from core.data.survey.duplicates import sample_key
 from core.data.write.convert import Target
-from core.data.write.edits import Edits
+from core.data.write.edits import EditedSource, Edits
 from core.data.write.output import Output, line_from, line_of, publish
 from core.data.write.shorten import Shortener
 from core.errors import AfinaError
@@ -65,7 +65,7 @@ class Task(msgspec.Struct):
 class Written(msgspec.Struct):
     """What became of the rows; row numbers count from 1."""
 
-    path: str
+    path: str  # empty where no file was written
     format: str
     rows_in: int
     rows: int = 0
@@ -105,9 +105,11 @@ def write_file(
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
     cancelled: Cancelled | None = None,
+    complete: bool = False,
 ) -> Written:
     """Writes a new file and says what changed on the way.
 
+    With `complete` there is no file unless every row is in it; the report tells which are not.
     Raises AfinaError where nothing could be written, and Cancel; both leave nothing behind.
     """
     writer = Writer(task)
@@ -124,10 +126,13 @@ def write_file(
                 if on_progress:
                     on_progress(done, total)
         report = writer.report
+        if complete and report.dropped_rows:
+            return report
         if not output.rows:
             raise AfinaError(
                 f"None of the {total:,} rows would be left, so no file is written.",
-                "Reasons: " + ", ".join(f"{why} {len(n):,}" for why, n in report.dropped.items()),
+                "Reasons: "
+                + ", ".join(f"{why} {len(n):,}" for why, n in report.dropped.items() if n),
             )
         output.finish()
         publish(output)
@@ -144,11 +149,13 @@ class Writer:
 
     def __init__(self, task: Task) -> None:
         self._task = task
+        self._source = EditedSource(task.source, task.edits) if task.edits else task.source
         self._seen: set[int] = set()
         self._shortener = _shortener(task)
         rows = range(len(task.source)) if task.rows is None else task.rows
         self._rows = rows
         self.report = Written("", task.target.name if task.target else "same", len(rows))
+        self.report.dropped = {check: [] for check in task.fixes.drop_checks}
         if task.edits is not None:
             self.report.edits_without_row = len(task.edits.lost)
 
@@ -163,12 +170,10 @@ class Writer:
                 yield self._line(draft)
 
     def _draft(self, index: int) -> _Draft:
-        row, edits = self._task.source.row(index), self._task.edits
+        row, edits = self._source.row(index), self._task.edits
         if edits is not None and index in edits.dropped:
             return _Draft(row, None, [], False, BY_HAND)
         edited = edits is not None and index in edits.edited
-        if edits is not None:
-            row = edits.row(row)
         reading = self._task.reader.read(row)
         return _Draft(row, reading.sample, reading.problems, edited)
 

@@ -105,7 +105,7 @@ def conversations(draw: st.DrawFn) -> Conversation:
     return Conversation(messages, draw(st.sampled_from([None, [tool]])), unlearned)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(conversations())
 def test_openai_keeps_every_conversation(sample: Conversation) -> None:
     converted = target("openai").convert(sample)
@@ -113,7 +113,7 @@ def test_openai_keeps_every_conversation(sample: Conversation) -> None:
     assert back(converted.value) == sample
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(conversations(), st.sampled_from(["sharegpt", "alpaca", "trl"]))
 def test_a_form_keeps_everything_or_names_what_it_lost(sample: Conversation, form: str) -> None:
     converted = target(form).convert(sample)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.data.files.source import open_source
-from core.data.write.edits import Edits
+from core.data.write.edits import EditedSource, Edits
 from core.errors import AfinaError
 
 Write = Callable[..., Path]
@@ -19,8 +19,11 @@ ROWS: list[object] = [{"text": f"row {n}"} for n in range(6)]
 
 def values(path: Path, home: Path) -> list[Any]:
     source = open_source(path)
-    edits = Edits.load(source, home)
-    return [edits.row(source.row(index)).value for index in range(len(source))]
+    edited = EditedSource(source, Edits.load(source, home))
+    assert [json.loads(edited.raw(index)) for index in range(len(edited))] == [
+        row.value for row in edited
+    ]
+    return [row.value for row in edited]
 
 
 @pytest.fixture
