@@ -30,7 +30,8 @@ class Merged:
         self.base: Weights = open_weights(model)
         self.adapter = Adapter(adapter) if adapter else None
         changes = self.adapter.changes if self.adapter else {}
-        tied = bool(self.config.get("tie_word_embeddings"))
+        # where config.json is silent, as Gemma's is, the weights tell
+        tied = bool(self.config.get("tie_word_embeddings", OUTPUT not in self.base.entries))
         self.tied = tied and not {INPUT, OUTPUT} & changes.keys()
         if (
             tied

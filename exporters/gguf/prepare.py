@@ -88,7 +88,7 @@ def prepare(target: Target) -> Prepared:
         # what was trained has BOS where the template writes it, and nowhere else
         add_bos=vocabulary.adds_bos and bos is not None and writes_bos(template, bos),
         tensors=_tensors(merged, family),
-        notes=vocabulary.notes + _notes(merged),
+        notes=vocabulary.notes + _notes(merged, family),
     )
 
 
@@ -155,12 +155,18 @@ def _name(target: Target) -> str:
     return re.sub(r"(?i)(phi)-?(?=3)", r"\1 ", target.label or target.word)
 
 
-def _notes(merged: Merged) -> tuple[str, ...]:
+def _notes(merged: Merged, family: Family) -> tuple[str, ...]:
     notes = []
-    window = merged.config.get("sliding_window")
-    if window and window < merged.config["max_position_embeddings"]:
+    cut = family.context_length(merged.config)
+    if cut < merged.config["max_position_embeddings"]:
         notes.append(
-            f"The context is cut to the sliding window of {window:,} tokens, which llama.cpp "
+            f"The context is cut to the sliding window of {cut:,} tokens, which llama.cpp "
             "doesn't slide for this family."
+        )
+    rope = family.rope(merged.config)
+    if rope.kind == "longrope" and rope.original < rope.context:
+        notes.append(
+            f"llama.cpp rotates by the long factors as soon as its context is longer than "
+            f"{rope.original:,} tokens, transformers when the text is."
         )
     return tuple(notes)

@@ -129,6 +129,8 @@ def _add_values(writer: GGUFWriter, prepared: Prepared, wanted: Type) -> None:
 def _add_value(writer: GGUFWriter, key: str, value: Any) -> None:
     if isinstance(value, str):
         writer.add_string(key, value)
+    elif isinstance(value, list):
+        writer.add_array(key, value)
     elif isinstance(value, int):
         writer.add_uint32(key, value)
     else:

@@ -19,12 +19,14 @@ from core.chat.protocol import Load
 from core.data.encode.template import ChatTemplate
 from core.errors import AfinaError
 from core.targets import Target
+from exporters.gguf.families import family_of
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.quantize import quantize
-from exporters.gguf.rope import rope_values
+from exporters.gguf.rope import read_rope
 from exporters.gguf.template import portable
 from exporters.gguf.types import TYPES, file_bytes, tensor_types
 from exporters.gguf.write import write_gguf
+from exporters.safetensors_reader import read_json
 from tests.exporters import models
 
 IDS = list(range(3, 250, 7))
@@ -148,18 +150,21 @@ def test_a_name_that_llama_cpp_reacts_to_is_changed(base: Path) -> None:
 @pytest.mark.parametrize(
     ("rope", "words"),
     [
-        ({"rope_type": "yarn", "rope_theta": 1e4, "factor": 4.0}, '"yarn"'),
-        ({"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}, "Only 50%"),
+        ({"rope_type": "dynamic", "rope_theta": 1e4, "factor": 4.0}, '"dynamic"'),
+        ({"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}, "Only 16"),
     ],
 )
-def test_a_rotation_that_is_not_known_is_refused(rope: dict[str, Any], words: str) -> None:
+def test_a_rotation_that_is_not_known_is_refused(
+    base: Path, rope: dict[str, Any], words: str
+) -> None:
+    config = read_json(base / "config.json") | {"rope_parameters": rope}
     with pytest.raises(AfinaError, match=words):
-        rope_values({"rope_parameters": rope})
+        family_of(config)
 
 
 def test_the_rotation_is_read_as_older_versions_wrote_it() -> None:
     old = {"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 4}}
-    assert rope_values(old) == {
+    assert read_rope(old, 64).values() == {
         "rope.freq_base": 5e5,
         "rope.scaling.type": "linear",
         "rope.scaling.factor": 4.0,

@@ -99,10 +99,13 @@ def test_too_little_disk_is_refused_with_the_numbers(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_type": "mamba"}, '"mamba" can\'t become GGUF yet. Supported: llama, mistral.'),
+        (
+            {"model_type": "mamba"},
+            '"mamba" can\'t become GGUF yet. Supported: gemma2, gemma3_text,',
+        ),
         ({"hidden_act": "gelu"}, 'activation is "gelu"'),
-        ({"rope_scaling": {"type": "yarn", "factor": 2}}, 'of the type "yarn"'),
-        ({"num_hidden_layers": 2}, 'lack the tensor for "blk.1.attn_norm.weight"'),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2}}, 'of the type "dynamic"'),
+        ({"num_hidden_layers": 2}, 'lack the tensor for "blk.1.attn_q.weight"'),
     ],
 )
 def test_a_model_that_can_not_become_gguf_is_refused_with_the_reason(

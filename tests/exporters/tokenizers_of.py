@@ -57,7 +57,7 @@ def write_model(folder: Path, tokenizer: Any, template: str = TEMPLATE, **option
     import numpy as np
     from safetensors.numpy import save_file
 
-    from exporters.gguf.families import LLAMA_NAMES
+    from exporters.gguf.families.llama import LLAMA_NAMES
 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.save(str(folder / "tokenizer.json"))

@@ -1,0 +1,153 @@
+"""Each family's GGUF file computes what transformers computes; what differs is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from core.errors import AfinaError
+from core.targets import Target
+from exporters.gguf.families import FAMILIES, family_of
+from exporters.gguf.prepare import prepare
+from exporters.gguf.write import write_gguf
+from tests.exporters import models
+from tests.exporters.test_gguf import LLAMA3, file_log_p, log_p
+
+SHAPE = {
+    "vocab_size": 512,
+    "hidden_size": 128,
+    "intermediate_size": 192,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 512,
+}
+GEMMA = {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 8}
+KINDS = ["sliding_attention", "full_attention"]
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 1e4,
+    "factor": 4.0,
+    "original_max_position_embeddings": 16,
+}
+LONG = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "long_factor": [1.0 + place / 4 for place in range(16)],
+    "short_factor": [1.0 + place / 9 for place in range(16)],
+    "original_max_position_embeddings": 512,
+}
+SCALES = {
+    "attention_multiplier": 0.3,
+    "embedding_multiplier": 3.0,
+    "residual_multiplier": 0.7,
+    "logits_scaling": 2.0,
+}
+# what is tested: (the class in transformers, its options)
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mistral": ("Mistral", {"sliding_window": None}),
+    "qwen2": ("Qwen2", {}),
+    "qwen2 with yarn": ("Qwen2", {"rope_parameters": YARN}),
+    "qwen3": ("Qwen3", {"head_dim": 64}),
+    "phi3": ("Phi3", {}),
+    "phi3 in part": (
+        "Phi3",
+        {"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.5}},
+    ),
+    "phi3 with short factors": (
+        "Phi3",
+        {"rope_parameters": LONG, "original_max_position_embeddings": 512},
+    ),
+    "phi3 with long factors": (
+        "Phi3",
+        {
+            "rope_parameters": LONG | {"original_max_position_embeddings": 16},
+            "original_max_position_embeddings": 16,
+        },
+    ),
+    "gemma2": ("Gemma2", GEMMA | {"layer_types": KINDS * 2}),
+    "gemma3": ("Gemma3Text", GEMMA | {"layer_types": [KINDS[0], *KINDS, KINDS[0]]}),
+    "granite": ("Granite", SCALES),
+    "smollm3": ("SmolLM3", {"tie_word_embeddings": True}),
+    "olmo2": ("Olmo2", {}),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_family_has_the_logits_of_transformers(tmp_path: Path, name: str) -> None:
+    model = make_model(tmp_path, *MODELS[name])
+    write(tmp_path, tmp_path / "x.gguf")
+    # sharper attention and caps on logits show more of llama.cpp's f16 key-value cache
+    bound = 0.01 if name in ("gemma2", "phi3 with long factors") else 0.005
+    assert np.abs(file_log_p(tmp_path / "x.gguf") - log_p(model)).max() < bound
+
+
+def test_every_family_is_tested() -> None:
+    tested = {family_of(config(*MODELS[name]).to_dict()).architecture for name in MODELS}
+    assert tested | {"llama"} == {family.architecture for family in FAMILIES}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("Qwen2", {"hidden_act": "gelu"}, 'activation is "gelu"'),
+        ("Qwen2", {"rope_parameters": YARN | {"beta_fast": 16.0}}, "sets beta_fast"),
+        ("Qwen2", {"rope_parameters": YARN | {"rope_type": "dynamic"}}, '"dynamic"'),
+        ("Phi3", {"rope_parameters": LLAMA3}, '"llama3", not known for this family'),
+        ("Gemma2", {"final_logit_softcapping": None}, "no soft caps"),
+        ("Gemma2", {"query_pre_attn_scalar": 64}, "scales attention by 64"),
+        ("Gemma3Text", {"final_logit_softcapping": 30.0}, "caps its logits"),
+        ("SmolLM3", {"no_rope_layers": [1, 1, 1, 1]}, "rotates other layers"),
+    ],
+)
+def test_what_llama_cpp_would_compute_otherwise_is_refused(
+    name: str, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(AfinaError, match=words):
+        family_of(config(name, GEMMA if "Gemma" in name else {}).to_dict() | options)
+
+
+def test_a_longrope_file_says_when_its_factors_change(tmp_path: Path) -> None:
+    make_model(tmp_path, *MODELS["phi3 with long factors"])
+    notes = prepare(Target("x", "hf", str(tmp_path), label="x")).notes
+    assert any("longer than 16 tokens" in note for note in notes)
+
+
+def test_a_window_that_llama_cpp_does_not_slide_bounds_the_context() -> None:
+    values = config("Mistral", {"sliding_window": 64}).to_dict()
+    assert family_of(values).context_length(values) == 64
+    older = config("Qwen2", {}).to_dict() | {"sliding_window": 64, "use_sliding_window": False}
+    assert family_of(older).context_length(older) == 512
+
+
+def config(name: str, options: dict[str, Any]) -> Any:
+    ids = {"bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0}
+    return getattr(transformers, f"{name}Config")(**SHAPE | ids | options)
+
+
+def make_model(folder: Path, name: str, options: dict[str, Any]) -> Any:
+    """A random model whose norms and biases are random too, so that each of them shows."""
+    torch.manual_seed(0)
+    models.make_tokenizer(folder)
+    model = getattr(transformers, f"{name}ForCausalLM".replace("TextFor", "For"))(
+        config(name, options)
+    )
+    with torch.no_grad():
+        for key, parameter in model.named_parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.3)
+            elif "embed" not in key:
+                parameter.mul_(4.0)
+    model.generation_config.eos_token_id = [2]
+    model.save_pretrained(folder)
+    return model
+
+
+def write(folder: Path, path: Path) -> None:
+    prepared = prepare(Target("x", "hf", str(folder), label="x"))
+    write_gguf(prepared, {"f32": path}, lambda *values: None)
