@@ -12,7 +12,8 @@ from core.data.problems import WARNING, RowProblem, kind_of, problem, shorten
 
 DEEPEST = 100  # brackets in brackets: what walks a row, or writes it again, is recursive
 _KEY = re.compile(rb'"[ \t\r\n]*+:')
-_SPACED_COLONS = (b" :", b"\t:", b"\n:", b"\r:")
+_KEY_BESIDE_QUOTES = re.compile(rb'(?<!\\)"[ \t\r\n]*+:')
+_NESTED = frozenset((dict, list))
 _CORRECT = "Correct the row, or drop it."
 Value = dict[str, Any] | list[Any]
 
@@ -70,16 +71,19 @@ def _all_objects(value: list[Any]) -> bool:
 def _keys_and_depth(value: Value) -> tuple[int, int]:
     """How many keys a value has in all its objects, and how deep its brackets go."""
     keys, depth = 0, 0
-    level: list[Value] = [value]
+    level: list[Any] = [value]
     while level:
         depth += 1
-        inner: list[Value] = []
+        inner: list[Any] = []
         for item in level:
-            if isinstance(item, dict):
+            parts = item.values() if type(item) is dict else item
+            if type(item) is dict:
                 keys += len(item)
-                inner += [part for part in item.values() if isinstance(part, dict | list)]
-            else:
-                inner += [part for part in item if isinstance(part, dict | list)]
+            elif _NESTED.isdisjoint(map(type, item)):
+                continue  # token ids, thousands of them
+            for part in parts:
+                if type(part) in _NESTED:
+                    inner.append(part)
         level = inner
     return keys, depth
 
@@ -87,12 +91,12 @@ def _keys_and_depth(value: Value) -> tuple[int, int]:
 def _may_repeat_keys(raw: bytes, keys: int) -> bool:
     """False when the bytes hold no more keys than the value: a key in them is a quote and a colon.
 
-    Text can hold the same two characters, so that true is only a reason to look.
+    A quote behind a backslash is text, unless that backslash is text itself. Text can hold the same
+    characters, so that true is only a reason to look.
     """
-    found = raw.count(b'":')
-    if any(colon in raw for colon in _SPACED_COLONS):
-        found = len(_KEY.findall(raw))
-    return found != keys
+    if b'\\"' not in raw:
+        return len(_KEY.findall(raw)) != keys
+    return b'\\\\"' in raw or len(_KEY_BESIDE_QUOTES.findall(raw)) != keys
 
 
 def _duplicates(raw: bytes) -> tuple[RowProblem, ...]:
