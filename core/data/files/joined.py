@@ -11,7 +11,7 @@ from typing import Self
 
 import msgspec
 
-from core.data.files.rows import Cancelled, OnProgress, Row, Source, Span
+from core.data.files.rows import Block, Cancelled, OnProgress, Row, Source, Span
 from core.data.problems import NOTE, RowProblem, problem
 from core.errors import AfinaError
 
@@ -151,6 +151,16 @@ class JoinedSource(Source):
             last = min(len(source), inner + stop - start)
             for row in source.rows(inner, last):
                 yield _moved(row, start + row.index - inner)
+            start += last - inner
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Block]:
+        stop = len(self) if stop is None else stop
+        while start < stop:
+            place, source, inner = self._find(start)
+            self._use(place)
+            last = min(len(source), inner + stop - start)
+            for block in source.blocks(inner, last):
+                yield msgspec.structs.replace(block, first=start + block.first - inner)
             start += last - inner
 
     def place(self, index: int) -> tuple[Path, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from bisect import bisect_left
 from collections.abc import Iterator
 from io import FileIO
 from pathlib import Path
@@ -23,6 +24,7 @@ from core.data.files.index import Batch, RowIndex
 from core.data.files.lines import scan_lines
 from core.data.files.rows import (
     LONGEST_ROW_BYTES,
+    Block,
     Cancelled,
     Fingerprint,
     OnProgress,
@@ -158,6 +160,15 @@ class OffsetSource(Source):
                     break  # goes beyond the block, and others were in it
                 yield self._decode(start, block[begin - first : end - first], end - begin)
                 start += 1
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Block]:
+        stop = len(self._index) if stop is None else stop
+        while start < stop:
+            first, _ = self._index.span(start)
+            after = bisect_left(self._index.starts, first + _READ_BYTES, start + 1, stop)
+            end = self._index.span(after - 1)[1]
+            yield Block(start, self._read(first, end), first, self._index.starts[start:after], end)
+            start = after
 
     def _decode(self, index: int, data: bytes, size: int) -> Row:
         line = self._index.line(index)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ import msgspec
 
 from core.data.problems import RowProblem, problem
 
+_BLOCK_ROWS = 256  # of a source that has to make the bytes of its rows
 LONGEST_ROW_BYTES = 32 << 20  # some 8 million tokens; a longer row is named and not decoded
 OnProgress = Callable[[int, int], object]  # (done, total), in bytes or in rows
 Cancelled = Callable[[], bool]
@@ -49,6 +51,16 @@ class Span(msgspec.Struct, frozen=True):
     start: int
     end: int
     weight: float
+
+
+class Block(msgspec.Struct, frozen=True):
+    """The bytes of rows that follow each other, for those who search or measure them."""
+
+    first: int  # row
+    data: bytes
+    base: int  # what to take from `starts` and `end` for places in `data`
+    starts: Sequence[int]  # where each row begins
+    end: int  # where the last row ends
 
 
 class Source(ABC):
@@ -121,6 +133,14 @@ class Source(ABC):
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
         """Rows in order, which is faster than one by one."""
         return (self.row(index) for index in range(start, len(self) if stop is None else stop))
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Block]:
+        """The bytes of rows in order, as `raw` has them, with what lies between them or without."""
+        stop = len(self) if stop is None else stop
+        for first in range(start, stop, _BLOCK_ROWS):
+            raws = [self.raw(index) for index in range(first, min(first + _BLOCK_ROWS, stop))]
+            starts = list(accumulate((len(raw) + 1 for raw in raws), initial=0))
+            yield Block(first, b"\n".join(raws), 0, starts[:-1], starts[-1] - 1)
 
     def __iter__(self) -> Iterator[Row]:
         return self.rows()
