@@ -108,9 +108,9 @@ def _people(words: str) -> str:
     return visible(words).replace("\t", "    ")
 
 
-def _heading(drawing: Drawing, role: str, fact: str) -> None:
+def _heading(drawing: Drawing, role: str, fact: str, title: str = "") -> None:
     if role:
-        drawing.add(visible(role, newlines=False), f"bold {ROLE_COLOURS.get(role, BLUE)}")
+        drawing.add(visible(title or role, newlines=False), f"bold {ROLE_COLOURS.get(role, BLUE)}")
         drawing.add(f"  {fact}\n" if fact else "\n", SECONDARY)
 
 
@@ -138,12 +138,12 @@ def _draw_side(drawing: Drawing, row: ShownRow, look: Look, symbols: Symbols, nu
         first, last = bisect_left(starts, start), bisect_left(starts, end)
         if position + 1 == len(side.parts()):
             last = len(starts)
-        fact = _fact(role, sum(side.supervised[first:last]))
+        fact, title = _fact(role, sum(side.supervised[first:last])), role
         if position < shared:
             fact = "the prompt of both"
         elif len(sides) == 2 and role == "assistant":
-            fact = f"{SIDES[number]}, {fact}"
-        _heading(drawing, role, fact)
+            title = SIDES[number]
+        _heading(drawing, role, fact, title)
         content = row.turns[position][1] if position < len(row.turns) else ""
         inside = _inside(side, starts, (start, end), content, (first, last))
         if look.mode == "tokens":
@@ -152,8 +152,6 @@ def _draw_side(drawing: Drawing, row: ShownRow, look: Look, symbols: Symbols, nu
             _draw_words(drawing, spot, role, inside, (first, last))
         _draw_lost(drawing, spot, inside if look.mode == "turns" else (start, end))
     drawing.add("\n", TEXT)
-    if side.truncated_tokens:
-        drawing.add(f"\n{side.truncated_tokens:,} more tokens are cut\n", YELLOW)
 
 
 def _marks(problems: Sequence[dict[str, Any]], count: int) -> dict[int, str]:

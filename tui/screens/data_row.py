@@ -23,7 +23,7 @@ class RowFrame(Frame):
     """Shows a row by its number; the same row drawn anew stays where it was scrolled to."""
 
     DEFAULT_CSS = """
-    RowFrame #other { border-left: solid $frame; padding-left: 1; }
+    RowFrame #other { border-left: solid $frame; padding-left: 1; margin-left: 1; }
     .-ascii RowFrame #other { border-left: ascii $frame; }
     """
 

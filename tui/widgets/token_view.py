@@ -64,11 +64,11 @@ class TokenView(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         """Shows a drawing from its top; with `stay` it is the same row, drawn anew."""
         self.drawing, self.problems = drawing, problems
         self._find()
-        self._wrap()
         if not stay:
             self.cursor = None
             self.scroll_to(y=0, animate=False, force=True)
-        elif self.cursor is not None and self.has_focus:
+        self._wrap()
+        if stay and self.cursor is not None and self.has_focus:
             self._show_cursor()
         self.refresh()
 
@@ -95,6 +95,7 @@ class TokenView(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         size = Size(width, self._count)
         if size != self.virtual_size:
             self.virtual_size = size
+        self._seat()
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -137,9 +138,15 @@ class TokenView(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
         self.post_message(self.Pointed())
 
-    def on_focus(self) -> None:
-        if self.cursor is None or self.drawing.place_of(self.cursor) is None:
+    def _seat(self) -> None:
+        """Gives the cursor a token, where the view has the focus and no token yet."""
+        lost = self.cursor is None or self.drawing.place_of(self.cursor) is None
+        if self.has_focus and lost:
             self.cursor = self.drawing.first_token_from(self.scroll_offset.y)
+            self.post_message(self.Pointed())
+
+    def on_focus(self) -> None:
+        self._seat()
         self.refresh()
         self.post_message(self.Pointed())
 
