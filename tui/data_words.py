@@ -67,8 +67,6 @@ def _rows_parts(rows: DataRows, state: FileState, search: str) -> Iterator[Part]
         yield Part(6, Text(f"{len(rows.marked):,} marked", AMBER))
     if state.pending:
         yield Part(7, Text(state.pending, AMBER))
-    if state.pending:
-        yield Part(3, Text(state.pending, AMBER))
     for rank, severity, colour in ((4, "error", RED), (5, "warning", YELLOW)):
         if number := state.survey.get(f"{severity}s"):
             yield Part(rank, Text(count(number, severity), colour))
