@@ -10,7 +10,9 @@ import tempfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from core.data.files.source import Source
 from core.data.problems import WARNING, RowProblem, problem
+from core.data.shapes.read import Reader
 from core.data.survey.facts import Facts
 from core.data.survey.shingles import BANDS, Signed, estimate, jaccard
 from core.data.survey.subject import Cancelled, Subject
@@ -63,6 +65,37 @@ def near_checks(
                 ).at(index + 1, int(facts["line"][index]))
             )
         yield facts.rows, problems
+
+
+def near_pairs(
+    source: Source, reader: Reader, rows: np.ndarray, cancelled: Cancelled
+) -> Iterator[tuple[int, int]]:
+    """Indexes of rows that are alike, the smaller one first; each pair once, in no order."""
+    import numpy as np
+
+    with tempfile.TemporaryDirectory(prefix="afina-near-") as folder:
+        signed = Signed(source, reader, rows, folder)
+        for start, stop in signed.steps():
+            if cancelled():
+                return
+            signed.sign(start, stop)
+        seen: set[tuple[int, int]] = set()
+        for band in range(BANDS):
+            mine, theirs = _pairs(np.asarray(signed.bands[band, : len(rows)]))
+            for start in range(0, len(mine), _PAIRS):
+                if cancelled():
+                    return
+                a, b = mine[start : start + _PAIRS], theirs[start : start + _PAIRS]
+                likely = estimate(signed.halves[a], signed.halves[b]) >= THRESHOLD - _DOUBT
+                likely &= a != b
+                pairs = {
+                    (min(pair), max(pair))
+                    for pair in zip(a[likely].tolist(), b[likely].tolist(), strict=True)
+                } - seen
+                seen |= pairs
+                for one, other in pairs:
+                    if jaccard(signed.shingles(one), signed.shingles(other)) >= THRESHOLD:
+                        yield int(rows[one]), int(rows[other])
 
 
 def near_leaks(
