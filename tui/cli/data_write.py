@@ -38,6 +38,9 @@ def split(
         typer.Option(help='Give each value its share: "label", or a field such as meta.topic.'),
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed parts the same rows.")] = 42,
+    near: Annotated[
+        bool, typer.Option("--near", help="Rows that are nearly the same stay together too.")
+    ] = False,
     shape: Shape = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -51,7 +54,7 @@ def split(
     from core.data.write.halves import SplitTask, split_file
 
     with _opened(file, shape) as (source, reader), _progress("Parting rows") as tell:
-        task = SplitTask(source, reader, share, by, seed)
+        task = SplitTask(source, reader, share, by, seed, near)
         report = split_file(task, out, overwrite, tell)
         report.pending = len(Edits.load(source))
     if as_json:
@@ -99,6 +102,9 @@ def write(
     dedupe: Annotated[
         bool, typer.Option("--dedupe", help="Keep only the first of rows that say the same.")
     ] = False,
+    dedupe_near: Annotated[
+        bool, typer.Option("--dedupe-near", help="The same for rows that say nearly the same.")
+    ] = False,
     truncate: Annotated[
         int | None,
         typer.Option(
@@ -133,6 +139,7 @@ def write(
         drop_errors=drop_errors,
         drop_checks=tuple(drop_warnings or ()),
         drop_duplicates=dedupe,
+        drop_near=dedupe_near,
         truncate=truncate is not None,
     )
     encoder = Encoder.load(model_folder(model), truncate) if model is not None else None
@@ -234,7 +241,8 @@ def _print_split(report: SplitReport) -> None:
     _say(f"{report.eval_rows:,} of {_count(report.rows, 'row')} are held out: {report.reason}.")
     if report.groups:
         groups = _count(report.groups, "group")
-        _say(f"{groups} of copies, {report.grouped_rows:,} rows, stay together.")
+        near = " or near copies" if report.near else ""
+        _say(f"{groups} of copies{near}, {report.grouped_rows:,} rows, stay together.")
     if report.unreadable:
         _say(f"{_count(report.unreadable, 'row')} can't be used as it is, and was parted too.")
     for item in report.classes:

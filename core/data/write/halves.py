@@ -16,6 +16,7 @@ from core.data.files.source import Row, Source
 from core.data.sample import Judged, Labelled
 from core.data.shapes.read import Reader
 from core.data.survey.duplicates import bytes_key, sample_key
+from core.data.write.near import near_keys
 from core.data.write.output import Output, line_of, publish
 from core.data.write.split import Split, split_keys
 from core.data.write.writer import BATCH_ROWS, Cancel, Cancelled, OnProgress
@@ -65,7 +66,7 @@ class SplitReport(msgspec.Struct):
     by: str | None
     near: bool
     classes: list[ClassRows]
-    groups: int  # of rows that are copies of each other
+    groups: int  # of rows that are copies of each other, or nearly
     grouped_rows: int  # rows in such groups
     unreadable: int  # rows that can't be used; they are parted like the others
     pending: int = 0  # edits that are not in the files: they are not written yet
@@ -123,6 +124,10 @@ def split_file(
     if not 0.0 < fraction < 1.0:
         raise AfinaError(f"The share to evaluate with is between 0 and 1, not {fraction:g}.")
     keys, named, unreadable = _look(task, cancelled)
+    if task.near:
+        keys = near_keys(source, task.reader, keys, cancelled or (lambda: False))
+        if cancelled and cancelled():
+            raise Cancel
     names, codes = _coded(named, task) if task.by else ([], None)
     split = split_keys(keys, fraction, task.seed, codes)
     if not split.eval or not split.train:

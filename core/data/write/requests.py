@@ -9,7 +9,7 @@ drop     {rows, on} -> {dropped, edited}: how many are pending
 pending  {} -> {edited: [rows], dropped: [rows], lost: how many edits have lost their row}
 write*   {out, format: same|openai|sharegpt|alpaca|trl, fixes: [...], view?: file, overwrite?}
          on the way {kind "progress", done, total} -> {report: Written.fields()}
-         fixes: drop_errors, drop_duplicates, truncate, drop:CHECK
+         fixes: drop_errors, drop_duplicates, drop_near_duplicates, truncate, drop:CHECK
 split*   {out_dir, eval?, by?, seed?, near?, overwrite?}
          on the way {kind "progress", done, total} -> {report: SplitReport.fields()}
 """
@@ -33,7 +33,7 @@ from core.data.write.writer import Cancel, Fixes, Task, write_file
 from core.errors import AfinaError, nearest
 from core.pipe import Handler, Message, Request
 
-FIXES = ("drop_errors", "drop_duplicates", "truncate")
+FIXES = ("drop_errors", "drop_duplicates", "drop_near_duplicates", "truncate")
 _PROGRESS_S = 0.2
 
 
@@ -191,6 +191,7 @@ def _fixes(names: Sequence[str]) -> Fixes:
         drop_errors="drop_errors" in names,
         drop_checks=tuple(name.removeprefix("drop:") for name in names if name.startswith("drop:")),
         drop_duplicates="drop_duplicates" in names,
+        drop_near="drop_near_duplicates" in names,
         truncate="truncate" in names,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -26,10 +26,17 @@ def split_source(source: Source, reader: Reader, eval_fraction: float, seed: int
     return split_keys(row_keys(source, reader), eval_fraction, seed)
 
 
-def row_keys(source: Source, reader: Reader) -> array[int]:
-    """One key per row, equal for rows that say the same; unreadable rows count by their bytes."""
+def row_keys(
+    source: Source, reader: Reader, cancelled: Callable[[], bool] = lambda: False
+) -> array[int]:
+    """One key per row, equal for rows that say the same; unreadable rows count by their bytes.
+
+    Ends early, without the rest, when it is cancelled.
+    """
     keys = array("Q")
     for index in range(len(source)):
+        if cancelled():
+            break
         sample = reader.read(source.row(index)).sample
         keys.append(bytes_key(source.raw(index)) if sample is None else sample_key(sample))
     return keys

@@ -23,15 +23,17 @@ from core.data.shapes.read import Reader
 from core.data.survey.duplicates import sample_key
 from core.data.write.convert import Target
 from core.data.write.edits import EditedSource, Edits
+from core.data.write.near import Cancelled, near_neighbours
 from core.data.write.output import Output, line_from, line_of, publish
 from core.data.write.shorten import Shortener
+from core.data.write.split import row_keys
 from core.errors import AfinaError
 
 BATCH_ROWS = 64
-BY_HAND, TOO_LONG, COPY = "dropped_by_hand", "too_long", "exact_duplicate"
+BY_HAND, TOO_LONG = "dropped_by_hand", "too_long"
+COPY, NEAR = "exact_duplicate", "near_duplicate"
 
 OnProgress = Callable[[int, int], object]  # rows done, rows in all
-Cancelled = Callable[[], bool]
 Guard = Callable[[], AbstractContextManager[None]]
 
 
@@ -45,7 +47,7 @@ class Fixes(msgspec.Struct, frozen=True):
     drop_errors: bool = False  # rows that can't be used or that teach nothing
     drop_checks: tuple[str, ...] = ()  # rows with one of these problems
     drop_duplicates: bool = False  # all copies of a row but the first
-    drop_near: frozenset[int] = frozenset()  # indexes of rows that are almost copies of others
+    drop_near: bool = False  # and of rows that are nearly the same
     truncate: bool = False  # cut rows to the encoder's max_length; see core.data.write.shorten
 
 
@@ -112,7 +114,7 @@ def write_file(
     With `complete` there is no file unless every row is in it; the report tells which are not.
     Raises AfinaError where nothing could be written, and Cancel; both leave nothing behind.
     """
-    writer = Writer(task)
+    writer = Writer(task, cancelled or (lambda: False))
     total = writer.report.rows_in
     files = task.source.files
     size = sum(path.stat().st_size for path in files if path.exists())
@@ -147,11 +149,13 @@ def write_file(
 class Writer:
     """Makes the lines of the new file, row by row, and keeps account."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, cancelled: Cancelled = lambda: False) -> None:
         self._task = task
         self._source = EditedSource(task.source, task.edits) if task.edits else task.source
         self._seen: set[int] = set()
         self._shortener = _shortener(task)
+        self._keys: Sequence[int] = ()
+        self._near = self._compare(cancelled) if task.fixes.drop_near else {}
         rows = range(len(task.source)) if task.rows is None else task.rows
         self._rows = rows
         self.report = Written("", task.target.name if task.target else "same", len(rows))
@@ -168,6 +172,15 @@ class Writer:
                 self._add_token_problems([draft for draft in drafts if not draft.reason])
             for draft in drafts:
                 yield self._line(draft)
+
+    def _compare(self, cancelled: Cancelled) -> dict[int, list[int]]:
+        """The key of each row, and of those that are nearly the same."""
+        reader = self._task.reader
+        self._keys = row_keys(self._source, reader, cancelled)
+        near = near_neighbours(self._source, reader, self._keys, cancelled)
+        if cancelled():
+            raise Cancel
+        return near
 
     def _draft(self, index: int) -> _Draft:
         row, edits = self._source.row(index), self._task.edits
@@ -227,13 +240,19 @@ class Writer:
                 return problem.check
             if fixes.drop_errors and problem.severity == ERROR:
                 return problem.check
-        if draft.row.index in fixes.drop_near:
-            return "near_duplicate"
-        if fixes.drop_duplicates and draft.sample is not None:
-            key = sample_key(draft.sample)
-            if key in self._seen:
-                return COPY
-            self._seen.add(key)
+        return self._copied(draft)
+
+    def _copied(self, draft: _Draft) -> str:
+        """Whether a row that stays says the same, or nearly; else it is one that stays."""
+        fixes = self._task.fixes
+        if draft.sample is None or not (fixes.drop_duplicates or fixes.drop_near):
+            return ""
+        key = self._keys[draft.row.index] if fixes.drop_near else sample_key(draft.sample)
+        if key in self._seen:
+            return COPY
+        if any(near in self._seen for near in self._near.get(key, ())):
+            return NEAR
+        self._seen.add(key)
         return ""
 
     def _form(self, draft: _Draft) -> tuple[bytes | None, str]:

@@ -157,3 +157,20 @@ def test_a_half_that_is_there_stays_and_a_cancel_leaves_none(
     assert (out / "eval.jsonl").read_text() == "mine"
     split_file(task, out, overwrite=True)
     assert sorted(os.listdir(out)) == ["eval.jsonl", "train.jsonl"]
+
+
+def test_rows_that_are_nearly_the_same_stay_together(write_rows: Write, tmp_path: Path) -> None:
+    word = [f"word{n}" for n in range(14)]
+    rows = [
+        {"text": " ".join([*word[n:], *word[:n], *word, f"row{n}", *["end"] * copy])}
+        for n in range(12)
+        for copy in range(2)
+    ]
+    path = write_rows(rows)
+    report = split(path, tmp_path / "out", fraction=0.25, near=True)
+    assert (report.groups, report.grouped_rows, report.near) == (12, 24, True)
+    train, held = ({row["text"].split()[28] for row in side} for side in sides(report))
+    assert not train & held
+    assert len(held) == 3
+    plain = split(path, tmp_path / "plain", fraction=0.25)
+    assert (plain.groups, plain.near) == (0, False)

@@ -93,6 +93,24 @@ def test_what_is_wrong_is_left_out_and_counted(
     assert (report.rows, report.dropped_rows) == (1, 4)
 
 
+def test_of_rows_that_are_nearly_the_same_the_first_stays(
+    write_rows: Write, tmp_path: Path
+) -> None:
+    words = [f"word{n}" for n in range(40)]
+    alike = [" ".join(words[:39] + [f"end{n}"]) for n in range(3)]
+    rows = [{"text": text} for text in (alike[0], "something else", *alike[1:], alike[0])]
+    fixes = Fixes(drop_near=True)
+    report = write(write_rows(rows), tmp_path / "new.jsonl", shape="text", fixes=fixes)
+    assert report.dropped == {"near_duplicate": [3, 4], "exact_duplicate": [5]}
+    assert rows_of(tmp_path / "new.jsonl") == rows[:2]
+    source = open_source(tmp_path / "rows.jsonl")
+    edits = Edits.load(source, tmp_path)
+    edits.drop(source, [0])
+    task = Task(source, Reader("text"), edits=edits, fixes=fixes)
+    report = write_file(task, tmp_path / "other.jsonl")
+    assert report.dropped == {"dropped_by_hand": [1], "near_duplicate": [4, 5]}
+
+
 def test_long_conversations_lose_their_oldest_exchanges(
     write_rows: Write, tmp_path: Path, model: Path
 ) -> None:
