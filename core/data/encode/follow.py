@@ -29,6 +29,7 @@ _TYPES = {"string": True, "iterable": True, "sequence": True, "defined": True} |
     ("mapping", "number", "integer", "float", "boolean", "none", "undefined", "true", "false"),
     False,
 )
+_JINJAS_OWN = ("_loop_vars", "_block_vars")  # what it hands to every call besides its arguments
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq,
     "ne": operator.ne,
@@ -176,7 +177,8 @@ class _Following(ImmutableSandboxedEnvironment):
     def call(__self, __context: Any, __obj: Any, *args: Any, **fields: Any) -> Any:  # noqa: B902
         owner = getattr(__obj, "__self__", None)
         known = isinstance(__obj, Macro) or __obj is Namespaced
-        if not known and not isinstance(owner, Hole | GenerationTracker) and _open((args, fields)):
+        given = [value for name, value in fields.items() if name not in _JINJAS_OWN]
+        if not known and not isinstance(owner, Hole | GenerationTracker) and _open((args, given)):
             raise NotFollowed
         return super().call(__context, __obj, *args, **fields)
 
@@ -218,8 +220,9 @@ class _Following(ImmutableSandboxedEnvironment):
             return self._contains(left, right) == (kind == "in")
         if kind in ("eq", "ne"):
             for one, other in ((left, right), (right, left)):
-                if isinstance(one, str) and _open(one) and isinstance(other, str):
-                    return Hole(one, self.seen).ask("eq", other) == (kind == "eq")
+                if isinstance(one, str) and _open(one):
+                    same = isinstance(other, str) and Hole(one, self.seen).ask("eq", other)
+                    return same == (kind == "eq")  # text equals nothing that is no text
         return _COMPARE[kind](left, right)  # a Hole refuses whatever asks it
 
     def _contains(self, word: Any, whole: Any) -> bool:

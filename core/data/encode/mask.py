@@ -87,8 +87,12 @@ def find_answers(
     for index in wanted:
         span = _between_prefixes(template, messages, tools, rendered.text, index)
         if span is None:
-            found.rewritten.append(index)
             span = _by_probe(template, messages, tools, rendered.text, index)
+            before = _as_last(template, messages, tools, rendered.text, index, span)
+            if before is None:
+                found.rewritten.append(index)
+            elif span is not None:
+                span = before, span[1]
         if span is None:
             found.lost.append(index)
         else:
@@ -198,6 +202,29 @@ def _between_prefixes(
     if answered is None or len(answered) < len(prompt) or not text.startswith(answered):
         return None
     return len(prompt), len(answered)
+
+
+def _as_last(
+    template: Rendering,
+    messages: list[Message],
+    tools: list[dict[str, Any]] | None,
+    text: str,
+    index: int,
+    span: Span | None,
+) -> int | None:
+    """Where an answer begins that stands in the text as it stood when it was the last one.
+
+    Then the template only closes a text in another way than it goes on. None where the answer is
+    shown differently.
+    """
+    prompt = _render(template, messages[:index], tools, add_generation_prompt=True)
+    last = _render(template, messages[: index + 1], tools)
+    if span is None or prompt is None or last is None or not text.startswith(prompt):
+        return None
+    then = _by_probe(template, messages[: index + 1], tools, last, index)
+    if then is None or then[0] < len(prompt) or text[: span[0]] != last[: then[0]]:
+        return None
+    return len(prompt) if text[slice(*span)] == last[slice(*then)] else None
 
 
 def _by_probe(
