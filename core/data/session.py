@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from core.data.survey.passes import whole_length
 from core.data.survey.stats import spell
 from core.data.survey.subject import Subject
 from core.data.survey.survey import Survey
+from core.data.write.edits import EditedSource, Edits
 from core.errors import AfinaError
 from core.pipe import Handler, Message, Request
 
@@ -75,17 +76,28 @@ class Opened(msgspec.Struct):
     refusal: AfinaError | None
     survey: Survey | None = None  # of its rows, as far as it has come
     surveying: threading.Lock = msgspec.field(default_factory=threading.Lock)  # one at a time
+    edits: Edits | None = None  # what a person wants changed; None where that can't be read
 
     @property
     def shape(self) -> str:
         return self.reader.shape if self.reader else self.detection.shape
 
+    @property
+    def rows(self) -> Source:
+        """The rows as they are to be, with the pending edits."""
+        return self.source if self.edits is None else EditedSource(self.source, self.edits)
+
+    def survey_of(self, row: int) -> Survey | None:
+        """What was found out about a row by comparing it; None for one that was edited since."""
+        edited = self.edits is not None and row in self.edits.edited
+        return None if edited else self.survey
+
     def ready(self) -> tuple[Source, Reader, Encoder]:
-        """What encoding takes; raises the refusal where it is not there."""
+        """What encoding rows as they are to be takes; raises the refusal where it is not there."""
         if self.refusal is not None:
             raise self.refusal
         assert self.encoder is not None and self.reader is not None
-        return self.source, self.reader, self.encoder
+        return self.rows, self.reader, self.encoder
 
     def subject(self) -> Subject:
         """What a survey takes; raises the refusal where the rows can't even be read."""
@@ -118,6 +130,8 @@ class Session:
             detection = detect(source)
             recipe = msgspec.convert(fields["recipe"], Recipe)
             opened = Opened(source, mix, detection, recipe, None, None, None)
+            with suppress(AfinaError):  # it is said as soon as an edit is asked for
+                opened.edits = self._edits(source)
             try:
                 opened.reader = recipe.reader(source, detection)
                 opened.encoder = recipe.encoder()
@@ -152,6 +166,13 @@ class Session:
         )
         return source
 
+    def _edits(self, source: Source) -> Edits:
+        """The pending edits of the source, those at hand where it is the one of before."""
+        before = self._opened
+        if before is not None and before.source is source and before.edits is not None:
+            return before.edits
+        return Edits.load(source)
+
     def encode(self, request: Request) -> Message:
         """Facts about some rows."""
         opened = self.current()
@@ -162,7 +183,7 @@ class Session:
                 return {"kind": "cancelled"}
             with self.gate.foreground():
                 step = rows[start : start + STEP_ROWS]
-                facts += [_facts(item, opened.survey) for item in walk_rows(*opened.ready(), step)]
+                facts += [_facts(item, opened) for item in walk_rows(*opened.ready(), step)]
         return {"facts": facts}
 
     def show(self, request: Request) -> Message:
@@ -173,9 +194,9 @@ class Session:
             raise AfinaError(f"There is no row {row + 1}: the file has {len(opened.source)}.")
         with self.gate.foreground():
             item = next(walk_rows(*opened.ready(), [row], segments=True))
-            raw = opened.source.raw(row).decode("utf-8", "replace")
-        if opened.survey is not None:
-            item.encoding.problems = opened.survey.problems_of(row, item.encoding.problems)
+            raw = opened.rows.raw(row).decode("utf-8", "replace")
+        if (survey := opened.survey_of(row)) is not None:
+            item.encoding.problems = survey.problems_of(row, item.encoding.problems)
         return {**row_fields(item), "index": row, "raw": raw}
 
     def current(self) -> Opened:
@@ -184,9 +205,10 @@ class Session:
         return self._opened
 
 
-def _facts(item: EncodedRow, survey: Survey | None) -> dict[str, Any]:
+def _facts(item: EncodedRow, opened: Opened) -> dict[str, Any]:
     encoding, sample = item.encoding, item.sample
     index = item.row.index
+    survey, edits = opened.survey_of(index), opened.edits
     problems = list(dict.fromkeys(problem.check for problem in encoding.problems))
     severity = max((SEVERITIES.index(found.severity) for found in encoding.problems), default=0)
     if survey is not None:  # what was found by comparing rows
@@ -203,6 +225,8 @@ def _facts(item: EncodedRow, survey: Survey | None) -> dict[str, Any]:
         "severity": SEVERITIES[severity],
         "first_words": _first_words(item),
     }
+    if edits is not None and index in edits.edited:
+        facts["edited"] = True
     label = label_of(sample)
     return facts if label is None else {**facts, "label": spell(label)}
 

@@ -27,7 +27,7 @@ from core.data.problems import ERROR, RowProblem, problem
 from core.data.session import Opened, Session
 from core.data.write.convert import target
 from core.data.write.editable import dump_row, parse_row
-from core.data.write.edits import EditedSource, Edits
+from core.data.write.edits import Edits
 from core.data.write.halves import SplitTask, split_file
 from core.data.write.writer import Cancel, Fixes, Task, write_file
 from core.errors import AfinaError, nearest
@@ -42,7 +42,6 @@ class Writing:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._edits: tuple[Opened, Edits] | None = None
 
     def handlers(self) -> Mapping[str, Handler]:
         return {**self.background(), **self.foreground()}
@@ -70,7 +69,7 @@ class Writing:
     def edit(self, request: Request) -> Message:
         """Keeps a new value for a row, where it can be read; the old one again for null."""
         opened, row = self._row(request.fields["row"])
-        edits, text = self._edits_of(opened), request.fields["text"]
+        edits, text = _edits_of(opened), request.fields["text"]
         if text is None:
             edits.undo(row.index)
             before = opened.source.row(row.index)
@@ -84,14 +83,14 @@ class Writing:
     def drop(self, request: Request) -> Message:
         """Marks rows to be left out of what is written, or takes that back."""
         opened = self._session.current()
-        edits, rows = self._edits_of(opened), request.fields["rows"]
+        edits, rows = _edits_of(opened), request.fields["rows"]
         wanted = [row for row in rows if 0 <= row < len(opened.source)]
         edits.drop(opened.source, wanted, request.fields.get("on", True))
         return {"dropped": len(edits.dropped), "edited": len(edits.edited)}
 
     def pending(self, request: Request) -> Message:
         """The rows with changes that are not written yet."""
-        edits = self._edits_of(self._session.current())
+        edits = _edits_of(self._session.current())
         return {
             "edited": sorted(edits.edited),
             "dropped": sorted(edits.dropped),
@@ -108,7 +107,7 @@ class Writing:
             opened.source,
             subject.reader,
             opened.encoder,
-            self._edits_of(opened).snapshot(),
+            _edits_of(opened).snapshot(),
             _view(fields.get("view")),
             fixes,
             None if form == "same" else target(form),
@@ -147,7 +146,7 @@ class Writing:
             )
         except Cancel:
             return {"kind": "cancelled"}
-        report.pending = len(self._edits_of(opened))
+        report.pending = len(_edits_of(opened))
         return {"report": report.fields()}
 
     def _row(self, index: int) -> tuple[Opened, Row]:
@@ -155,12 +154,8 @@ class Writing:
         opened = self._session.current()
         if not 0 <= index < len(opened.source):
             raise AfinaError(f"There is no row {index + 1}: the file has {len(opened.source)}.")
-        return opened, EditedSource(opened.source, self._edits_of(opened)).row(index)
-
-    def _edits_of(self, opened: Opened) -> Edits:
-        if self._edits is None or self._edits[0].source is not opened.source:
-            self._edits = opened, Edits.load(opened.source)
-        return self._edits[1]
+        _edits_of(opened)
+        return opened, opened.rows.row(index)
 
     def _understood(self, opened: Opened, row: Row, text: str) -> tuple[Any, list[RowProblem]]:
         """The value of an edited text with its problems, those of its own among them."""
@@ -179,6 +174,13 @@ class Writing:
         reading = opened.reader.read(Row(row.index, row.line, value))
         problems = [item.at(row.number, row.line) for item in reading.problems]
         return value, problems
+
+
+def _edits_of(opened: Opened) -> Edits:
+    """The pending edits; raises AfinaError where they can't be read."""
+    if opened.edits is None:
+        opened.edits = Edits.load(opened.source)
+    return opened.edits
 
 
 def _fixes(names: Sequence[str]) -> Fixes:

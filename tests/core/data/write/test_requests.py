@@ -69,6 +69,24 @@ def test_a_wrong_edit_is_not_kept_and_says_why(
     assert worker.call("pending", timeout=30)["edited"] == []
 
 
+def test_an_edited_row_is_shown_as_it_is_to_be(
+    worker: PipeWorker, tmp_path: Path, model: Path
+) -> None:
+    recipe = {"model": str(model)}
+    worker.call("open", path=str(tmp_path / "rows.jsonl"), recipe=recipe, timeout=30)
+    worker.call("survey", timeout=60)
+    assert worker.call("show", row=21, timeout=30)["problems"][0]["check"] == "exact_duplicate"
+    worker.call("edit", row=21, text=json.dumps(chat("¿Nueva?")), timeout=30)
+    shown = worker.call("show", row=21, timeout=30)
+    assert "¿Nueva?" in shown["text"]
+    assert (json.loads(shown["raw"]), shown["problems"]) == (chat("¿Nueva?"), [])
+    facts = worker.call("encode", rows=[0, 21], timeout=30)["facts"]
+    assert ["edited" in fact for fact in facts] == [False, True]
+    assert (facts[1]["first_words"], facts[1]["problems"]) == ("¿Nueva?", [])
+    worker.call("open", path=str(tmp_path / "rows.jsonl"), recipe=recipe, timeout=30)
+    assert worker.call("pending", timeout=30)["edited"] == [21]
+
+
 def test_what_is_written_has_the_edits_and_lacks_the_drops(
     worker: PipeWorker, tmp_path: Path
 ) -> None:
