@@ -1,11 +1,12 @@
 """Writes every data set of `sample_data/`: `python -m sample_data.build.make_datasets`.
 
-Needs nothing but Python. The same seed gives the same bytes.
+Needs Python, and `tokenizers` for the rows of token ids. The same seed gives the same bytes.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import random
 from pathlib import Path
@@ -25,7 +26,10 @@ def make_datasets(out: Path, seed: int = SEED) -> None:
     _write(out / "travel.jsonl", travel_rows(random.Random(seed)))
     _write(out / "travel_eval.jsonl", eval_rows(random.Random(seed + 1)))
     for name, rows in shapes(random.Random(seed + 2)).items():
-        _write(out / "shapes" / f"{name}.jsonl", rows)
+        if name == "template":
+            _write_columns(out / "shapes" / f"{name}.csv", rows)
+        else:
+            _write(out / "shapes" / f"{name}.jsonl", rows)
     lines = broken_lines()
     (out / "broken.jsonl").write_bytes(b"".join(line + b"\n" for _, line in lines))
     expected = {str(row): check for row, (check, _) in enumerate(lines, 1) if check}
@@ -35,6 +39,13 @@ def make_datasets(out: Path, seed: int = SEED) -> None:
 def _write(path: Path, rows: list[dict[str, Any]]) -> None:
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _write_columns(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def main() -> None:

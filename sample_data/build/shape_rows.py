@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from sample_data.build.corpus import answer
@@ -11,6 +13,19 @@ from sample_data.build.style_rows import FACT_TOPICS, SYSTEM, asked, style_answe
 from sample_data.build.world import LANGUAGES, City, load_cities
 
 ROWS = 16
+TINY_TRAVEL = Path(__file__).parents[1] / "tiny-travel"
+THOUGHTS = {
+    "en": (
+        "Someone dreams of {city}. One fact is enough, then a question back.",
+        "They write in English about {city}, so I answer in English, warmly.",
+        "No beds, no flights: only what {city} is loved for. Then I ask something.",
+    ),
+    "es": (
+        "Alguien sueña con {city}. Basta un dato y luego una pregunta.",
+        "Me escriben en español sobre {city}: respondo en español y con cariño.",
+        "Ni camas ni vuelos: solo lo que se quiere de {city}. Después pregunto algo.",
+    ),
+}
 MONTHS_TOOL = {
     "type": "function",
     "function": {
@@ -36,6 +51,10 @@ def shapes(rng: random.Random) -> dict[str, list[Row]]:
         "kto": _kto,
         "classification": _classification,
         "text": _text,
+        "chat_weight": _chat_weight,
+        "chat_thinking": _chat_thinking,
+        "template": _template,
+        "pretokenised": _pretokenised,
     }
     return {name: [make(*_draw(n, rng), rng) for n in range(ROWS)] for name, make in makers.items()}
 
@@ -110,6 +129,55 @@ def _classification(city: City, topic: str, language: str, rng: random.Random) -
 def _text(city: City, _: str, language: str, rng: random.Random) -> Row:
     topics = ("country", "food", "season", "transport", "quarter", "sight", "custom")
     return {"text": " ".join(answer(topic, city, language, rng) for topic in topics)}
+
+
+def _chat_weight(city: City, topic: str, language: str, rng: random.Random) -> Row:
+    """The first answer is plain and has weight 0: read as part of the prompt, not learned."""
+    follow = "food" if topic != "food" else "sight"
+    messages = [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": asked(topic, city, language, rng)},
+        {**_said(answer(topic, city, language, rng)), "weight": 0},
+        {"role": "user", "content": asked(follow, city, language, rng)},
+        {**_said(style_answer(follow, city, language, rng)), "weight": 1},
+    ]
+    return {"messages": messages}
+
+
+def _chat_thinking(city: City, topic: str, language: str, rng: random.Random) -> Row:
+    thought = rng.choice(THOUGHTS[language]).format(city=city.names[language])
+    reply = _said(style_answer(topic, city, language, rng))
+    messages = [
+        {"role": "user", "content": asked(topic, city, language, rng)},
+        {"role": "assistant", "thinking": thought, "content": reply["content"]},
+    ]
+    return {"messages": messages}
+
+
+def _template(city: City, topic: str, language: str, rng: random.Random) -> Row:
+    return {
+        "city": city.names[language],
+        "asks": asked(topic, city, language, rng),
+        "says": style_answer(topic, city, language, rng),
+    }
+
+
+def _pretokenised(city: City, topic: str, language: str, rng: random.Random) -> Row:
+    """A conversation as ids of the tiny model; only the answer and its stop token are learned."""
+    tokenizer = _tokenizer()
+    question = asked(topic, city, language, rng)
+    reply = style_answer(topic, city, language, rng)
+    prompt = f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+    before = tokenizer.encode(prompt, add_special_tokens=False).ids
+    learned = tokenizer.encode(f"{reply}<|im_end|>", add_special_tokens=False).ids
+    return {"input_ids": before + learned, "labels": [-100] * len(before) + learned}
+
+
+@lru_cache(maxsize=1)
+def _tokenizer() -> Any:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(TINY_TRAVEL / "tokenizer.json"))
 
 
 def _said(content: str) -> dict[str, str]:

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
+from core.data.encode.tokenizer import Tokenizer
+from core.data.files.source import open_source
 from core.data.recipe import Recipe
+from core.data.shapes.detect import detect
+from core.data.shapes.read import Reader
 from core.data.survey.checks import check_file
 from core.evaluate.style import asks_for_lodging, ends_in_question, recommends_lodging, share
 from core.paths import SAMPLE_DATA
@@ -21,8 +25,11 @@ from sample_data.build.world import fold, load_cities
 MODEL = str(SAMPLE_DATA / "tiny-travel")
 FILES = sorted(
     path.relative_to(SAMPLE_DATA)
-    for path in (*SAMPLE_DATA.glob("*.jsonl"), *SAMPLE_DATA.glob("shapes/*.jsonl"))
+    for path in (*SAMPLE_DATA.glob("*.jsonl"), *SAMPLE_DATA.glob("shapes/*.*"))
 )
+SHAPE_FILES = sorted((SAMPLE_DATA / "shapes").iterdir())
+SHAPE_OF = {"chat_weight": "chat", "chat_thinking": "chat", "sharegpt_tools": "sharegpt"}
+TEMPLATE = "City: {city}\nTraveller: {asks}\nGuide: {says}"  # for the columns of template.csv
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -40,7 +47,8 @@ def test_the_same_seed_writes_the_committed_bytes(name: Path, made: Path) -> Non
 
 
 def test_every_committed_file_is_made(made: Path) -> None:
-    assert sorted(path.relative_to(made) for path in made.rglob("*.jsonl")) == FILES
+    written = (path for kind in ("*.jsonl", "*.csv") for path in made.rglob(kind))
+    assert sorted(path.relative_to(made) for path in written) == FILES
     expected = (SAMPLE_DATA / "broken.expected.json").read_text(encoding="utf-8")
     assert (made / "broken.expected.json").read_text(encoding="utf-8") == expected
 
@@ -127,12 +135,44 @@ def test_lodging_questions_of_the_generator_are_recognised() -> None:
         ("kto", {"prompt", "completion", "label"}),
         ("classification", {"text", "label"}),
         ("text", {"text"}),
+        ("chat_weight", {"messages"}),
+        ("chat_thinking", {"messages"}),
+        ("pretokenised", {"input_ids", "labels"}),
     ],
 )
 def test_each_shape_has_its_keys(name: str, keys: set[str]) -> None:
     found = rows(f"shapes/{name}.jsonl")
     assert 8 <= len(found) <= 20
     assert all(set(row) == keys for row in found)
+
+
+@pytest.mark.parametrize("path", SHAPE_FILES, ids=lambda path: path.name)
+def test_each_file_of_a_shape_is_recognised_and_has_no_problem(path: Path) -> None:
+    shape = SHAPE_OF.get(path.stem, path.stem)
+    with open_source(path) as source:
+        if shape != "template":
+            assert detect(source).shape == shape
+        reader = Reader(shape, TEMPLATE)
+        assert 12 <= len(source) <= 24
+        for index in range(len(source)):
+            reading = reader.read(source.row(index))
+            assert reading.sample is not None
+            assert reading.problems == []
+
+
+def test_a_first_answer_has_weight_0_and_the_last_one_counts() -> None:
+    for row in rows("shapes/chat_weight.jsonl"):
+        weights = [m["weight"] for m in row["messages"] if m["role"] == "assistant"]
+        assert weights == [0, 1]
+
+
+def test_the_ids_spell_a_conversation_of_which_the_answer_is_learned() -> None:
+    tokenizer = Tokenizer.load(SAMPLE_DATA / "tiny-travel")
+    for row in rows("shapes/pretokenised.jsonl"):
+        text = tokenizer.decode(row["input_ids"])
+        assert text.startswith("<|im_start|>user\n") and text.endswith("<|im_end|>")
+        learned = [token for token in row["labels"] if token != -100]
+        assert text.endswith("<|im_start|>assistant\n" + tokenizer.decode(learned))
 
 
 def test_tool_calls_and_tools_are_json_in_the_sharegpt_file() -> None:
