@@ -11,6 +11,7 @@ import mmap
 import os
 import struct
 import zlib
+from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
@@ -18,10 +19,11 @@ from typing import BinaryIO
 import msgspec
 
 from core.data.files.index import Numbers, RowIndex
-from core.paths import write_atomic
+from core.paths import sync_folder, write_atomic
 
 LEAST_BYTES = 4 << 20  # smaller files are indexed faster than they are looked up
 MOST_BYTES = 2 << 30  # of all entries; the ones used longest ago go first
+MOST_COPY_BYTES = 50 << 30  # of all unpacked copies, likewise
 _MAGIC = b"afinaidx"
 _VERSION = 1  # of what the scanners find: raised when a row may begin elsewhere
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
@@ -68,6 +70,7 @@ class FileCache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._entries = folder / "index"
+        self.copies = folder / "unpacked"
 
     def load_index(self, path: Path, file: FileIO, layout: str) -> RowIndex | None:
         """The index of a file in this very state; its arrays stay on disk, mapped."""
@@ -124,9 +127,30 @@ class FileCache:
         if stamp.size >= LEAST_BYTES:
             self._write(self._entry(path, "hash"), msgspec.json.encode((stamp, digest)))
 
+    def find_copy(self, path: Path, file: FileIO, suffix: str) -> Path | None:
+        """The unpacked copy of a file in this very state."""
+        for copy in self.copies.glob(f"{self._copy_name(path, file)}-*{suffix}"):
+            size = copy.stem.rpartition("-")[2]
+            with suppress(OSError):
+                if copy.stat().st_size == int(size):
+                    os.utime(copy)
+                    return copy
+        return None
+
+    def keep_copy(self, path: Path, file: FileIO, part: Path, suffix: str) -> Path:
+        """Gives an unpacked copy its name, which holds its size; others may go to make room."""
+        name = f"{self._copy_name(path, file)}-{part.stat().st_size}{suffix}"
+        copy = part.rename(self.copies / name)
+        sync_folder(self.copies)
+        prune(self.copies, MOST_COPY_BYTES, copy)
+        return copy
+
+    def _copy_name(self, path: Path, file: FileIO) -> str:
+        stamp = msgspec.json.encode(Stamp.of(file))
+        return hashlib.blake2b(_real(path) + stamp, digest_size=12).hexdigest()
+
     def _entry(self, path: Path, kind: str) -> Path:
-        name = os.path.realpath(path).encode("utf-8", "surrogateescape")
-        return self._entries / f"{hashlib.blake2b(name, digest_size=12).hexdigest()}.{kind}"
+        return self._entries / f"{hashlib.blake2b(_real(path), digest_size=12).hexdigest()}.{kind}"
 
     def _write(self, entry: Path, content: bytes) -> None:
         try:
@@ -135,6 +159,10 @@ class FileCache:
             prune(entry.parent, MOST_BYTES, entry)
         except OSError:
             return
+
+
+def _real(path: Path) -> bytes:
+    return os.path.realpath(path).encode("utf-8", "surrogateescape")
 
 
 def prune(folder: Path, most_bytes: int, keep: Path) -> None:

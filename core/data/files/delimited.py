@@ -81,7 +81,7 @@ def read_columns(path: Path, file: FileIO, begin: int, suffix: str) -> Columns:
         ) from error
     if isinstance(names, RowProblem):
         raise AfinaError(f'Can\'t read the header of "{path}": {names.found}.', names.fix)
-    unique, problems = _name_columns(names)
+    unique, problems = name_columns(names)
     after = start + end + 1 if end >= 0 else start + len(text)
     return Columns(unique, delimiter, after, line + raw.count(b"\n") + 1, problems)
 
@@ -131,12 +131,12 @@ class _Scanner:
         return [newline] if newline >= 0 else []
 
     def _take(self, data: bytes, ends: Any, size: int | None = None) -> Batch:
-        batch, begin = Batch(), 0
+        batch, begin, size = Batch(), 0, len(data) if size is None else size
         for end in ends:
             record = data[begin : end + 1]
             if record.strip(b" \r\n"):
                 batch.add(self.start + begin, self.line, self.end)
-                self.end = self.start + end + 1
+                self.end = self.start + min(end + 1, size)
             self.line += record.count(b"\n")
             begin = end + 1
         self.carry = data[begin:size]
@@ -198,7 +198,7 @@ def _sniff(text: bytes) -> str:
     return max(_DELIMITERS, key=lambda delimiter: outside.count(delimiter.encode()))
 
 
-def _name_columns(names: list[str]) -> tuple[tuple[str, ...], tuple[RowProblem, ...]]:
+def name_columns(names: list[str]) -> tuple[tuple[str, ...], tuple[RowProblem, ...]]:
     """Every column under a name of its own, and what is odd about the names."""
     unique: list[str] = []
     problems: list[RowProblem] = []

@@ -42,10 +42,12 @@ _READ_BYTES = 1 << 20  # at a time, when rows are read in order
 
 
 class OffsetSource(Source):
-    """One text file."""
+    """One text file; `copy` is where its text lies if that is not the file itself."""
 
-    def __init__(self, path: Path, ending: Ending, cache: FileCache | None = None) -> None:
-        self.path = path
+    def __init__(
+        self, path: Path, ending: Ending, cache: FileCache | None = None, copy: Path | None = None
+    ) -> None:
+        self.path, self._place = path, copy or path
         self._ending, self._cache = ending, cache
         self._lock = threading.Lock()  # of the open file
         self._file: FileIO | None = None
@@ -56,7 +58,7 @@ class OffsetSource(Source):
         with self._lock:
             if self._file is not None:
                 self._file.close()
-            self._file = file = open_file(self.path)
+            self._file = file = open_file(self._place)
         self.fingerprint = Fingerprint.of(os.fstat(file.fileno()))
         head = file.read(4096)
         _refuse_utf16(self.path, head)
@@ -99,14 +101,14 @@ class OffsetSource(Source):
         """Finds all rows, block by block; on_progress receives (bytes behind us, bytes in all)."""
         if self.changed() or len(self._index):
             self._begin_file()
-        with open_file(self.path) as file:
-            known = self._cache.load_index(self.path, file, self.layout) if self._cache else None
+        with open_file(self._place) as file:
+            known = self._cache.load_index(self._place, file, self.layout) if self._cache else None
             if known is not None:
                 self._index, self.cached = known, True
             elif not self._scan(file, on_progress, cancelled):
                 return self
             elif self._cache:
-                self._cache.store_index(self.path, file, self.layout, self._index)
+                self._cache.store_index(self._place, file, self.layout, self._index)
         self.indexed = True
         if on_progress:
             on_progress(self.fingerprint.size, self.fingerprint.size)
@@ -209,7 +211,7 @@ class OffsetSource(Source):
         """The open file, opened again after a rest if it is still the same."""
         if self._file is None:
             try:
-                file = open_file(self.path)
+                file = open_file(self._place)
             except AfinaError:
                 return None
             if Fingerprint.of(os.fstat(file.fileno())) != self.fingerprint:
@@ -226,7 +228,7 @@ class OffsetSource(Source):
 
     def changed(self) -> bool:
         try:
-            return Fingerprint.of(self.path.stat()) != self.fingerprint
+            return Fingerprint.of(self._place.stat()) != self.fingerprint
         except OSError:
             return True
 
@@ -236,7 +238,7 @@ class OffsetSource(Source):
         return self.path, self._index.line(index)
 
     def content_hash(self) -> str:
-        return hash_of(self.path, self._cache)
+        return hash_of(self._place, self._cache)
 
 
 def hash_of(path: Path, cache: FileCache | None) -> str:
@@ -251,9 +253,9 @@ def hash_of(path: Path, cache: FileCache | None) -> str:
 
 
 def _refuse_utf16(path: Path, head: bytes) -> None:
-    """UTF-16 with its mark, or without one but with every second byte zero."""
-    marked = head.startswith((b"\xff\xfe", b"\xfe\xff"))
-    if marked or (len(head) >= 4 and (not any(head[1:64:2]) or not any(head[0:64:2]))):
+    """UTF-16 with its mark, or without it where one of two bytes is always zero."""
+    empty = [not any(head[start:64:2]) for start in (0, 1)]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(head) >= 4 and any(empty) != all(empty)):
         raise AfinaError(
             f'"{path}" is UTF-16, not UTF-8.', "Convert it: iconv -f UTF-16 -t UTF-8 OLD > NEW."
         )

@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from core.data.files.cache import FileCache
+from core.data.files.compressed import CompressedSource
 from core.data.files.endings import require_ending, require_file
 from core.data.files.gathering import Gathered, gather, gather_pattern, is_pattern
+from core.data.files.hub import HubSource, is_dataset_id
 from core.data.files.joined import JoinedSource, Listing, Member
 from core.data.files.offsets import OffsetSource
 from core.data.files.rows import Fingerprint, Row, Source, Span
+from core.data.files.tables import ArrowSource, ParquetSource
 from core.errors import AfinaError
 from core.paths import cache_folder
 
@@ -56,7 +59,7 @@ def looks_like_data(path: Name) -> str | None:
             gather_pattern(name)
         elif place.is_dir():
             gather(place)
-        else:
+        elif not is_dataset_id(name):
             require_file(place)
             require_ending(place)
             if not os.access(place, os.R_OK):
@@ -72,14 +75,18 @@ def _begin_one(path: Name, store: FileCache) -> Source:
         return JoinedSource(place, lambda: _listing(gather_pattern(str(place)), store))
     if place.is_dir():
         return JoinedSource(place, lambda: _listing(gather(place), store))
+    if is_dataset_id(name):
+        return HubSource(name, lambda path: _begin_file(path, store))
     return _begin_file(place, store)
 
 
 def _begin_file(path: Path, store: FileCache) -> Source:
     require_file(path)
     ending = require_ending(path)
-    if ending.is_table or ending.compression:
-        raise AfinaError(f'Can\'t read "{path.suffix}" files yet: "{path}".')
+    if ending.is_table:
+        return (ParquetSource if ending.layout == "parquet" else ArrowSource)(path, store)
+    if ending.compression:
+        return CompressedSource(path, ending, store)
     return OffsetSource(path, ending, store)
 
 
