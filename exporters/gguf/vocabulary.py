@@ -1,12 +1,12 @@
 """A tokenizer.json in GGUF's words: tokens with their kinds, merges, and how text is split.
 
-The kind of tokenizer is told by its structure, never by a name or a hash. Not here: the chat
-template (template.py) and SentencePiece-like vocabularies, which are refused.
+The kind of tokenizer is told by its structure, never by a name or a hash (byte_level.py,
+sentencepiece.py). Not here: the chat template (template.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +14,26 @@ import msgspec
 
 from core.data.encode.tokenizer import special_tokens
 from core.errors import AfinaError
+from exporters.gguf.byte_level import split_name
+from exporters.gguf.sentencepiece import adds_space, is_sentencepiece, scores
 from exporters.safetensors_reader import read_json
 
 # llama.cpp's token kinds (include/llama.h, llama_token_type)
-NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
-
-_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
-_REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-LLAMA3_SPLIT = _WORDS + r"\p{N}{1,3}" + _REST
-QWEN2_SPLIT = _WORDS + r"\p{N}" + _REST
-# (expression, ignore_merges): llama.cpp's name for the way text is split (src/llama-vocab.cpp)
-SPLITS = {
-    (LLAMA3_SPLIT, True): "llama-bpe",
-    (LLAMA3_SPLIT, False): "dbrx",
-    (QWEN2_SPLIT, False): "qwen2",
-}
-KNOWN = "Known: byte-level BPE that splits as GPT-2, Llama 3, Qwen 2 or SmolLM do."
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class Vocabulary(msgspec.Struct, frozen=True):
     """What goes into the file under tokenizer.ggml.*"""
 
+    model: str  # llama.cpp's name of the algorithm: "gpt2" (byte-level) or "llama"
     pre: str  # llama.cpp's name of the way text is split
-    tokens: list[str]  # in byte-level letters, by id; padded to the model's rows
+    tokens: list[str]  # as the tokenizer writes them, by id; padded to the model's rows
     kinds: list[int]
-    merges: list[str]  # "left right", by rank
+    merges: list[str]  # "left right", by rank; byte-level only
+    scores: list[float]  # by id; "llama" only
+    adds_space: bool  # whether a space is put in front of a text; "llama" only
+    unknown: int | None
     bos: int | None
     eos: int | None
     pad: int | None
@@ -64,72 +59,31 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
         )
     tokenizer = read_json(folder / "tokenizer.json")
     model = tokenizer.get("model") or {}
-    pre = split_name(tokenizer)
+    spm = is_sentencepiece(tokenizer)
+    pre = "default" if spm else split_name(tokenizer)
     tokens, kinds = _tokens(model["vocab"], tokenizer.get("added_tokens") or [], rows)
     ids = {token: place for place, token in enumerate(tokens)}
     special = special_tokens(folder)
     bos = ids.get(special.get("bos_token", ""))
+    unknown = ids.get(model.get("unk_token") or "")
+    if spm:
+        kinds = _fallback_kinds(tokens, kinds, unknown)
+    merges = [] if spm else model.get("merges") or []
     return Vocabulary(
+        model="llama" if spm else "gpt2",
         pre=pre,
         tokens=tokens,
         kinds=kinds,
-        merges=[m if isinstance(m, str) else " ".join(m) for m in model.get("merges") or []],
+        merges=[merge if isinstance(merge, str) else " ".join(merge) for merge in merges],
+        scores=scores(model, tokens) if spm else [],
+        adds_space=spm and adds_space(tokenizer),
+        unknown=unknown,
         bos=bos,
         eos=ids.get(special.get("eos_token", "")),
         pad=ids.get(special.get("pad_token", "")),
         adds_bos=bos is not None and _starts_with(tokenizer.get("post_processor"), tokens[bos]),
         notes=_notes(tokenizer),
     )
-
-
-def split_name(tokenizer: dict[str, Any]) -> str:
-    """llama.cpp's name for the way a tokenizer.json splits text. Raises AfinaError for others."""
-    model = tokenizer.get("model") or {}
-    if model.get("type") != "BPE" or model.get("byte_fallback"):
-        kind = "a SentencePiece-like BPE" if model.get("byte_fallback") else model.get("type")
-        raise AfinaError(f"Its tokenizer is {kind}.", KNOWN)
-    if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
-        raise AfinaError("Its tokenizer marks the parts of words.", KNOWN)
-    normalizer = (tokenizer.get("normalizer") or {}).get("type")
-    if normalizer not in (None, "NFC"):
-        raise AfinaError(f'Its tokenizer rewrites text first ("{normalizer}").', KNOWN)
-    steps = list(_steps(tokenizer.get("pre_tokenizer")))
-    if not steps or steps[-1]["type"] != "ByteLevel" or steps[-1].get("add_prefix_space"):
-        raise AfinaError("Its tokenizer is not byte-level.", KNOWN)
-    name = _name(steps, bool(model.get("ignore_merges")))
-    if name is None:
-        found = ", ".join(_describe(step) for step in steps)
-        raise AfinaError(f"Its tokenizer splits text in a way that is not known: {found}.", KNOWN)
-    return name
-
-
-def _name(steps: list[dict[str, Any]], ignore_merges: bool) -> str | None:
-    *before, last = steps
-    if last.get("use_regex", True):  # GPT-2's own expression is built into ByteLevel
-        if not before and not ignore_merges:
-            return "gpt-2"
-        digits = len(before) == 1 and before[0]["type"] == "Digits"
-        single = digits and before[0].get("individual_digits")
-        return "smollm" if single and not ignore_merges else None
-    if len(before) != 1 or before[0]["type"] != "Split" or before[0].get("invert"):
-        return None
-    expression = (before[0].get("pattern") or {}).get("Regex", "")
-    if before[0].get("behavior") != "Isolated":
-        return None
-    return SPLITS.get((expression, ignore_merges))
-
-
-def _steps(pre_tokenizer: dict[str, Any] | None) -> Iterable[dict[str, Any]]:
-    if pre_tokenizer is None:
-        return []
-    if pre_tokenizer.get("type") == "Sequence":
-        return pre_tokenizer.get("pretokenizers") or []
-    return [pre_tokenizer]
-
-
-def _describe(step: dict[str, Any]) -> str:
-    pattern = (step.get("pattern") or {}).get("Regex")
-    return f"{step['type']} {pattern}" if pattern else step["type"]
 
 
 def _tokens(
@@ -150,6 +104,22 @@ def _tokens(
         tokens[token["id"]] = token["content"]
         kinds[token["id"]] = CONTROL if token.get("special") else USER_DEFINED
     return tokens, kinds
+
+
+def _fallback_kinds(tokens: list[str], kinds: list[int], unknown: int | None) -> list[int]:
+    """The kinds with the tokens that stand for single bytes. Raises AfinaError if some are not."""
+    found = [
+        BYTE if kind != UNUSED and _BYTE.fullmatch(token) else kind
+        for token, kind in zip(tokens, kinds, strict=True)
+    ]
+    if found.count(BYTE) != 256:
+        raise AfinaError(
+            f"Its tokenizer has {found.count(BYTE)} of the 256 byte tokens.",
+            "llama.cpp needs all of them.",
+        )
+    if unknown is not None:
+        found[unknown] = UNKNOWN
+    return found
 
 
 def _starts_with(processor: dict[str, Any] | None, token: str) -> bool:

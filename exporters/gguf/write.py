@@ -105,11 +105,17 @@ def _add_values(writer: GGUFWriter, prepared: Prepared, wanted: Type) -> None:
     for key, value in prepared.family.hyperparameters(prepared.merged.config).items():
         _add_value(writer, f"{prepared.family.architecture}.{key}", value)
     vocabulary, stops = prepared.vocabulary, prepared.stops
-    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_model(vocabulary.model)
     writer.add_tokenizer_pre(vocabulary.pre)
     writer.add_token_list(vocabulary.tokens)
     writer.add_token_types(vocabulary.kinds)
-    writer.add_token_merges(vocabulary.merges)
+    if vocabulary.model == "llama":
+        writer.add_token_scores(vocabulary.scores)
+        writer.add_add_space_prefix(vocabulary.adds_space)
+    else:
+        writer.add_token_merges(vocabulary.merges)
+    if vocabulary.unknown is not None:
+        writer.add_unk_token_id(vocabulary.unknown)
     writer.add_eos_token_id(stops.eos)
     for add, token in zip(
         (writer.add_eot_token_id, writer.add_eom_token_id), stops.others, strict=False

@@ -13,21 +13,24 @@ from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.samples import TINY_MODEL
 from core.targets import Target
+from exporters.gguf.byte_level import split_name
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.read_back import Seen, read_back
+from exporters.gguf.sentencepiece import adds_space
 from exporters.gguf.vocabulary import (
+    BYTE,
     CONTROL,
     NORMAL,
+    UNKNOWN,
     UNUSED,
     USER_DEFINED,
     read_vocabulary,
-    split_name,
 )
 from exporters.gguf.write import write_gguf
 from exporters.snippets import hostile_snippets
 from tests.exporters import tokenizers_of
 from tests.exporters.models import END, PAD, TEMPLATE
-from tests.exporters.tokenizers_of import BOS, train, write_model
+from tests.exporters.tokenizers_of import BOS, train, train_sentencepiece, write_model
 
 QUESTION = {"messages": [{"role": "user", "content": "Where to? é"}]}
 WITH_BOS = "{{- bos_token -}}" + TEMPLATE
@@ -58,7 +61,6 @@ def test_llama_cpp_reads_hostile_texts_into_the_same_tokens(tmp_path: Path, kind
     ("change", "words"),
     [
         (lambda t: t["model"].update(type="Unigram"), "tokenizer is Unigram"),
-        (lambda t: t["model"].update(byte_fallback=True), "SentencePiece-like"),
         (lambda t: t["model"].update(end_of_word_suffix="</w>"), "marks the parts of words"),
         (lambda t: t["model"].update(ignore_merges=True), "splits text in a way"),
         (lambda t: t.update(normalizer={"type": "Lowercase"}), r'rewrites text first \("Lower'),
@@ -74,6 +76,47 @@ def test_another_structure_is_refused_with_what_is_known(change: Any, words: str
     with pytest.raises(AfinaError, match=words) as caught:
         split_name(tokenizer)
     assert "GPT-2, Llama 3, Qwen 2 or SmolLM" in caught.value.hint
+
+
+@pytest.mark.parametrize("prefix", [True, False])
+def test_llama_cpp_reads_hostile_texts_with_byte_fallback(tmp_path: Path, prefix: bool) -> None:
+    write_model(tmp_path, train_sentencepiece(prefix), vocab_size=900)
+    prepared, file = export(tmp_path)
+    vocabulary = prepared.vocabulary
+    assert (vocabulary.model, vocabulary.adds_space) == ("llama", prefix)
+    kinds = dict(zip(vocabulary.tokens, vocabulary.kinds, strict=True))
+    assert (kinds["<0x0A>"], kinds["<unk>"], kinds["▁"]) == (BYTE, UNKNOWN, NORMAL)
+    snippets = hostile_snippets(vocabulary.special)
+    expected = [item.ids for item in Tokenizer.load(tmp_path).encode_many(snippets)]
+    found = read_back(file, snippets).ids
+    assert [t for t, a, b in zip(snippets, expected, found, strict=True) if a != b] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.update(normalizer={"type": "NFKC"}), r'rewrites text first \("NFKC"\)'),
+        (lambda t: t.update(normalizer=None), "leaves spaces as they are"),
+        (lambda t: t.update(pre_tokenizer={"type": "Whitespace"}), "splits text first"),
+        (
+            lambda t: t.update(
+                pre_tokenizer={
+                    "type": "Metaspace",
+                    "replacement": "▁",
+                    "prepend_scheme": "first",
+                    "split": False,
+                }
+            ),
+            "in front of a text only",
+        ),
+    ],
+)
+def test_a_sentencepiece_of_another_structure_is_refused(change: Any, words: str) -> None:
+    tokenizer = json.loads(train_sentencepiece(True).to_str())
+    assert adds_space(tokenizer)
+    change(tokenizer)
+    with pytest.raises(AfinaError, match=words):
+        adds_space(tokenizer)
 
 
 def test_the_sample_model_can_be_exported_and_reads_the_same_everywhere(tmp_path: Path) -> None:

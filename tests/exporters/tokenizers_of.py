@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from exporters.gguf.vocabulary import LLAMA3_SPLIT, QWEN2_SPLIT
+from exporters.gguf.byte_level import LLAMA3_SPLIT, QWEN2_SPLIT
 from tests.exporters.models import END, PAD, START, TEMPLATE, TEXT
 
 TEXTS = [
@@ -52,6 +52,26 @@ def train(kind: str, bos: bool = False) -> Any:
     return tokenizer
 
 
+def train_sentencepiece(prefix: bool) -> Any:
+    """A BPE with byte fallback, as Llama 2's (with a space in front) or Gemma's (without)."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+
+    steps: list[Any] = [normalizers.Prepend("▁")] if prefix else []
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.ByteFallback()
+    special = ["<unk>", PAD, START, END, BOS]
+    trainer = trainers.BpeTrainer(
+        vocab_size=800,
+        special_tokens=[*special, *(f"<0x{byte:02X}>" for byte in range(256))],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(" ".join(TEXTS).split(". "), trainer)
+    values = json.loads(tokenizer.to_str())  # bytes are ordinary tokens, not added ones
+    values["added_tokens"] = [t for t in values["added_tokens"] if t["content"] in special]
+    return Tokenizer.from_str(json.dumps(values))
+
+
 def write_model(folder: Path, tokenizer: Any, template: str = TEMPLATE, **options: Any) -> None:
     """A random one-layer Llama of hidden size 32 with this tokenizer, written by hand."""
     import numpy as np
@@ -80,7 +100,8 @@ def write_model(folder: Path, tokenizer: Any, template: str = TEMPLATE, **option
         "rope_theta": 10000.0,
     } | options
     write_json(folder / "config.json", config)
-    shapes = {"embed_tokens": (600, 32), "lm_head": (600, 32), "norm": (32,), "layernorm": (32,)}
+    rows = config["vocab_size"]
+    shapes = {"embed_tokens": (rows, 32), "lm_head": (rows, 32), "norm": (32,), "layernorm": (32,)}
     shapes |= {"q_proj": (32, 32), "k_proj": (16, 32), "v_proj": (16, 32), "o_proj": (32, 32)}
     shapes |= {"gate_proj": (64, 32), "up_proj": (64, 32), "down_proj": (32, 64)}
     random = np.random.default_rng(0)
