@@ -16,6 +16,8 @@ from textual.pilot import Pilot
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from core.config import Config, Data, Model
+from tui.data_tokens_drawing import Drawing, Piece
+from tui.widgets.token_view import TokenView
 
 TEMPLATE = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
@@ -107,6 +109,17 @@ def lines_of(app: App) -> list[str]:
     """What stands on the screen, line by line."""
     strips = app.screen._compositor.render_strips()  # what Textual itself would write
     return ["".join(segment.text for segment in strip) for strip in strips]
+
+
+def pieces_of(drawing: Drawing, width: int = 10_000) -> list[Piece]:
+    """Everything that is drawn, stretch by stretch."""
+    return [piece for y in range(drawing.wrap(width)) for piece in drawing.line(y)]
+
+
+def styles_of(view: TokenView) -> dict[str, str]:
+    """Style by words; of equal words the last."""
+    width = view.scrollable_content_region.width
+    return {piece.words: piece.style for piece in pieces_of(view.drawing, width)}
 
 
 def text_of(app: App) -> str:

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.tui.pilots import changed, chat, config_of, lines_of, text_of, until, write_rows
+from tests.tui.pilots import (
+    changed,
+    chat,
+    config_of,
+    lines_of,
+    styles_of,
+    text_of,
+    until,
+    write_rows,
+)
 from tui.app import AfinaApp
 from tui.screens.data import DataPane
 from tui.theme import AMBER, TEAL
@@ -61,10 +70,8 @@ async def test_supervised_tokens_are_teal_and_underlined_and_special_ones_amber(
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         view = app.query_one(TokenView)
         await until(pilot, lambda: "Answer 1.<|im_end|>" in view.plain)
-        styles = {}
-        for span in view._text.spans:
-            styles[view.plain[span.start : span.end]] = str(span.style)
-        assert styles["A"] == f"underline {TEAL}" or "underline #87ffd7" in styles["A"]
+        styles = styles_of(view)
+        assert styles["A"] in (f"underline {TEAL}", "underline #87ffd7")
         assert styles["<|im_end|>"] == f"bold underline {AMBER}"
         assert "underline" not in styles["Q"]
 
@@ -82,11 +89,11 @@ async def test_a_small_screen_shows_the_list_then_the_row_and_esc_goes_back(
         assert lines_of(app)[1].startswith("╭─ row 3 ──")
         assert "Question 1?" not in text_of(app)
         assert "esc back" in lines_of(app)[-1]
-        await pilot.press("l")
+        await pilot.press("J")
         await until(pilot, lambda: "Answer 4." in text_of(app))
         await pilot.press("escape")
         assert lines_of(app)[1].startswith("╭─ rows.jsonl ──")
-        assert "▶    4" in text_of(app)
+        assert "▶     4" in text_of(app)
 
 
 @pytest.mark.parametrize("size", [SMALL, WIDE])
@@ -136,8 +143,8 @@ async def test_a_cut_row_shows_what_is_lost_and_another_max_length_encodes_anew(
         await until(pilot, lambda: "truncated 20" in text_of(app))
         await until(pilot, lambda: "▲ truncated" in text_of(app))
         view = app.query_one(TokenView)
-        struck = [s for s in view._text.spans if "strike" in str(s.style)]
-        assert view.plain[struck[0].start : struck[0].end] == "f the tide."
+        struck = [words for words, style in styles_of(view).items() if "strike" in style]
+        assert struck == ["f the tide."]
         app.set_config(changed(app.config, "data", max_length=200))
         await until(pilot, lambda: "truncated 0" in text_of(app))
         await until(pilot, lambda: "▲ truncated" not in text_of(app))
@@ -165,8 +172,7 @@ async def test_search_goes_to_the_rows_that_have_the_words_and_marks_them(
         await until(pilot, lambda: cursor.cursor == 44)
         view = app.query_one(TokenView)
         await until(pilot, lambda: "PINGÜINO" in view.plain)
-        marked = [s for s in view._text.spans if str(s.style).endswith(f"on {AMBER}")]
-        assert view.plain[marked[0].start : marked[0].end] == "PINGÜINO"
+        assert [view.plain[start:end] for start, end in view.found] == ["PINGÜINO"]
         await pilot.press("slash", *"nowhere", "enter")
         await until(pilot, lambda: 'No row has "nowhere".' in text_of(app))
 
@@ -179,9 +185,11 @@ async def test_tokens_can_stand_apart_with_their_ids(
         view = app.query_one(TokenView)
         await until(pilot, lambda: "Answer 1.<|im_end|>" in view.plain)
         await pilot.press("t")
+        assert "<|im_start|>user↵" in view.plain
+        await pilot.press("number_sign")
         assert "<|im_start|>₂₅₇ u₈₄ s₈₂ e₆₈ r₈₁ ↵" in view.plain
         await pilot.press("t")
-        assert "₂₅₇" not in view.plain
+        assert "₂₅₇" not in view.plain and "im_start" not in view.plain
 
 
 async def test_without_a_model_the_rows_are_read_and_the_reason_is_said(
@@ -232,12 +240,12 @@ async def test_only_the_rows_in_sight_are_read(home: Path, tmp_path: Path) -> No
     async with app.run_test(size=SMALL, notifications=True) as pilot:
         pane = app.query_one(DataPane)
         await until(pilot, lambda: "100,000 rows" in text_of(app))
-        rows = pane._rows
+        rows = pane.rows
         seen: set[int] = set()
         cells = rows.cells
         rows.cells = lambda index: (seen.add(index), cells(index))[1]  # type: ignore[method-assign]
         await pilot.press("G")
-        await until(pilot, lambda: "▶ 100,000" in text_of(app))
+        await until(pilot, lambda: "▶  100,000" in text_of(app))
         assert lines_of(app)[-4].split() == ["│", "▶", "100,000", "1", "99999", "│"]
         assert len(seen) < 100 and max(seen) == 99_999
 

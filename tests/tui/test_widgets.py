@@ -16,11 +16,10 @@ from tests.tui.pilots import lines_of, until
 from tui import data_facts, form_options
 from tui.clipboard import osc52
 from tui.screens.dialogs.path import completed, matches
-from tui.theme import AMBER, TEAL, THEME, UNICODE
+from tui.theme import TEAL, THEME, UNICODE
 from tui.widgets.row_list import Cell, Column, RowList, fit
 from tui.widgets.strip import Figure, FigureStrip, histogram_bars
 from tui.widgets.text_view import TextView
-from tui.widgets.token_view import ShownRow, row_text
 
 
 class Numbers:
@@ -129,60 +128,6 @@ async def test_a_strip_leaves_out_what_does_not_fit() -> None:
 def test_a_histogram_is_drawn_without_its_empty_ends() -> None:
     assert histogram_bars([0, 0, 1, 4, 8, 0, 2, 0], 8, UNICODE.bars) == "▂▅█ ▃"
     assert histogram_bars([0, 0], 8, UNICODE.bars) == ""
-
-
-def row(text: str, pieces: Sequence[str], learned: Sequence[int], **fields) -> ShownRow:  # noqa: ANN003
-    return ShownRow(
-        turns=fields.pop("turns"),
-        text=text,
-        pieces=pieces,
-        ids=range(100, 100 + len(pieces)),
-        supervised=[number in learned for number in range(len(pieces))],
-        cut_at=sum(map(len, pieces)),
-        **fields,
-    )
-
-
-PIECES = ["<s>", "user:", "Hi", "\n", "bot:", "Good", " day", "</s>"]
-TALK = row(
-    "".join(PIECES),
-    PIECES,
-    learned=[5, 6, 7],
-    turns=[("user", "Hi"), ("assistant", "Good day")],
-    segments=[("user", 0, 11), ("assistant", 11, 27)],
-)
-
-
-def styled(text: Text) -> dict[str, str]:
-    return {text.plain[s.start : s.end]: str(s.style) for s in text.spans}
-
-
-def test_a_row_shows_its_turns_without_the_templates_frame() -> None:
-    text = row_text(TALK, False, UNICODE)
-    assert text.plain == "user\nHi\n\nassistant  3 supervised tokens\nGood day</s>\n"
-    styles = styled(text)
-    assert styles["Good"].startswith("underline") and styles[" day"].startswith("underline")
-    assert styles["Good"] != styles[" day"]
-    assert styles["</s>"] == f"bold underline {AMBER}"
-    assert "underline" not in styles["Hi"]
-
-
-def test_a_row_by_tokens_shows_the_frame_and_the_ids() -> None:
-    text = row_text(TALK, True, UNICODE)
-    assert text.plain.startswith("user\n<s>₁₀₀ user:₁₀₁ Hi₁₀₂ ↵₁₀₃")
-    assert "assistant  3 supervised tokens\nbot:₁₀₄ Good₁₀₅  day₁₀₆ </s>₁₀₇" in text.plain
-    assert styled(text)["bot:"].find("underline") < 0
-
-
-def test_a_document_has_no_headings() -> None:
-    document = row("Once upon", ["Once", " upon"], [0, 1], turns=[("", "Once upon")])
-    assert row_text(document, False, UNICODE).plain == "Once upon\n"
-
-
-def test_a_row_without_tokens_shows_its_turns_or_its_bytes() -> None:
-    turns = ShownRow([("user", "[b]Hi[/b]\x1b[0m")])
-    assert row_text(turns, False, UNICODE).plain == "user\n[b]Hi[/b]␛[0m\n\n"
-    assert row_text(ShownRow((), raw='{"broken'), False, UNICODE).plain == '{"broken\n'
 
 
 def test_paths_are_completed_as_far_as_they_are_clear(tmp_path: Path) -> None:

@@ -52,8 +52,8 @@ class TokenView(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         self.cursor: int | None = None  # a token
         self.problems: Sequence[int] = ()  # tokens that have one, ascending
         self._count = 0  # lines
-        self._found: re.Pattern[str] | None = None
-        self._spans: list[tuple[int, int]] = []  # of what was searched for, in this drawing
+        self._wanted: re.Pattern[str] | None = None
+        self.found: list[tuple[int, int]] = []  # of what was searched for, in this drawing
 
     @property
     def plain(self) -> str:
@@ -76,13 +76,13 @@ class TokenView(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         """Marks words wherever they occur; none with an empty text."""
         if isinstance(words, str):
             words = re.compile(re.escape(words), re.IGNORECASE)
-        self._found = words if words.pattern else None
+        self._wanted = words if words.pattern else None
         self._find()
         self.refresh()
 
     def _find(self) -> None:
-        matches = self._found.finditer(self.drawing.words) if self._found else ()
-        self._spans = [match.span() for match in matches if match.end() > match.start()]
+        matches = self._wanted.finditer(self.drawing.words) if self._wanted else ()
+        self.found = [match.span() for match in matches if match.end() > match.start()]
 
     def on_resize(self) -> None:
         self._wrap()
@@ -114,15 +114,15 @@ class TokenView(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
             style += CURSOR
         start, end = piece.start, piece.start + len(piece.words)
         done = start
-        for left, right in self._spans_in(start, end):
+        for left, right in self._found_in(start, end):
             yield Segment(piece.words[done - start : left - start], style)
             yield Segment(piece.words[left - start : right - start], style + FOUND)
             done = right
         yield Segment(piece.words[done - start :], style)
 
-    def _spans_in(self, start: int, end: int) -> Iterator[tuple[int, int]]:
-        at = max(0, bisect_right(self._spans, (start, start)) - 1)
-        for left, right in self._spans[at:]:
+    def _found_in(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        at = max(0, bisect_right(self.found, (start, start)) - 1)
+        for left, right in self.found[at:]:
             if left >= end:
                 return
             if right > start:
