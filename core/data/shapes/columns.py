@@ -100,13 +100,13 @@ def _written(value: dict[str, Any], column: str, into: list[RowProblem], needed:
         return "true" if item else "false"
     if isinstance(item, int | float):
         return str(item)
-    if isinstance(item, list | dict):
-        fix = "Write it as text."
-        into.append(problem("non_string_content", column, kind_of(item), "text or a number", fix))
+    if item is not None and not isinstance(item, str):
+        found, fix = kind_of(item), "Write it as text."
+        into.append(problem("non_string_content", column, found, "text or a number", fix))
         return ""
-    if not isinstance(item, str) or not item or item.isspace():
+    if not item or item.isspace():
         check = "missing_content" if item is None else "empty_content"
-        found = kind_of(item) if item is None else "white space" if item else "no text"
+        found = "null" if item is None else "white space" if item else "no text"
         severity = ERROR if needed else WARNING
         fix = "Fill the column, or drop the row."
         into.append(problem(check, column, found, "text", fix, severity))

@@ -62,7 +62,8 @@ def _checked_label(value: dict[str, Any], fatal: list[RowProblem]) -> int | str:
     if "label" not in value:
         found = "no label"
     else:
-        found = kind_of(label) if isinstance(label, list | dict) else shorten(label)
+        plain = isinstance(label, str | int | float) and not isinstance(label, bool)
+        found = shorten(label) if plain else kind_of(label)
     fatal.append(
         problem(
             "wrong_type_label",

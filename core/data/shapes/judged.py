@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from core.data.problems import RowProblem, kind_of, problem, shorten
-from core.data.sample import Judged, Reading
+from core.data.sample import Judged, Message, Reading
 from core.data.shapes.conduct import conduct_problems
 from core.data.shapes.conversations import Value, conversation_shape, read_conversation, wrong_shape
 from core.data.shapes.turns import Turns
@@ -43,8 +43,15 @@ def read_judged(value: Value, into: Turns) -> Reading:
     if answer is None or into.fatal or good is None:
         return Reading(None, into.fatal + into.problems)
     if not answer.learn_from:
-        answer = msgspec.structs.replace(answer, learn_from=len(answer.messages) - 1)
+        answer = msgspec.structs.replace(answer, learn_from=_last_answer(answer.messages))
     return Reading(Judged(answer, good), into.problems + conduct_problems(answer, into.places))
+
+
+def _last_answer(messages: list[Message]) -> int:
+    """The index of the answer that is judged; of the last turn where there is none."""
+    last = len(messages) - 1
+    said = (at for at in range(last, -1, -1) if messages[at]["role"] == "assistant")
+    return next(said, last)
 
 
 def _verdict(label: Any) -> bool | None:

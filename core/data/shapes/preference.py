@@ -143,9 +143,9 @@ def _part_turns(prompt: Prompt, sides: list[Turns], keys: tuple[str, str], into:
             into.fatal.append(_mismatch(place, found, "the same prompt on both sides"))
             return
     common, places = first[:shared], sides[0].places[:shared]
-    asked = [message["content"] for message in common]
+    asked = [message["content"].strip() for message in common]
     for message in into.messages:
-        if message["role"] == "user" and message["content"] not in asked:
+        if message["role"] == "user" and message["content"].strip() not in asked:
             found = f"a prompt that neither answer begins with, {shorten(message['content'])}"
             into.fatal.append(_mismatch(keys[0], found, "answers that begin with the prompt"))
             return
@@ -166,8 +166,7 @@ def _part_texts(
     first, second = raw
     if first.strip() == second.strip():
         return
-    most = min(len(first), len(second))
-    shared = next((n for n in range(most) if first[n] != second[n]), most)
+    shared = _shared_length(first, second)
     while shared and not (
         first[shared - 1 : shared].isspace() or first[shared : shared + 1].isspace()
     ):
@@ -184,6 +183,18 @@ def _part_texts(
     into.add({"role": "user", "content": prompt.text}, keys[0])
     for side, text in zip(sides, raw, strict=True):
         side.messages[0]["content"] = text[shared:]
+
+
+def _shared_length(first: str, second: str) -> int:
+    """How many characters two texts begin with alike: by halves, for they can be long."""
+    known, most = 0, min(len(first), len(second))
+    while known < most:
+        middle = (known + most + 1) // 2
+        if first[known:middle] == second[known:middle]:
+            known = middle
+        else:
+            most = middle - 1
+    return known
 
 
 def _joined(prompt: Prompt, side: Turns) -> Conversation:

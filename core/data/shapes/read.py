@@ -10,7 +10,8 @@ from core.data.sample import Reading, Sample
 from core.data.shapes.columns import parse_prompt_template, read_columns
 from core.data.shapes.conduct import conduct_problems
 from core.data.shapes.content import MEDIA_KEYS, media_problem
-from core.data.shapes.conversations import Value, read_conversation
+from core.data.shapes.conversations import Value, read_conversation, wrong_shape
+from core.data.shapes.detect import SHAPES, UNKNOWN, shape_of
 from core.data.shapes.documents import read_labelled, read_text, read_tokens
 from core.data.shapes.judged import read_judged
 from core.data.shapes.plain import read_plain
@@ -61,8 +62,13 @@ def to_sample(shape: str, value: Value, prompt_template: str | None = None) -> S
 def read_sample(shape: str, value: Value, prompt_template: str | None = None) -> Reading:
     """The sample in a row, if it can become one, with every problem of the row's form.
 
-    `prompt_template` is for the shape "template", of which no row can be read without it.
+    `prompt_template` is for the shape "template", of which no row can be read without it. Where the
+    file's shape is unknown, each row is read as the shape that it has.
     """
+    if shape not in SHAPES:
+        shape = shape_of(value)
+    if shape == UNKNOWN:
+        return Reading(None, [wrong_shape("a row of a known shape", value)])
     if shape == "template":
         if prompt_template is None:
             fix = "Set data.prompt_template."

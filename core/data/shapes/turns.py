@@ -18,7 +18,13 @@ CONTENT_KEYS = ("content", "value", "text")
 REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 # Of a row in OpenAI's shape. Those that keep a file in order are no part of what is learned.
 CHAT_ROW_KEYS = ("messages", "tools", "functions", "parallel_tool_calls", "system")
-QUIET_KEYS = frozenset(("messages", "id", "idx", "index", "uuid", "source", "metadata"))
+QUIET_KEYS = frozenset(
+    (
+        *("messages", "id", "idx", "index", "uuid", "source", "metadata", "dataset", "split"),
+        *("language", "category", "url", "license"),
+    )
+)
+_ROW_KEYS = QUIET_KEYS.union(CHAT_ROW_KEYS, MEDIA_KEYS)
 _CHAT_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _CHAT_KEYS = frozenset(
     (
@@ -27,6 +33,7 @@ _CHAT_KEYS = frozenset(
         *REASONING_KEYS,
     )
 )
+_KNOWN_KEYS = "one of " + ", ".join(sorted(_CHAT_KEYS))  # one text for however many problems
 _SHAREGPT_ROLES = {
     **dict.fromkeys(("human", "user", "prompter"), "user"),
     **dict.fromkeys(("gpt", "assistant", "chatgpt", "bot", "model"), "assistant"),
@@ -203,7 +210,7 @@ def _refuse_key(key: str, place: str, into: Turns) -> None:
             "unrecognized_key",
             f"{place}.{key}",
             f'the key "{key}"',
-            "one of " + ", ".join(sorted(_CHAT_KEYS)),
+            _KNOWN_KEYS,
             "Remove the key, or move it out of the message.",
         )
     )
@@ -221,5 +228,5 @@ def row_key_problems(value: dict[str, Any]) -> list[RowProblem]:
             WARNING,
         )
         for key, beside in value.items()
-        if beside and key not in CHAT_ROW_KEYS and key not in QUIET_KEYS and key not in MEDIA_KEYS
+        if beside and key not in _ROW_KEYS and not str(key).endswith("_id")
     ]

@@ -170,6 +170,13 @@ def test_an_answer_with_a_verdict_is_judged(value: Any) -> None:
     assert (sample.answer.learn_from, sample.good) == (1, True)
 
 
+def test_the_last_answer_is_the_one_that_is_judged() -> None:
+    reading = read_sample("kto", {"messages": [U, GOOD, U, BAD, U], "label": False})
+    assert isinstance(reading.sample, Judged)
+    assert reading.sample.answer.learn_from == 3
+    assert [item.check for item in reading.problems] == ["last_turn_not_assistant"]
+
+
 @pytest.mark.parametrize(
     ("value", "check"),
     [

@@ -186,6 +186,12 @@ def test_a_row_of_another_shape_is_recognised_by_its_keys(
     assert require_trainable(detection) == named_shape(shape) == shape
 
 
+def test_rows_of_a_file_without_a_shape_are_read_as_what_each_one_is() -> None:
+    assert to_sample("unknown", {"text": "x"}) == Text("x")
+    (found,) = read_sample("unknown", {"foo": 1}).problems
+    assert (found.check, found.found) == ("missing_content", "the keys foo")
+
+
 def test_each_shape_names_what_it_can_train() -> None:
     assert {shape: objectives_of(shape) for shape in SHAPES} == {
         **dict.fromkeys(SHAPES, ("sft",)),
@@ -292,7 +298,15 @@ def test_a_wrong_conversation_is_named_with_its_field(value: Any, check: str, fi
 
 
 def test_keys_that_keep_a_file_in_order_or_are_empty_are_no_problem() -> None:
-    value = {"messages": [U, A], "id": 7, "source": "x", "tools": None, "note": None, "tags": []}
+    value = {
+        "messages": [U, A],
+        "id": 7,
+        "source": "x",
+        "tools": None,
+        "note": None,
+        "tags": [],
+        "chat_id": 7,
+    }
     assert read_sample("chat", value).problems == []
 
 
