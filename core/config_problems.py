@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator
-from glob import has_magic, iglob
+from glob import has_magic
 from pathlib import Path
 
 from core.config import Config
+from core.data.encode.template import BUILT_IN
+from core.data.files.source import looks_like_data
+from core.data.shapes.detect import SHAPES, objectives_of
 from core.errors import FieldProblem
-
-TEMPLATES = ("chatml", "llama3", "alpaca")  # built in; anything else is a file
-# The shapes that an objective is trained on; core.data.shapes says the same of a file's rows
-SHAPES_OF = {
-    "sft": ("chat", "sharegpt", "alpaca", "prompt_completion", "template", "text", "pretokenised"),
-    "dpo": ("preference",),
-    "kto": ("kto",),
-    "classification": ("classification",),
-}
 
 
 def problems(config: Config) -> list[FieldProblem]:
@@ -52,14 +46,14 @@ def _path_problems(config: Config) -> Iterator[FieldProblem]:
         yield FieldProblem("data.path", "No data file is named.", "Give a .jsonl file.")
     named = [("data.path", data.path), ("data.eval_path", data.eval_path)]
     for field, path in [*named, *(("data.mix", path) for path in data.mix)]:
-        if path and not names_data(path):
-            yield _missing(field, path)
+        if path and (found := _data_problem(field, path)):
+            yield found
     template = data.chat_template
-    if template and template not in TEMPLATES and not Path(template).expanduser().is_file():
+    if template and template not in BUILT_IN and not Path(template).expanduser().is_file():
         yield FieldProblem(
             "data.chat_template",
             f'There is no file "{template}".',
-            f"Check the path, or name one that is built in: {', '.join(TEMPLATES)}.",
+            f"Check the path, or name one that is built in: {', '.join(BUILT_IN)}.",
         )
     if data.path in data.mix:
         yield FieldProblem(
@@ -69,32 +63,25 @@ def _path_problems(config: Config) -> Iterator[FieldProblem]:
         )
 
 
-def names_data(path: str) -> bool:
-    """Whether a path can be data: something that is there, files by a pattern, or a hub id."""
-    try:
-        if Path(path).expanduser().exists():
-            return True
-        if has_magic(path):
-            return next(iglob(str(Path(path).expanduser()), recursive=True), None) is not None
-    except (OSError, ValueError):  # a name that no file can have
-        return False
-    return path.count("/") == 1 and not path.startswith((".", "/", "~")) and not Path(path).suffix
-
-
-def _missing(field: str, path: str) -> FieldProblem:
-    if has_magic(path):
-        return FieldProblem(field, f'No file matches "{path}".', "Check the pattern.")
-    return FieldProblem(
-        field,
-        f'There is no file or folder "{path}".',
-        "Check the path; it is taken from the working directory.",
-    )
+def _data_problem(field: str, path: str) -> FieldProblem | None:
+    """What is wrong with a name for data; a hub id is looked for when the data are read."""
+    if "\0" in path:
+        return FieldProblem(field, "No name of a file holds a NUL character.")
+    is_hub_id = path.count("/") == 1 and path[0] not in "./~" and not Path(path).suffix
+    if is_hub_id and not has_magic(path) and not Path(path).exists():
+        return None
+    reason = looks_like_data(path)
+    hint = "Check the name; it is taken from the working directory."
+    return FieldProblem(field, reason, hint) if reason else None
 
 
 def _shape_problems(config: Config) -> Iterator[FieldProblem]:
     data, objective = config.data, config.train.objective
-    shapes = SHAPES_OF.get(objective, ())
-    if objective != "auto" and data.format not in ("auto", *shapes):
+    fitting = (
+        objective == "auto" or data.format == "auto" or objective in objectives_of(data.format)
+    )
+    if not fitting:
+        shapes = [shape for shape in SHAPES if objective in objectives_of(shape)]
         yield FieldProblem(
             "train.objective",
             f'Rows of the shape "{data.format}" can\'t be trained on by {objective}.',

@@ -13,13 +13,14 @@ import msgspec
 
 from core import memory
 from core.config import Config
+from core.data.files.rows import Span
 from core.errors import AfinaError
 from core.events import Event
 from core.hardware import Device, has_fast_bfloat16, read_device
 from core.hub import model_folder
 from core.memory import Memory
 from core.runs import Run, all_runs
-from core.train.dataset import should_pack
+from core.train.dataset import open_rows, should_pack
 
 SAMPLED_ROWS = 200
 EARLIER_RUNS = 20  # that are looked at for a speed
@@ -29,7 +30,7 @@ _TAIL_BYTES = 1 << 14  # of an event file: the result stands at its end
 class DataFacts(msgspec.Struct, frozen=True):
     """What the plan needs to know of the rows; estimated from some of them."""
 
-    rows: int  # that are trained on
+    rows: int  # that are trained on in an epoch
     tokens: int  # of these, cut at max_length
     supervised_share: float
 
@@ -93,29 +94,34 @@ def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan
 
 
 def look_at_data(config: Config) -> DataFacts:
-    """Rows and tokens of a configuration's data, from up to 200 rows spread over the file."""
+    """Rows and tokens of an epoch of a configuration's data, from up to 200 rows spread over it.
+
+    Rows of a mixture count as often as they are seen.
+    """
     from core.data.encode.encoder import encode_rows
-    from core.data.files.source import open_source
     from core.data.recipe import Recipe
 
     recipe = Recipe.of(config)
     encoder = recipe.encoder()
-    with open_source(config.data.path) as source:
+    with open_rows(config) as source:
+        spans = source.weights() if config.data.mix else [Span(0, len(source), 1.0)]
         sampled = min(len(source), SAMPLED_ROWS)
         rows = [position * len(source) // sampled for position in range(sampled)]
         encodings = list(encode_rows(source, recipe.reader(source), encoder, rows))
-        total = len(source)
-    usable = [item for item in encodings if item.usable]
+    weights = [next(s.weight for s in spans if s.start <= row < s.end) for row in rows]
+    seen = sum((span.end - span.start) * span.weight for span in spans)
+    usable = [pair for pair in zip(encodings, weights, strict=True) if pair[0].usable]
     if not usable:
         raise AfinaError(
             f'None of {sampled:,} rows of "{config.data.path}" can be trained on.',
             "`afina data check` lists the problems row by row.",
         )
     kept = 1.0 if config.data.eval_path else 1.0 - config.data.eval_fraction
-    count = round(total * kept * len(usable) / sampled)
-    tokens = sum(len(item.ids) for item in usable)
-    supervised = sum(item.supervised_tokens for item in usable)
-    return DataFacts(count, round(tokens / len(usable) * count), supervised / tokens)
+    share = sum(weight for _, weight in usable)
+    count = round(seen * kept * share / sum(weights))
+    tokens = sum(len(item.ids) * weight for item, weight in usable)
+    supervised = sum(item.supervised_tokens * weight for item, weight in usable)
+    return DataFacts(count, round(tokens / share * count), supervised / tokens)
 
 
 def earlier_speed(home: Path, config: Config, device: Device) -> tuple[float | None, str]:

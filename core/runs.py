@@ -8,12 +8,15 @@ import shutil
 import time
 import unicodedata
 from collections.abc import Iterator
+from glob import has_magic
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from core import config_io
 from core.config import Config
+from core.data.encode.template import BUILT_IN
 from core.errors import AfinaError, nearest
 from core.events import number
 from core.jobs import ACTIVE, Job
@@ -126,8 +129,9 @@ def create_run(home: Path, config: Config) -> Run:
 
 
 def default_name(config: Config) -> str:
-    """The data file's name and the method: travel-lora."""
-    stem = Path(config.data.path).stem or "run"
+    """The data file's name and the method: travel-lora; of a pattern, its folder's name."""
+    path = Path(config.data.path)
+    stem = (path.parent.name if has_magic(path.name) else path.stem) or "run"
     return f"{stem}-{config.method.kind}"
 
 
@@ -171,11 +175,14 @@ def delete_run(run: Run) -> None:
 
 def _resolved(config: Config) -> Config:
     """The configuration with absolute paths, so that it means the same from anywhere."""
-    data = {
+    data: dict[str, Any] = {
         name: _absolute(getattr(config.data, name))
-        for name in ("path", "eval_path", "chat_template")
+        for name in ("path", "eval_path")
         if getattr(config.data, name)
     }
+    data["mix"] = {_absolute(path): weight for path, weight in config.data.mix.items()}
+    if config.data.chat_template and config.data.chat_template not in BUILT_IN:
+        data["chat_template"] = _absolute(config.data.chat_template)
     model = msgspec.structs.replace(config.model, name_or_path=_absolute(config.model.name_or_path))
     return msgspec.structs.replace(
         config, model=model, data=msgspec.structs.replace(config.data, **data)
@@ -183,8 +190,10 @@ def _resolved(config: Config) -> Config:
 
 
 def _absolute(path: str) -> str:
-    """The absolute path of what is there; anything else (a hub id) as it is."""
+    """The absolute path of what is there, or of a pattern; anything else (a hub id) as it is."""
     full = Path(path).expanduser()
+    if has_magic(path) and not full.exists():
+        return str(full.absolute())
     return str(full.resolve()) if full.exists() else path
 
 

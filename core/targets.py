@@ -6,10 +6,13 @@ adapter beside it), a `.gguf` file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError
 from core.hub import is_hub_id
 from core.runs import Run, find_run
@@ -34,6 +37,7 @@ def resolve(home: Path, word: str, adapter: str | None = None) -> Target:
         return _gguf(word, path, adapter)
     if (path / "config.json").is_file():
         folder = path.resolve()
+        _refuse_classifier(word, folder)
         label = folder.name + (f" + {Path(adapter).name}" if adapter else "")
         return Target(word, "hf", str(folder), adapter=_adapter(adapter), label=label)
     if (path / "genai_config.json").is_file():
@@ -72,10 +76,27 @@ def of_run(run: Run, point: str = "result", word: str = "") -> Target:
     if point == "base":
         return base
     folder = _result(run) if point == "result" else _checkpoint(run, point)
+    _refuse_classifier(word, folder)
     label = run.name if point == "result" else f"{run.name} @ {point}"
     if config.method.kind == "full":
         return msgspec.structs.replace(base, model=str(folder), label=label)
     return msgspec.structs.replace(base, adapter=str(folder), label=label)
+
+
+def is_classifier(values: Mapping[str, Any]) -> bool:
+    """Whether a config.json is that of a model that tells classes and writes no text."""
+    names = values.get("architectures") or []
+    return any(str(name).endswith("ForSequenceClassification") for name in names)
+
+
+def _refuse_classifier(word: str, folder: Path) -> None:
+    values = read_json(folder, "config.json")
+    if is_classifier(values):
+        classes = ", ".join(str(name) for name in (values.get("id2label") or {}).values())
+        raise AfinaError(
+            f'"{word}" is a classifier: it tells {classes} apart and writes no text.',
+            "Load it with transformers: AutoModelForSequenceClassification.",
+        )
 
 
 def _result(run: Run) -> Path:

@@ -14,8 +14,9 @@ from core.train.setup import Setup
 
 if TYPE_CHECKING:
     from peft import LoraConfig
-    from trl.trainer.sft_config import SFTConfig
+    from transformers import TrainingArguments
 
+    from core.train.recorded import RecordedTrainer
     from core.train.recorder import Recorder
     from core.train.trainer import RunTrainer
 
@@ -29,32 +30,48 @@ class Layout(msgspec.Struct, frozen=True):
     plain_attention: str  # the one that the model was loaded with
 
 
-def load_model(setup: Setup) -> Any:
+class Parts(msgspec.Struct, frozen=True):
+    """What a trainer is built of."""
+
+    setup: Setup
+    encoded: Encoded
+    model: Any
+    tokenizer: Any  # transformers' one, of which TRL asks the padding only
+    recorder: Recorder
+
+
+def load_model(setup: Setup, encoded: Encoded) -> Any:
     """The base model; frozen weights in the type of the products, trained ones in float32."""
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     rounded = setup.precision.autocast and not setup.full
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        str(setup.base),
-        dtype=torch.bfloat16 if rounded else torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-    )
-    return model.to(setup.precision.device)
+    dtype = torch.bfloat16 if rounded else torch.float32
+    given: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "trust_remote_code": False}
+    kind: Any = AutoModelForCausalLM
+    if encoded.objective == "classification":
+        kind = AutoModelForSequenceClassification
+        names = [str(label) for label in encoded.classes]
+        given |= {"id2label": dict(enumerate(names)), "num_labels": len(names)}
+        given["label2id"] = {name: place for place, name in enumerate(names)}
+        torch.manual_seed(setup.config.train.seed)  # the head's first weights follow from it
+    return kind.from_pretrained(str(setup.base), **given).to(setup.precision.device)
 
 
 def choose_layout(model: Any, config: Config, encoded: Encoded) -> Layout:
     """The fastest way that is proven on this model; leaves its attention set.
 
-    First ours, then the model's own with the boundaries in the positions, then padding.
+    First ours, then the model's own with the boundaries in the positions, then padding. Rows that
+    are compared, judged or classed are padded.
     """
-    attention.register()
     own = model.config._attn_implementation
+    if encoded.objective != "sft":
+        return Layout(False, False, own, own)
+    attention.register()
     for name in (attention.NAME, own):
         if attention.isolates(model, name):
             model.set_attn_implementation(name)
-            return Layout(True, should_pack(config, encoded.train.tokens), name, own)
+            return Layout(True, should_pack(config, encoded.tokens), name, own)
     if config.train.packing == "on":
         raise AfinaError(
             f'Rows of a "{model.config.model_type}" model can\'t be packed: its layers look from '
@@ -64,7 +81,7 @@ def choose_layout(model: Any, config: Config, encoded: Encoded) -> Layout:
     return Layout(False, False, own, own)
 
 
-def adapter(config: Config) -> LoraConfig | None:
+def adapter(config: Config, objective: str = "sft") -> LoraConfig | None:
     """PEFT's configuration of the adapter; None for full tuning."""
     from peft import LoraConfig
 
@@ -73,7 +90,7 @@ def adapter(config: Config) -> LoraConfig | None:
         return None
     words = method.target_modules
     return LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type="SEQ_CLS" if objective == "classification" else "CAUSAL_LM",
         r=method.rank,
         lora_alpha=method.alpha,  # type: ignore[arg-type] - PEFT divides it by the rank
         lora_dropout=method.dropout,
@@ -87,49 +104,151 @@ def module_names(words: str) -> list[str]:
     return [word.strip() for word in words.split(",") if word.strip()]
 
 
-def build_trainer(
-    setup: Setup,
-    encoded: Encoded,
-    model: Any,
-    tokenizer: Any,
-    layout: Layout,
-    recorder: Recorder,
-) -> RunTrainer:
+def build_trainer(parts: Parts, layout: Layout) -> RecordedTrainer:
     """The trainer, ready for `train`; the adapter's first weights follow from the seed."""
     from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-    from core.train.trainer import RunTrainer
-
-    config, train = setup.config, encoded.train.to_dataset()
-    if layout.packed:
+    config, encoded = parts.setup.config, parts.encoded
+    train = encoded.train.to_dataset(encoded.classes)
+    if layout.packed and not encoded.streamed:
         train = pack(train, config.data.max_length)
-    has_eval = len(encoded.evaluation) > 0
-    trainer = RunTrainer(
-        setup=setup,
-        layout=layout,
-        recorder=recorder,
-        model=model,
-        args=arguments(setup, starts_with_eval=not recorder.progress.losses),
-        train_dataset=train,
-        eval_dataset=encoded.evaluation.to_dataset() if has_eval else None,
-        processing_class=tokenizer,
-        peft_config=adapter(config),
-        callbacks=[recorder],
-    )
+    evaluation = encoded.evaluation
+    given: dict[str, Any] = {
+        "setup": parts.setup,
+        "layout": layout,
+        "recorder": parts.recorder,
+        "model": parts.model,
+        "train_dataset": train,
+        "eval_dataset": evaluation.to_dataset(encoded.classes) if len(evaluation) else None,
+        "processing_class": parts.tokenizer,
+        "callbacks": [parts.recorder],
+    }
+    makers = {"sft": _sft, "dpo": _dpo, "kto": _kto, "classification": _classification}
+    trainer = makers[encoded.objective](parts, given)
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
-    if config.method.kind == "lora" and not config.method.dora and setup.precision.autocast:
+    if not parts.setup.full and not config.method.dora and parts.setup.precision.autocast:
         _leave_casts_to_autocast(trainer.model)
     return trainer
 
 
-def arguments(setup: Setup, starts_with_eval: bool) -> SFTConfig:
-    """TRL's arguments. When to evaluate, save and stop is the recorder's: no strategies here."""
+def _sft(parts: Parts, given: dict[str, Any]) -> RunTrainer:
     from trl.trainer.sft_config import SFTConfig
 
+    from core.train.trainer import RunTrainer
+
+    config = parts.setup.config
+    args = arguments(
+        SFTConfig,
+        parts,
+        max_length=config.data.max_length,
+        packing=False,  # the rows are packed already
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    trainer = RunTrainer(args=args, peft_config=adapter(config), **given)
+    if parts.encoded.streamed:
+        _stream(trainer, parts)
+    return trainer
+
+
+def _stream(trainer: RunTrainer, parts: Parts) -> None:
+    """Gives a trainer the streamed rows in the place of its dataset, and settles its steps."""
+    from core.train.batches import Batches
+    from core.train.stream import Laying
+
+    streamed, args, data = parts.encoded.streamed, trainer.args, parts.setup.config.data
+    assert streamed is not None
+    laying = Laying(data.max_length, args.per_device_train_batch_size, trainer.layout.packed)
+    passed = parts.recorder.progress.streamed
+    accumulation = args.gradient_accumulation_steps
+    if not passed.steps:
+        epochs = streamed.batches(laying) * args.num_train_epochs
+        most = args.max_steps if args.max_steps > 0 else None
+        passed.steps = most or max(1, round(epochs / accumulation))
+    args.max_steps = passed.steps
+    args.ignore_data_skip = True  # the stream itself knows where a resumed run goes on
+    collate = trainer.data_collator
+    trainer.batches = Batches(streamed.stream, laying, passed, collate, passed.steps * accumulation)
+
+
+def _dpo(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
+    from trl.trainer.dpo_config import DPOConfig
+
+    from core.train.preference import PairTrainer
+
+    return PairTrainer(
+        pad_id=pad_id(parts.tokenizer),
+        args=arguments(DPOConfig, parts, **_comparing(parts)),
+        peft_config=adapter(parts.setup.config),
+        ref_model=_reference(parts),
+        **given,
+    )
+
+
+def _kto(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
+    from trl.trainer.kto_config import KTOConfig
+
+    from core.train.preference import JudgedTrainer
+
+    sequential = {"train_sampling_strategy": "sequential"}  # KTOTrainer insists; see JudgedTrainer
+    return JudgedTrainer(
+        pad_id=pad_id(parts.tokenizer),
+        max_length=parts.setup.config.data.max_length,
+        args=arguments(KTOConfig, parts, **_comparing(parts), **sequential),
+        peft_config=adapter(parts.setup.config),
+        ref_model=_reference(parts),
+        **given,
+    )
+
+
+def _comparing(parts: Parts) -> dict[str, Any]:
+    """What DPO and KTO are told alike."""
+    config = parts.setup.config
+    return {
+        "beta": config.train.beta,
+        "max_length": None,  # the rows are cut already
+        "disable_dropout": config.method.dropout == 0,
+        "remove_unused_columns": False,
+    }
+
+
+def _reference(parts: Parts) -> Any:
+    """The model as it was, which full tuning is held near to; an adapter is just switched off."""
+    return load_model(parts.setup, parts.encoded) if parts.setup.full else None
+
+
+def _classification(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
+    from peft import get_peft_model
+    from transformers import TrainingArguments, set_seed
+
+    from core.train.classifier import ClassTrainer
+
+    config, pad = parts.setup.config, pad_id(parts.tokenizer)
+    parts.model.config.get_text_config().pad_token_id = pad  # by it the head finds the last token
+    chosen = adapter(config, "classification")
+    if chosen is not None:
+        set_seed(config.train.seed)
+        given["model"] = get_peft_model(parts.model, chosen)
+        if config.train.gradient_checkpointing:
+            given["model"].enable_input_require_grads()
+    args = arguments(TrainingArguments, parts, remove_unused_columns=False)
+    return ClassTrainer(pad_id=pad, args=args, **given)
+
+
+def pad_id(tokenizer: Any) -> int:
+    """The token that fills up short rows; the end token where there is none for it."""
+    for token in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return token
+    return 0
+
+
+def arguments(kind: type[TrainingArguments], parts: Parts, **more: Any) -> Any:
+    """The trainer's arguments. When to evaluate, save and stop is the recorder's: no strategies."""
+    setup = parts.setup
     config, precision = setup.config, setup.precision
     train = config.train
-    return SFTConfig(
+    return kind(
         output_dir=str(setup.run / "checkpoints"),
         use_cpu=precision.device == "cpu",
         bf16=precision.autocast,
@@ -143,21 +262,19 @@ def arguments(setup: Setup, starts_with_eval: bool) -> SFTConfig:
         warmup_steps=train.warmup_ratio,  # below 1 it is a share of the steps
         weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
-        gradient_checkpointing=train.gradient_checkpointing,  # SFTConfig would turn it on
+        gradient_checkpointing=train.gradient_checkpointing,  # TRL would turn it on
         seed=train.seed,
         data_seed=train.seed,
-        max_length=config.data.max_length,
-        packing=False,  # the rows are packed already
-        dataset_kwargs={"skip_prepare_dataset": True},
         dataloader_pin_memory=precision.device == "cuda",
         logging_steps=1,
         logging_nan_inf_filter=False,  # it would put an earlier loss in the place of a NaN
         eval_strategy="no",
-        eval_on_start=starts_with_eval,
+        eval_on_start=not parts.recorder.progress.losses,
         save_strategy="no",
         report_to=[],
         disable_tqdm=True,
         log_level="error",
+        **more,
     )
 
 

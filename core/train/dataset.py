@@ -1,141 +1,124 @@
-"""From the data file to the rows a trainer takes: encoded by core.data, split, packed. No torch.
-
-Rows lie end to end in flat arrays (4 bytes a token) until they become an Arrow table.
-"""
+"""From the data file to the rows a trainer takes: encoded by core.data, split, packed. No torch."""
 
 from __future__ import annotations
 
-import hashlib
-from array import array
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from core.config import Config
-from core.data.encode.encoder import Encoder, Encoding, walk_rows
+from core.data.encode.encoder import Encoder, walk_rows
 from core.data.files.source import Source, open_source
-from core.data.problems import ERROR, RowProblem
 from core.data.recipe import Recipe
-from core.data.sample import Conversation, Sample
 from core.data.shapes.read import Reader
 from core.data.write.split import split_source
+from core.train.mixture import Drawn, draw
+from core.train.objective import objective_of
+from core.train.rows import Label, Rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+    from core.train.streamed import Streamed
 
 MIN_PACKED_STEPS = 100  # what packing must leave of a run to be chosen by "auto"
 OnProgress = Callable[[int, int], None]  # rows done, rows in all
 
 
-class Rows:
-    """Encoded rows, flat, with what was seen on the way."""
-
-    def __init__(self) -> None:
-        self.ids = array("i")
-        self.labels = array("i")
-        self.lengths = array("i")
-        self.supervised_tokens = 0
-        self.truncated = 0
-        self.unstopped = 0  # rows whose last supervised token doesn't stop a generation
-        self.left_out = 0  # rows that can't be read or teach nothing
-        self.first_problem: RowProblem | None = None  # of the first row that was left out
-        self.systems: Counter[str] = Counter()  # system prompts, "" where a row has none
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    @property
-    def tokens(self) -> int:
-        return len(self.ids)
-
-    def add(self, sample: Sample | None, encoding: Encoding, labels: list[int]) -> None:
-        if isinstance(sample, Conversation) and encoding.usable:
-            first = sample.messages[0]
-            is_system = first["role"] in ("system", "developer")
-            self.systems[str(first["content"]) if is_system else ""] += 1
-        if not encoding.usable:
-            self.left_out += 1
-            errors = [item for item in encoding.problems if item.severity == ERROR]
-            self.first_problem = self.first_problem or next(iter(errors), None)
-            return
-        self.ids.extend(encoding.ids)
-        self.labels.extend(labels)
-        self.lengths.append(len(encoding.ids))
-        self.supervised_tokens += encoding.supervised_tokens
-        self.truncated += encoding.truncated_tokens > 0
-        self.unstopped += any(item.check == "no_stop_token_learned" for item in encoding.problems)
-
-    @property
-    def system_prompt(self) -> str | None:
-        """The system prompt that more than half of the rows share; None where there is none."""
-        text, count = next(iter(self.systems.most_common(1)), ("", 0))
-        return text if text and count > len(self) / 2 else None
-
-    def digest(self) -> str:
-        """A hash of every id and label, so that a resumed run can tell that its data changed."""
-        hashed = hashlib.sha256()
-        for part in (self.ids, self.labels, self.lengths):
-            hashed.update(part.tobytes())
-        return hashed.hexdigest()
-
-    def to_dataset(self) -> Dataset:
-        """Columns input_ids and labels, a list of int32 each."""
-        import numpy
-        import pyarrow
-        from datasets import Dataset
-
-        edges = pyarrow.array(numpy.concatenate([[0], numpy.cumsum(self.lengths)]).astype("int32"))
-        columns = [
-            pyarrow.ListArray.from_arrays(edges, pyarrow.array(numpy.asarray(flat, dtype="int32")))
-            for flat in (self.ids, self.labels)
-        ]
-        return Dataset(pyarrow.table(columns, names=["input_ids", "labels"]))
-
-
 class Encoded(msgspec.Struct):
-    """Both sides of a run's data."""
+    """Both sides of a run's data; of streamed rows, `train` are only those that were looked at."""
 
     train: Rows
     evaluation: Rows
     shape: str
+    objective: str = "sft"
+    streamed: Streamed | None = None
+    unknown_classes: frozenset[Label] = frozenset()  # of held-out rows that are left out for it
+
+    @property
+    def classes(self) -> list[Label]:
+        """The classes of a classification in the order of its outputs; else none."""
+        if self.objective != "classification":
+            return []
+        return sorted(set(self.train.judgements), key=lambda label: (isinstance(label, str), label))
+
+    @property
+    def rows(self) -> int:
+        """Rows of an epoch; of streamed ones, as `tokens`, an estimate."""
+        return self.streamed.rows if self.streamed else len(self.train)
+
+    @property
+    def tokens(self) -> int:
+        return self.streamed.tokens if self.streamed else self.train.tokens
+
+    @property
+    def supervised_tokens(self) -> int:
+        return (self.streamed or self.train).supervised_tokens
 
     def digest(self) -> str:
+        if self.streamed:
+            return self.streamed.digest()
         return f"{self.train.digest()[:32]}{self.evaluation.digest()[:32]}"
 
 
+def open_rows(config: Config) -> Source:
+    """The rows that a configuration names, those of its mixture behind those of its path."""
+    mix = config.data.mix
+    return open_source(config.data.path, mix=mix) if mix else open_source(config.data.path)
+
+
 def load(config: Config, encoder: Encoder, on_progress: OnProgress) -> Encoded:
-    """Reads, splits and encodes the rows that a configuration names."""
+    """Reads, splits and encodes the rows that a configuration names.
+
+    Rows are held out before the mixture's weights repeat or draw what is left.
+    """
+    if config.data.streaming:
+        from core.train.streamed import look
+
+        seen = look(config, encoder, on_progress)
+        shape = seen.stream.reader.shape
+        return Encoded(seen.sample, seen.evaluation, shape, objective_of(config, shape), seen)
     recipe = Recipe.of(config)
-    with open_source(config.data.path) as source:
+    with open_rows(config) as source:
         reader = recipe.reader(source)
+        objective = objective_of(config, reader.shape)
         held_out: Sequence[int] = ()
         kept: Sequence[int] = range(len(source))
         if config.data.eval_path is None and config.data.eval_fraction > 0:
             split = split_source(source, reader, config.data.eval_fraction, config.train.seed)
             kept, held_out = split.train, split.eval
-        train = _encode(source, reader, encoder, kept, on_progress)
-        evaluation = _encode(source, reader, encoder, held_out, on_progress)
+        drawn = draw(kept, source.weights() if config.data.mix else (), config.train.seed)
+        train = _encode(source, reader, encoder, drawn, on_progress)
+        evaluation = _encode(source, reader, encoder, Drawn(held_out), on_progress)
     if config.data.eval_path is not None:
         with open_source(config.data.eval_path) as source:
-            there, rows = recipe.reader(source), range(len(source))
+            there, rows = recipe.reader(source), Drawn(range(len(source)))
             evaluation = _encode(source, there, encoder, rows, on_progress)
-    return Encoded(train, evaluation, reader.shape)
+    encoded = Encoded(train, evaluation, reader.shape, objective)
+    if objective == "classification":
+        encoded.unknown_classes = frozenset(evaluation.judgements) - set(encoded.classes)
+        encoded.evaluation = evaluation.without(encoded.unknown_classes)
+    return encoded
 
 
 def _encode(
-    source: Source, reader: Reader, encoder: Encoder, wanted: Sequence[int], on_progress: OnProgress
+    source: Source, reader: Reader, encoder: Encoder, drawn: Drawn, on_progress: OnProgress
 ) -> Rows:
     rows = Rows()
-    for done, row in enumerate(walk_rows(source, reader, encoder, wanted), start=1):
-        rows.add(row.sample, row.encoding, encoder.labels(row.encoding))
-        on_progress(done, len(wanted))
+    for place, row in enumerate(walk_rows(source, reader, encoder, drawn.rows)):
+        rows.add(row.sample, row.encoding, encoder, drawn.times_of(place))
+        on_progress(place + 1, len(drawn.rows))
     return rows
 
 
+def encoded_bytes(tokens: int) -> int:
+    """Memory for the encoded rows of a run: ids and labels, flat, as a table, and packed."""
+    return 3 * 2 * 4 * tokens
+
+
 def should_pack(config: Config, tokens: int) -> bool:
-    """Whether rows are laid into bins of max_length; "auto" wants enough steps to remain.
+    """Whether the rows of sft are laid into bins of max_length; "auto" wants steps to remain.
 
     Rows that are not packed are laid end to end in their batch too, so nothing is padded either
     way: packing makes every step equally full, at the price of fewer of them.

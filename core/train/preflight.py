@@ -7,17 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.config import Config
 from core.data.encode.encoder import Encoder
 from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError, nearest
+from core.figures import size
+from core.hardware import read_device
 from core.train.build import module_names
-from core.train.dataset import Encoded, Rows
+from core.train.dataset import Encoded, encoded_bytes
 from core.train.findings import Finding
+from core.train.rows import Rows
+
+if TYPE_CHECKING:
+    from core.train.streamed import Streamed
 
 FEW_ROWS = 10
+LARGE_SHARE = 0.5  # of the free memory
 
 
 def check_data(config: Config, encoder: Encoder, encoded: Encoded) -> None:
@@ -28,7 +35,13 @@ def check_data(config: Config, encoder: Encoder, encoded: Encoded) -> None:
             f'No row of "{config.data.path}" can be trained on: {_why_left_out(rows)}.',
             "`afina data check` lists the problems row by row.",
         )
-    spoken = encoded.shape != "text"
+    classes = encoded.classes
+    if encoded.objective == "classification" and len(classes) < 2:
+        raise AfinaError(
+            f'Every row has the class "{classes[0]}", so there is nothing to tell apart.',
+            "Give rows of at least two classes.",
+        )
+    spoken = encoded.shape not in ("text", "pretokenised", "classification")
     if spoken and rows.unstopped == len(rows):
         stops = ", ".join(map(str, sorted(encoder.tokenizer.stop_ids))) or "none"
         raise AfinaError(
@@ -43,9 +56,34 @@ def check_data(config: Config, encoder: Encoder, encoded: Encoded) -> None:
         )
 
 
-def data_warnings(encoded: Encoded) -> Iterator[Finding]:
-    """What the run can live with."""
+def data_warnings(config: Config, encoded: Encoded) -> Iterator[Finding]:
+    """What the run can live with; of streamed rows, as far as the sample shows it."""
     rows = encoded.train
+    if encoded.streamed:
+        yield _estimate(encoded.streamed)
+    else:
+        yield from _losses(rows)
+        yield from _size(config, encoded)
+    if rows.unstopped and rows.unstopped < len(rows):
+        yield Finding(
+            "warning",
+            f"{_rows(rows.unstopped)} without a stop token at the end of the answer.",
+        )
+    if len(rows) < FEW_ROWS:
+        yield Finding("warning", f"Only {_rows(len(rows))} to learn from.", "10 is the least.")
+    if encoded.objective == "kto" and len(set(rows.judgements)) == 1:
+        kind = "wanted" if rows.judgements[0] else "unwanted"
+        yield Finding("warning", f"Every answer is {kind}: nothing shows the other kind.")
+    if encoded.unknown_classes:
+        names = ", ".join(f'"{label}"' for label in sorted(map(str, encoded.unknown_classes)))
+        yield Finding(
+            "warning",
+            f"Held-out rows of the class {names} aren't measured: no training row has it.",
+            "Give training rows of that class.",
+        )
+
+
+def _losses(rows: Rows) -> Iterator[Finding]:
     if rows.left_out:
         yield Finding(
             "warning",
@@ -58,13 +96,29 @@ def data_warnings(encoded: Encoded) -> Iterator[Finding]:
             f"{_rows(rows.truncated)} cut at data.max_length.",
             "Raise data.max_length, or shorten the rows.",
         )
-    if rows.unstopped and rows.unstopped < len(rows):
+
+
+def _size(config: Config, encoded: Encoded) -> Iterator[Finding]:
+    """Encoded rows that take a large share of the memory that is free."""
+    needed, free = encoded_bytes(encoded.tokens), read_device("cpu").memory_free_bytes
+    if encoded.objective == "sft" and needed > LARGE_SHARE * free:
         yield Finding(
             "warning",
-            f"{_rows(rows.unstopped)} without a stop token at the end of the answer.",
+            f"The encoded rows take {size(needed)} of {size(free)} free memory.",
+            "Set data.streaming=true: rows are encoded while the run goes on.",
         )
-    if len(rows) < FEW_ROWS:
-        yield Finding("warning", f"Only {_rows(len(rows))} to learn from.", "10 is the least.")
+
+
+def _estimate(streamed: Streamed) -> Finding:
+    sample = streamed.sample
+    lost = f", {sample.left_out:,} left out" if sample.left_out else ""
+    cut = f", {sample.truncated:,} cut at data.max_length" if sample.truncated else ""
+    return Finding(
+        "note",
+        f"Rows are encoded while the run goes on; of {streamed.looked_at:,} looked at{lost}{cut}, "
+        f"an epoch has about {streamed.rows:,} rows and {streamed.tokens:,} tokens.",
+        "The number of steps follows from that and stays as it is.",
+    )
 
 
 def check_model_folder(folder: Path) -> None:
@@ -87,10 +141,10 @@ def check_model_folder(folder: Path) -> None:
         )
 
 
-def check_family(folder: Path) -> None:
-    """That transformers knows the family, and that it generates text."""
+def check_family(folder: Path, objective: str = "sft") -> None:
+    """That transformers knows the family, and that it generates text or tells classes."""
     from transformers import CONFIG_MAPPING
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    from transformers.models.auto import modeling_auto as known
 
     values = read_json(folder, "config.json")
     family = values.get("model_type", "")
@@ -102,7 +156,14 @@ def check_family(folder: Path) -> None:
             f'transformers doesn\'t know the model family "{family}". {code}'.rstrip(),
             nearest(family, CONFIG_MAPPING.keys()) or "Use a model of a known family, or upgrade.",
         )
-    if family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+    if objective == "classification":
+        if family not in known.MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING_NAMES:
+            raise AfinaError(
+                f'transformers can\'t make a classifier of a "{family}" model.',
+                "Use a model of another family.",
+            )
+        return
+    if family not in known.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise AfinaError(
             f"A \"{family}\" model doesn't generate text, so it can't learn to answer.",
             "Use a causal language model.",
@@ -112,7 +173,7 @@ def check_family(folder: Path) -> None:
 def check_model(config: Config, encoder: Encoder, encoded: Encoded, model: Any) -> None:
     """The model against the rows and the method."""
     embeddings = model.get_input_embeddings().weight.shape[0]
-    highest = max(max(rows.ids) for rows in (encoded.train, encoded.evaluation) if len(rows))
+    highest = max(encoded.train.highest_id, encoded.evaluation.highest_id)
     if highest >= embeddings:
         raise AfinaError(
             f"The rows hold token {highest:,}, and the model has {embeddings:,} embeddings: "
@@ -120,7 +181,7 @@ def check_model(config: Config, encoder: Encoder, encoded: Encoded, model: Any) 
             "Use the tokenizer that came with the model.",
         )
     positions = getattr(model.config, "max_position_embeddings", None)
-    longest = max(encoded.train.lengths)
+    longest = encoded.train.longest
     if positions and longest > positions:
         raise AfinaError(
             f"The longest row has {longest:,} tokens, and the model sees {positions:,}.",
@@ -136,7 +197,7 @@ def check_targets(config: Config, model: Any) -> None:
 
     if config.method.target_modules == "all-linear":
         return
-    head = model.get_output_embeddings()
+    head = model.get_output_embeddings() or getattr(model, "score", None)
     linear = [
         name
         for name, module in model.named_modules()

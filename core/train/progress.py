@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from core.train.batches import Passed
+
 WINDOW = 20  # steps over which speed and the reported training loss are taken
 
 
@@ -23,6 +25,7 @@ class Progress(msgspec.Struct):
     evaluations_since_best: int = 0
     eval_loss: float | None = None  # of the newest evaluation
     losses: list[float] = []  # of the last WINDOW steps
+    streamed: Passed = msgspec.field(default_factory=Passed)
 
     def add_step(self, loss: float, tokens: int, seconds: float) -> None:
         self.tokens += tokens

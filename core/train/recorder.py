@@ -24,6 +24,16 @@ from core.train.progress import Pace, Progress
 from core.train.requests import Requests
 
 STATE_EVERY_S = 1.0  # state.json is synced to disk, so it is not written at each step
+# What objectives measure beside the loss, by the trainers' names and by ours
+MEASURES = {
+    "rewards/accuracies": "rewards_accuracy",
+    "rewards/margins": "rewards_margin",
+    "rewards/chosen": "rewards_chosen",
+    "rewards/rejected": "rewards_rejected",
+    "kl": "kl",
+    "accuracy": "accuracy",
+    "macro_f1": "macro_f1",
+}
 
 
 class Recorder(TrainerCallback):
@@ -110,7 +120,7 @@ class Recorder(TrainerCallback):
     ) -> None:
         step = state.global_step
         if metrics and "eval_loss" in metrics:
-            self._evaluated(step, metrics["eval_loss"], metrics["eval_seconds"], control)
+            self._evaluated(step, metrics, control)
         self.requests.answer("evaluate", "evaluated" if metrics else "no rows are held out")
         if not self.requests.stop_asked():
             self._samples(step)
@@ -184,14 +194,20 @@ class Recorder(TrainerCallback):
         control.should_evaluate = False
         self.worker.update("stopping", step=step)
 
-    def _evaluated(self, step: int, eval_loss: float, seconds: float, control: Any) -> None:
+    def _evaluated(self, step: int, metrics: dict[str, float], control: Any) -> None:
+        eval_loss, seconds = metrics["eval_loss"], metrics["eval_seconds"]
         self.pace.pause(seconds)
         if not math.isfinite(eval_loss):
             raise Diverged(step, "eval loss", eval_loss)
         best = self.progress.add_evaluation(step, eval_loss)
         self._evaluations.append((step, eval_loss))
         self.worker.event(
-            "eval", step=step, eval_loss=eval_loss, seconds=round(seconds, 3), best=best
+            "eval",
+            step=step,
+            eval_loss=eval_loss,
+            seconds=round(seconds, 3),
+            best=best,
+            **_measures(metrics),
         )
         if best:
             self.worker.update(step=step, best_step=step, best_eval_loss=eval_loss)
@@ -230,6 +246,7 @@ class Recorder(TrainerCallback):
             tokens=self.progress.tokens,
             tokens_per_s=round(self.pace.tokens_per_s, 1),
             eta_s=_rounded(self.pace.eta_s(state.max_steps - state.global_step)),
+            **_measures(logs),
         )
 
     def _update_state(self, state: Any) -> None:
@@ -248,6 +265,10 @@ class Recorder(TrainerCallback):
         self.requests.answer(
             "sample", f"{count} samples" if count else "there are no watch prompts"
         )
+
+
+def _measures(found: dict[str, float]) -> dict[str, float]:
+    return {ours: found[name] for name, ours in MEASURES.items() if name in found}
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from core.data.encode.template import template_text
 from core.errors import AfinaError
 from core.paths import write_atomic
+from core.targets import is_classifier
 from core.train import checkpoints
 from core.train.checkpoints import MANIFEST
 from core.train.progress import Progress
@@ -18,7 +20,7 @@ from core.train.setup import Setup
 if TYPE_CHECKING:
     import torch
 
-    from core.train.trainer import RunTrainer
+    from core.train.recorded import RecordedTrainer
 
 WEIGHTS = "*.safetensors"
 # What a folder needs besides weights so that its prompts are those of the training
@@ -34,10 +36,11 @@ COMPANIONS = (
     "chat_template.jinja",
     "LICENSE",
 )
+CLASSIFIER = ("architectures", "id2label", "label2id", "pad_token_id", "problem_type")
 
 
 def save(
-    setup: Setup, trainer: RunTrainer, progress: Progress, step: int, weights: Path | None
+    setup: Setup, trainer: RecordedTrainer, progress: Progress, step: int, weights: Path | None
 ) -> Path:
     """Writes `adapter/` or `model/`, from the trainer or a checkpoint, and verifies it."""
     folder = setup.run / ("model" if setup.full else "adapter")
@@ -68,12 +71,15 @@ def copy_companions(setup: Setup, target: Path) -> None:
     if (setup.base / templates).is_dir():
         shutil.copytree(setup.base / templates, target / templates)
     if setup.config.data.chat_template:
-        shutil.copyfile(Path(setup.config.data.chat_template), target / "chat_template.jinja")
+        text = template_text(setup.config.data.chat_template)
+        (target / "chat_template.jinja").write_text(text, encoding="utf-8")
     if setup.full:
         values = msgspec.json.decode((setup.base / "config.json").read_bytes())
         saved = msgspec.json.decode((target / "config.json").read_bytes())
         values.pop("torch_dtype", None)
         values["dtype"] = saved["dtype"]
+        if is_classifier(saved):
+            values |= {name: saved[name] for name in CLASSIFIER if name in saved}
         write_atomic(target / "config.json", msgspec.json.format(msgspec.json.encode(values)))
 
 

@@ -16,16 +16,17 @@ from core.errors import AfinaError
 from core.hardware import read_device
 from core.jobs import JobWorker
 from core.runs import Run
-from core.train import checkpoints, preflight
+from core.train import checkpoints, preflight, streamed
 from core.train.dataset import Encoded, load
 from core.train.progress import Progress
 from core.train.requests import Requests
 from core.train.setup import Setup
+from core.train.stream import Laying
 
 if TYPE_CHECKING:
     from core.data.encode.encoder import Encoder
+    from core.train.recorded import RecordedTrainer
     from core.train.recorder import Recorder
-    from core.train.trainer import RunTrainer
 
 PROGRESS_EVERY_S = 0.5
 
@@ -50,7 +51,7 @@ class Training:
         base = self._find_base()
         encoder, encoded = self._read_data(base, progress)
         setup, recorder, trainer = self._prepare(base, encoder, encoded, progress)
-        for finding in preflight.data_warnings(encoded):
+        for finding in preflight.data_warnings(self.config, encoded):
             recorder.finding(finding, None)
         steps = self._announce(trainer, encoded, setup)
         if resumed is not None:
@@ -88,12 +89,8 @@ class Training:
 
         self._stop_before_training()
         self._phase("reading data", Path(self.config.data.path).name)
-        encoder = Encoder.load(
-            base,
-            self.config.data.max_length,
-            self.config.train.supervise,
-            self.config.data.chat_template,
-        )
+        data, train = self.config.data, self.config.train
+        encoder = Encoder.load(base, data.max_length, train.supervise, data.chat_template)
         encoded = self.load_rows(encoder)
         preflight.check_data(self.config, encoder, encoded)
         self._check_same_data(progress, encoded)
@@ -101,10 +98,10 @@ class Training:
 
     def _prepare(
         self, base: Path, encoder: Encoder, encoded: Encoded, progress: Progress
-    ) -> tuple[Setup, Recorder, RunTrainer]:
+    ) -> tuple[Setup, Recorder, RecordedTrainer]:
         self._stop_before_training()
         self._phase("loading packages")
-        preflight.check_family(base)
+        preflight.check_family(base, encoded.objective)
         quiet_libraries()
         from core.train import precision
         from core.train.recorder import Recorder
@@ -142,7 +139,7 @@ class Training:
 
     def build(
         self, setup: Setup, encoder: Encoder, encoded: Encoded, recorder: Recorder
-    ) -> RunTrainer:
+    ) -> RecordedTrainer:
         """The trainer with its model, checked against the rows."""
         from transformers import AutoTokenizer
 
@@ -150,20 +147,26 @@ class Training:
 
         self._stop_before_training()
         self._phase("loading model", setup.base.name)
-        model = build.load_model(setup)
+        model = build.load_model(setup, encoded)
         tokenizer = AutoTokenizer.from_pretrained(str(setup.base))
         preflight.check_model(self.config, encoder, encoded, model)
         self._stop_before_training()
         self._phase("preparing", setup.precision.device)
         layout = build.choose_layout(model, self.config, encoded)
-        return build.build_trainer(setup, encoded, model, tokenizer, layout, recorder)
+        parts = build.Parts(setup, encoded, model, tokenizer, recorder)
+        return build.build_trainer(parts, layout)
 
-    def _announce(self, trainer: RunTrainer, encoded: Encoded, setup: Setup) -> int:
+    def _announce(self, trainer: RecordedTrainer, encoded: Encoded, setup: Setup) -> int:
         """The `plan` event: what will be trained, on what, in how many steps; returns these."""
         parameters = list(trainer.model.parameters())
         loader = trainer.get_train_dataloader()
         accumulation = self.config.train.gradient_accumulation_steps
-        per_epoch = -(-len(loader) // accumulation)
+        batches = len(loader)
+        if encoded.streamed:
+            data, rows = self.config.data, trainer.args.per_device_train_batch_size
+            laying = Laying(data.max_length, rows, trainer.layout.packed)
+            batches = encoded.streamed.batches(laying)
+        per_epoch = -(-batches // accumulation)
         steps = trainer.set_initial_training_values(trainer.args, loader)[6]
         trainable = sum(p.numel() for p in parameters if p.requires_grad)
         frozen = sum(p.numel() for p in parameters if not p.requires_grad)
@@ -171,10 +174,12 @@ class Training:
             "plan",
             parameters=trainable + frozen if setup.full else frozen,
             trainable=trainable,
-            rows=len(encoded.train),
+            objective=encoded.objective,
+            rows=encoded.rows,
             eval_rows=len(encoded.evaluation),
-            tokens_per_epoch=encoded.train.tokens,
-            supervised_tokens=encoded.train.supervised_tokens,
+            tokens_per_epoch=encoded.tokens,
+            supervised_tokens=encoded.supervised_tokens,
+            estimated=encoded.streamed is not None,  # rows, tokens, and the steps of an epoch
             steps=steps,
             steps_per_epoch=per_epoch,
             device=setup.precision.device,
@@ -187,7 +192,7 @@ class Training:
     def _finish(
         self,
         setup: Setup,
-        trainer: RunTrainer,
+        trainer: RecordedTrainer,
         recorder: Recorder,
         step: int,
         resumed: Path | None,
@@ -208,6 +213,8 @@ class Training:
         self._phase("saving result")
         result.save(setup, trainer, recorder.progress, step, weights)
         recorder.final_findings(step)
+        for finding in streamed.findings(recorder.progress.streamed):
+            recorder.finding(finding, step)
         reason = self._why_early(recorder, step) if recorder.ended_early else ""
         self._result_event("done", step, recorder.progress, device)
         self.worker.update("done", step=step, reason=reason)

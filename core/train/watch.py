@@ -10,7 +10,7 @@ from core.events import encode
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
-    from core.train.trainer import RunTrainer
+    from core.train.recorded import RecordedTrainer
 
 
 class Watch:
@@ -26,7 +26,7 @@ class Watch:
         self.prompts = setup.config.eval.watch_prompts
         self.max_new_tokens = setup.config.eval.max_new_tokens
         self.stop_asked = stop_asked
-        self.trainer: RunTrainer | None = None  # set once it is built
+        self.trainer: RecordedTrainer | None = None  # set once it is built
 
     def answer(self, step: int) -> int:
         """Appends one line a prompt: step, prompt, text, finish_reason. Returns how many."""

@@ -21,12 +21,11 @@ from core.train.progress import Progress
 from core.train.recorder import Recorder
 from core.train.requests import Requests
 from core.train.setup import Setup
-from core.train.trainer import RunTrainer
 from core.train.training import Training
 from core.train.watch import Watch
 from tests.core.train.conftest import Configure
 
-Assemble = Callable[[Config], RunTrainer]
+Assemble = Callable[[Config], Any]  # the trainer of the objective
 
 
 @pytest.fixture
@@ -34,7 +33,7 @@ def assemble(home: Path) -> Iterator[Assemble]:
     """The trainer that a worker would build, in this process."""
     workers = []
 
-    def make(config: Config) -> RunTrainer:
+    def make(config: Config) -> Any:
         run = create_run(home, config)
         workers.append(worker := JobWorker(run.directory))
         requests = Requests(worker)

@@ -13,7 +13,8 @@ import pytest
 from core.data.encode.encoder import Encoder
 from core.errors import AfinaError
 from core.train import dataset, preflight
-from core.train.dataset import Encoded, Rows
+from core.train.dataset import Encoded
+from core.train.rows import Rows
 from tests.core.train.conftest import TEMPLATE, Configure, chat_rows, write_rows
 
 
@@ -31,7 +32,7 @@ def load(configure: Configure, *words: str) -> tuple[Any, Encoder, Encoded]:
 def test_good_rows_pass_without_a_word(configure: Configure) -> None:
     config, encoder, encoded = load(configure)
     preflight.check_data(config, encoder, encoded)
-    assert list(preflight.data_warnings(encoded)) == []
+    assert list(preflight.data_warnings(config, encoded)) == []
 
 
 def test_an_empty_file_is_told(configure: Configure, tmp_path: Path) -> None:
@@ -72,7 +73,7 @@ def test_rows_that_are_left_out_or_cut_are_findings(configure: Configure, tmp_pa
     mixed = write_rows(tmp_path / "mixed.jsonl", rows)
     config, encoder, encoded = load(configure, f"data.path={mixed}", "data.eval_fraction=0")
     preflight.check_data(config, encoder, encoded)
-    messages = [finding.message for finding in preflight.data_warnings(encoded)]
+    messages = [finding.message for finding in preflight.data_warnings(config, encoded)]
     assert messages[0].startswith("1 row left out: the first is row 4")
     assert messages[1] == "1 row cut at data.max_length."
     assert len(encoded.train) == 29
