@@ -158,7 +158,8 @@ def _zstd_blocks(file: FileIO) -> Iterator[tuple[int, bytes]]:
 
     if not os.fstat(file.fileno()).st_size:
         raise Broken("the zstd stream breaks off")
-    stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(file, "r"), "zstd")
+    own = FileIO(os.dup(file.fileno()))  # the stream closes what it reads from
+    stream = pyarrow.CompressedInputStream(pyarrow.PythonFile(own, "r"), "zstd")
     try:
         while text := stream.read(BLOCK_BYTES):
             yield file.tell(), text

@@ -223,7 +223,8 @@ class ParquetSource(TableSource):
 
     def _open(self, file: FileIO) -> list[str]:
         self._reader = self._new_reader(file)
-        self._cursor: tuple[int, Iterator[pyarrow.RecordBatch]] | None = None
+        # (row group, its next batch, the rest of its batches)
+        self._cursor: tuple[int, int, Iterator[pyarrow.RecordBatch]] | None = None
         metadata = self._reader.metadata
         self._groups: list[int] = []  # first batch of each row group
         for group in range(metadata.num_row_groups):
@@ -247,16 +248,17 @@ class ParquetSource(TableSource):
         group = bisect_right(self._groups, number) - 1
         if self._reader is None:
             self._reader = self._new_reader(self._reopen())
-        if self._cursor is None or not self._groups[group] <= self._cursor[0] <= number:
-            batches = self._reader.iter_batches(BATCH_ROWS, [group], use_threads=False)
-            self._cursor = (self._groups[group], batches)
-        place, batches = self._cursor
+        place, batches = self._groups[group], None
+        if self._cursor is not None and self._cursor[0] == group and self._cursor[1] <= number:
+            _, place, batches = self._cursor
         self._cursor = None  # a reader that failed is not used again
+        if batches is None:
+            batches = self._reader.iter_batches(BATCH_ROWS, [group], use_threads=False)
         for batch in batches:
             if place == number:
                 if batch.num_rows != self._batch_rows(number):
                     break
-                self._cursor = (place + 1, batches)
+                self._cursor = (group, place + 1, batches)
                 return batch
             self._keep(place, batch)  # it cost as much to pass over it
             place += 1
