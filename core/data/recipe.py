@@ -47,9 +47,12 @@ class Recipe(msgspec.Struct, frozen=True):
         return Encoder.load(folder, self.max_length, self.supervise, self.chat_template)
 
     def reader(self, source: Source, detection: Detection | None = None) -> Reader:
-        """How to read the rows of a source; raises AfinaError for rows that can't be trained on."""
-        if self.prompt_template and self.shape in (None, "template"):
+        """How to read the rows of a source; raises AfinaError for rows that can't be trained on.
+
+        A prompt template without a shape is the shape "template".
+        """
+        if self.prompt_template and not self.shape:
             return Reader("template", self.prompt_template)
         if self.shape:
-            return Reader(named_shape(self.shape))
+            return Reader(named_shape(self.shape), self.prompt_template)
         return Reader(require_trainable(detection or detect(source)))

@@ -3,28 +3,56 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from core.data.encode.encoder import EncodedRow, Encoding, walk_rows
-from core.data.files.source import open_source
+from core.data.files.source import Mix, open_source
 from core.data.recipe import Recipe
 from core.errors import AfinaError
 
 
-def load_row(path: str | os.PathLike[str], number: int, recipe: Recipe) -> EncodedRow:
+def load_row(
+    path: str | os.PathLike[str], number: int, recipe: Recipe, mix: Mix | None = None
+) -> EncodedRow:
     """One row of a file, counted from 1, encoded; raises AfinaError where there is no such row."""
-    with open_source(path) as source:
+    return next(load_rows(path, [number], recipe, mix))
+
+
+def load_rows(
+    path: str | os.PathLike[str], numbers: Sequence[int], recipe: Recipe, mix: Mix | None = None
+) -> Iterator[EncodedRow]:
+    """Rows of a file in the order asked for, counted from 1, encoded to be looked at.
+
+    Raises AfinaError before the first where one of them is not there.
+    """
+    with open_source(path, mix) as source:
         encoder = recipe.encoder()
-        if not 1 <= number <= len(source):
-            have = f"{len(source):,} row" + ("" if len(source) == 1 else "s")
-            raise AfinaError(f'There is no row {number}: "{path}" has {have}.')
-        return next(walk_rows(source, recipe.reader(source), encoder, [number - 1], segments=True))
+        for number in numbers:
+            if not 1 <= number <= len(source):
+                have = f"{len(source):,} row" + ("" if len(source) == 1 else "s")
+                raise AfinaError(f'There is no row {number}: "{path}" has {have}.')
+        wanted = [number - 1 for number in numbers]
+        yield from walk_rows(source, recipe.reader(source), encoder, wanted, segments=True)
+
+
+def show_rows(
+    path: str | os.PathLike[str], numbers: Sequence[int], recipe: Recipe, mix: Mix | None = None
+) -> Iterator[dict[str, Any]]:
+    """What `data show --json` prints of several rows; see load_rows."""
+    return map(row_fields, load_rows(path, numbers, recipe, mix))
 
 
 def row_fields(item: EncodedRow) -> dict[str, Any]:
-    """A row as `data show --json` prints it; `pieces` are the tokens' texts, see token_pieces."""
+    """A row as `data show --json` prints it; `pieces` are the tokens' texts, see token_pieces.
+
+    Of a preference the fields are those of the chosen side, and `rejected` holds the same of the
+    other. `template` names the chat template, null where none was used. A problem's `token` counts
+    in `ids`, or in those of `rejected` if its field begins with "rejected"; it is len(ids) for what
+    begins with the first token that is cut, and more for what lies behind.
+    """
     encoding = item.encoding
     rejected = encoding.rejected
     return {
@@ -34,6 +62,7 @@ def row_fields(item: EncodedRow) -> dict[str, Any]:
         "problems": msgspec.to_builtins(encoding.problems),
         "rejected": None if rejected is None else _side_fields(rejected),
         "label": encoding.label,
+        "template": item.template,
     }
 
 

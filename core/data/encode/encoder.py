@@ -108,6 +108,16 @@ class Encoder:
         parts = zip(drafts, tokens, strict=True)
         return [self._complete(sample, parts, segments) for sample in samples]
 
+    def template_of(self, sample: Sample | None) -> str | None:
+        """The name of the chat template that a sample goes through; None for none."""
+        if isinstance(sample, Preference):
+            sample = sample.chosen
+        if isinstance(sample, Judged):
+            sample = sample.answer
+        if self.template is None or not isinstance(sample, Conversation) or sample.as_written:
+            return None
+        return self.template.name
+
     def labels(self, encoding: Encoding) -> list[int]:
         """The ids with -100 in every place that is not learned."""
         pairs = zip(encoding.ids, encoding.supervised, strict=True)
@@ -219,6 +229,7 @@ class EncodedRow(msgspec.Struct):
     row: Row
     sample: Sample | None  # None for a row that can't be read or used
     encoding: Encoding
+    template: str | None = None  # the chat template's name, where one was used
 
 
 def encode_rows(
@@ -255,4 +266,5 @@ def walk_rows(
             found = reading.problems + encoding.problems
             encoding.problems = [item.at(row.number, row.line) for item in found]
             encoding.index = row.index
-            yield EncodedRow(row, reading.sample, encoding)
+            template = encoder.template_of(reading.sample) if encoder else None
+            yield EncodedRow(row, reading.sample, encoding, template)

@@ -62,6 +62,7 @@ def learning_problems(
                 + (", ".join(map(str, sorted(stops))) or "(the model names none)"),
                 "Let the chat template end answers with a token of eos_token_id.",
                 WARNING,
+                last,
             )
 
 

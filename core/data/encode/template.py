@@ -50,7 +50,10 @@ class TemplateRefusal(AfinaError):
 class ChatTemplate:
     """A model's chat template, or the named ones it has ("default", "tool_use")."""
 
-    def __init__(self, sources: dict[str, str], special: dict[str, str], origin: str = "") -> None:
+    def __init__(
+        self, sources: dict[str, str], special: dict[str, str], origin: str = "", name: str = ""
+    ) -> None:
+        self._name = name
         self.sources = sources
         self.special = special  # "bos_token" -> "<s>", handed to the template
         self.origin = origin
@@ -76,7 +79,8 @@ class ChatTemplate:
         folder = model_folder(model)
         special = special_tokens(folder)
         if override:
-            return cls({"default": template_text(override)}, special, str(override))
+            name = Path(override).name
+            return cls({"default": template_text(override)}, special, str(override), name)
         sources = {}
         config = read_json(folder, "tokenizer_config.json").get("chat_template")
         if isinstance(config, str):
@@ -90,6 +94,11 @@ class ChatTemplate:
         read = {name: _read(path) for name, path in files.items() if path.is_file()}
         sources = read or sources
         return cls(sources, special, str(folder)) if sources else None
+
+    @property
+    def name(self) -> str:
+        """For people: a built-in name, a file's name, or "the model's own"."""
+        return self._name or "the model's own"
 
     @property
     def has_markers(self) -> bool:
