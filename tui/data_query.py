@@ -32,15 +32,23 @@ WORDS = {
     "severity": "'error', 'warning', 'note' or ''",
     "label": "its class",
     "language": "'en', 'es', ...",
+    "script": "'Latin', 'Cyrillic', ...",
     "text": "all that it says",
+    "raw": "the row as the file has it",
     "role('user')": "what one role says",
 }
 LISTS = {"problems": "names of checks"}
-FLAGS = {"marked": "marked with space", "edited": "edited, not written yet"}
-BEGINS = {**NUMBERS, **WORDS, **FLAGS, "not": "what follows is false"}
+FLAGS = {
+    "marked": "marked with space",
+    "edited": "edited, not written yet",
+    "dropped": "dropped, not written yet",
+    "duplicate": "says what another row says",
+}
+BEGINS = {**NUMBERS, **WORDS, **FLAGS, **LISTS, "not": "what follows is false"}
 JOINS = {"and": "both are true", "or": "one of them is true"}
 COMPARES = {">": "", ">=": "", "<": "", "<=": "", "==": "", "!=": ""}
 _WORD = re.compile(r"""["']?[\w]*\Z""")
+_PLACE = re.compile(r"The filter is wrong at column (\d+): ")
 _QUOTED = re.compile(r"""(["']).*?\1""")
 
 
@@ -61,15 +69,18 @@ class Mistake(NamedTuple):
 
 def mistake(text: str) -> Mistake | None:
     """What is wrong with a filter; None when it can be used."""
-    from core.data.survey.query import parse
-
     if not text.strip():
         return None
+    from core.data.survey.query.grammar import parse
+
     try:
         parse(text)
     except AfinaError as error:
-        place = re.search(r"column (\d+)", error.message)
-        return Mistake(str(error), int(place[1]) - 1 if place else None)
+        place = _PLACE.match(error.message)
+        words = error.message[place.end() :] if place else error.message
+        hint = error.hint.partition("Facts:")[0]  # the list below the line has them
+        message = f"{words[:1].upper()}{words[1:]} {hint}".strip()
+        return Mistake(message, int(place[1]) - 1 if place else None)
     return None
 
 
@@ -99,11 +110,17 @@ def _next(before: str, checks: Sequence[str]) -> dict[str, str]:
     if last in NUMBERS:
         return COMPARES
     if last in WORDS or last == ")":
-        return {"contains": "has these words", "==": "", "!=": "", **JOINS}
+        return {
+            "contains": "has these words",
+            "matches": "a regular expression",
+            "==": "",
+            "!=": "",
+            **JOINS,
+        }
     if last == "in":
         return LISTS
     if last in FLAGS or last in LISTS or last.isdigit():
         return JOINS
-    if last == "''" and len(words) > 1 and words[-2] in ("contains", "==", "!="):
+    if last == "''" and len(words) > 1 and words[-2] in ("contains", "matches", "==", "!="):
         return JOINS
     return {"in": "one of the row's problems"} if last == "''" else {}

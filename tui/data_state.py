@@ -14,14 +14,12 @@ class FileState:
     reading: float | None = 0.0  # share of the file that is indexed, None when nothing is read
     whole: bool = False  # whether all rows are found
     trouble: str = ""  # why the file can't be read, or its rows not be encoded
-    unread: bool = False  # the trouble is with the file: there are no rows, or not all
     gone: bool = False  # a file of it is no longer there; what is open can still be read
     restarted: bool = False  # the worker has ended once and was started again
     pending: str = ""  # edits and drops that are not written yet, in words
     opened: dict[str, Any] = field(default_factory=dict)  # the worker's answer to `open`
     survey: dict[str, Any] = field(default_factory=dict)  # its newest answer to `survey`
     surveyed: bool = False  # whether that is the last one
-    pending: str = ""  # "2 edited, 5 dropped", not written yet
     unsurveyed: str = ""  # why there is no survey
 
     @property
@@ -38,16 +36,16 @@ class FileState:
         """Other settings: what was found of the rows is void."""
         self.trouble = self.unsurveyed = ""
         self.opened, self.survey = {}, {}
-        self.surveyed = self.unread = False
+        self.surveyed = False
 
     def progress(self) -> str:
         """What is going on, in a few words; empty when all is known."""
         if self.reading is not None:
             return f"reading {self.reading:.0%}" if self.reading else "opening"
-        if self.trouble or self.surveyed or self.unsurveyed or not self.whole:
-            return ""
         if not self.opened:
-            return "loading the tokenizer"
+            return "" if self.trouble else "loading the tokenizer"
+        if self.surveyed or self.unsurveyed:
+            return ""
         return _survey_words(self.survey)
 
 

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from rich.text import Text
 
 from core.config import Config
 from core.data.visible import visible
+from core.figures import short
 from tui.theme import AMBER, SECONDARY, TEAL, TEXT, YELLOW, Symbols
 from tui.widgets.row_list import Cell, Column
 
 LABEL_CELLS = 11
+HEIGHT = 4  # lines of the histogram
 MOST_NAMES = 8  # labels or languages on a line
 COLUMNS = (
     Column("max_length", 10, right=True),
     Column("cut", 9, right=True),
-    Column("", 6, right=True),
-    Column("lost tokens", 11, right=True),
+    Column("", 5, right=True),
+    Column("lost", 7, right=True),  # tokens
     Column("padding", 7, right=True),
     Column("packing", 7, right=True),
-    Column("steps", 9, right=True),
+    Column("steps", 8, right=True),  # of an epoch
     Column("", 0),
 )
 
@@ -46,7 +48,7 @@ class Lengths(list[Mapping[str, Any]]):
             (number, f"bold {AMBER}") if here else number,
             (f"{row['rows_cut']:,}", YELLOW if row["rows_cut"] else SECONDARY),
             (percent(share), SECONDARY),
-            f"{row['tokens_lost']:,}",
+            short(row["tokens_lost"]) if row["tokens_lost"] else "0",
             percent(row["padding_share"]),
             percent(row["packing_efficiency"]),
             f"{-(-units // per_step):,}",
@@ -62,6 +64,8 @@ def _is_packed(config: Config, tokens: int) -> bool:
 
 def percent(share: float) -> str:
     """43%, 0.4%, 0%: so that a few rows of many don't vanish."""
+    if 0 < share < 0.0005:
+        return "<0.1%"
     return f"{share:.1%}" if 0 < share < 0.0995 else f"{share:.0%}"
 
 
@@ -74,6 +78,7 @@ def figures(stats: Mapping[str, Any], width: int, symbols: Symbols) -> Text:
         text.append_text(Text("   ").join(part for part in parts)).append("\n")
     if tokens and tokens["max"]:
         text.append_text(histogram(tokens, width, symbols))
+    text.rstrip()
     return text
 
 
@@ -115,16 +120,6 @@ def _names(counts: Mapping[str, int]) -> Iterator[Text]:
         yield _figure(visible(name, newlines=False), f"{number:,}")
     if len(counts) > MOST_NAMES:
         yield Text(f"{len(counts) - MOST_NAMES:,} more", SECONDARY)
-
-
-class Bars(NamedTuple):
-    """A histogram's bins, merged to fit."""
-
-    counts: list[int]
-    top: int
-
-
-HEIGHT = 4  # lines of the histogram
 
 
 def histogram(tokens: Mapping[str, Any], width: int, symbols: Symbols) -> Text:

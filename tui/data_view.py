@@ -82,10 +82,8 @@ class View:
         return self._find(row)
 
     def nearest(self, row: int) -> int:
-        """The position of a row, or of the next one in the file; for a sorted view the first."""
-        if self.ordered:
-            return min(bisect_left(self._rows, row), max(0, self._count - 1))
-        return self.place(row) or 0
+        """The position of a row of an ordered view, or of the next one that it has."""
+        return min(bisect_left(self._rows, row), max(0, self._count - 1))
 
     def _find(self, row: int) -> int | None:
         if self._map is None:

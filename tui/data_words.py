@@ -57,7 +57,7 @@ def _rows_parts(rows: DataRows, state: FileState, search: str) -> Iterator[Part]
             yield Part(8, Text(f"{words} {share:.0%}", YELLOW))
         else:
             yield Part(8, Text(words))
-    if rows.view is not None:
+    if rows.view is not None and len(rows) < rows.total:
         yield Part(0, Text(f"{len(rows):,} of {count(rows.total, 'row')}"))
     elif rows.total:
         yield Part(2, Text(count(rows.total, "row")))

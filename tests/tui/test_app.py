@@ -27,7 +27,8 @@ def scoped_classes() -> dict[str, type[Scoped]]:
     """Every class with keys, by its scope."""
     for name in PANES.values():
         importlib.import_module(name.partition(":")[0])
-    for name in ("tui.palette", "tui.screens.help", "tui.screens.dialogs.path"):
+    dialogs = (f"tui.screens.dialogs.{name}" for name in ("path", "search", "filter"))
+    for name in ("tui.palette", "tui.screens.help", *dialogs):
         importlib.import_module(name)
     found: dict[str, type[Scoped]] = {}
     waiting = list(Scoped.__subclasses__())

@@ -43,7 +43,7 @@ def test_actions_can_swap_their_keys() -> None:
 
 
 def test_the_same_key_may_mean_other_things_in_other_panes() -> None:
-    assert keymap.parse("data.search: s\ntrain.run: s\n").problems == []
+    assert keymap.parse("data.search: D\ntrain.run: D\n").problems == []
 
 
 def test_quit_help_and_palette_stay_reachable_whatever_the_file_says() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from core.data.files.source import Row
 from core.data.recipe import Recipe
 from tui.data_rows import EXTRA, DataRows, Order, columns, messages_of
 from tui.data_state import FileState
@@ -82,6 +84,7 @@ class DataBase(Pane):
     def _died(self, answer: Answer) -> None:
         """Starts the worker again, once for each file."""
         if self.state.restarted:
+            self.state.forget_tokens()
             self.refuse(answer["message"], "Open the file again (o) to start it once more.")
             return
         self.encode_again()
@@ -207,7 +210,10 @@ class DataBase(Pane):
         index, source = answer["index"], self.rows.source
         if index == self.here and source is not None:
             kept = {name: answer[name] for name in ShownRow._fields if name in answer}
-            turns = messages_of(source.row(index), self.rows.shape, self.rows.template)
+            row = source.row(index)
+            if index in self.row.edited:
+                row = Row(index, row.line, json.loads(answer["raw"]))
+            turns = messages_of(row, self.rows.shape, self.rows.template)
             self.row.show_row(index + 1, ShownRow(turns, **kept))
         self._shown.done()
 

@@ -80,14 +80,16 @@ class DataLook(DataBase):
         self.look_again()
 
     def _show_rows(self, view: View | None) -> None:
-        """Shows other rows, with the cursor on the same one, or near it."""
+        """Shows other rows: sorted ones from their top, else with the cursor where it was."""
         if self.rows.view is view:
             return
         here = self.here
         old, self.rows.view = self.rows.view, view
         if old is not None:
             old.close()
-        position = 0 if here is None else here if view is None else view.nearest(here)
+        position = 0
+        if here is not None and (view is None or view.ordered):
+            position = here if view is None else view.nearest(here)
         self.table.set_rows(self.rows, position)
 
     def action_filter(self) -> None:
@@ -243,9 +245,11 @@ class DataLook(DataBase):
         """To a row of the file; where a filter hides it, to the next that is shown."""
         place = self.rows.position_of(index)
         if place is None and self.rows.view is not None:
-            place = self.rows.view.nearest(index)
+            if self.rows.view.ordered:
+                place = self.rows.view.nearest(index)
             self.afina.say(f"Row {index + 1:,} is not among the rows that are shown.", "warning")
-        self.table.go(place or 0)
+        if place is not None:
+            self.table.go(place)
 
     def action_next_problem(self) -> None:
         self._seek.want(1)

@@ -38,11 +38,6 @@ class FilterBox(Scoped, Container):
 class FilterChoice(ChoiceBox):
     """The line, below it what is wrong with it, and the words that can come next."""
 
-    DEFAULT_CSS = """
-    FilterChoice Input { margin: 0; }
-    FilterChoice #wrong { height: 3; padding: 0 1; }
-    """
-
     def compose(self) -> ComposeResult:
         line, entries = super().compose()
         yield line

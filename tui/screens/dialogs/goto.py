@@ -16,13 +16,6 @@ from tui.widgets.frame import Frame
 class GotoDialog(Dialog[int]):
     """Dismissed with the row's number, from 1. A share such as 50% is a number too."""
 
-    CSS = """
-    GotoDialog { align: left bottom; }
-    GotoDialog > Frame { width: 1fr; max-width: 100%; height: 3; margin: 0 0 1 0; }
-    GotoDialog Input { margin: 0; padding: 0; background: $background; }
-    GotoDialog Input:focus { background: $background; }
-    """
-
     def __init__(self, rows: int) -> None:
         super().__init__()
         self._rows = rows

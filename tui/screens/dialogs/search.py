@@ -9,7 +9,7 @@ from textual.widgets import Input
 
 from tui.actions import Scoped, bindings
 from tui.data_search import REGEX, read_search, toggled
-from tui.screens.dialogs.line import Line
+from tui.screens.dialogs.dialog import Dialog
 from tui.theme import AMBER, RED
 from tui.widgets.footer import Footer
 from tui.widgets.frame import Frame
@@ -28,11 +28,12 @@ class SearchBox(Scoped, Container):
         line.cursor_position = len(line.value)
 
 
-class SearchLine(Line):
+class SearchLine(Dialog[str]):
     """Dismissed with the text on enter, as `read_search` takes it."""
 
     def __init__(self, value: str = "") -> None:
-        super().__init__("search", value)
+        super().__init__()
+        self._value = value
 
     def compose(self) -> ComposeResult:
         with Frame("search"), SearchBox():

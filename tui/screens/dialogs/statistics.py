@@ -7,6 +7,7 @@ from typing import Any
 from textual.app import ComposeResult
 
 from core.config import Config
+from core.figures import duration
 from tui.data_state import FileState
 from tui.data_stats import COLUMNS, Lengths, figures
 from tui.screens.dialogs.dialog import Dialog
@@ -66,12 +67,13 @@ class Statistics(Dialog[int]):
         self._draw()
 
     def _facts(self) -> str:
+        """How far the figures reach."""
         state = self._state
         if not state.surveyed:
             return f"so far: {state.progress()}" if state.progress() else ""
         if state.survey["cached"]:
-            return "from the cache"
-        return f"all rows, in {state.survey['seconds']:.1f} s"
+            return "steps of one epoch, from the cache"
+        return f"steps of one epoch, all rows counted in {duration(state.survey['seconds'])}"
 
     def on_row_list_opened(self, event: RowList.Opened) -> None:
         rows = event.row_list.rows
