@@ -47,6 +47,11 @@ class Crew:
         for worker in self._workers:
             worker.close(grace_s=0.2)
 
+    @property
+    def processes(self) -> list[int]:
+        """Their ids."""
+        return [worker.process.pid for worker in self._workers]
+
     def shards(
         self, tasks: Iterator[dict[str, Any]], cancelled: Callable[[], bool]
     ) -> Iterator[Shard]:

@@ -35,7 +35,7 @@ _RANGES = {
 }
 _RUN = re.compile("|".join(f"(?P<{name}>[{chars}]+)" for name, chars in _RANGES.items()))
 _ASCII_LETTER = re.compile("[A-Za-z]")
-_LOOKED_AT = 400  # characters at the beginning of a text
+_LOOKED_AT = 600  # characters at the beginning of a text
 _LATIN = SCRIPTS.index("latin")
 
 

@@ -10,11 +10,12 @@ from core.data.encode.encoder import EncodedRow, Encoder, Encoding, walk_rows
 from core.data.files.source import Source
 from core.data.problems import RowProblem
 from core.data.shapes.read import Reader
-from core.data.survey.content import conversation_of, label_of, text_of, texts_of, turns_of
+from core.data.survey.content import conversation_of, label_of, texts_of, turns_of
 from core.data.survey.duplicates import bytes_key, sample_key
 from core.data.survey.facts import Label, Names, Shard
 from core.data.survey.language import language_of, script_code
 
+_HEAD, _HEADS = 100, 6  # characters of each part, and parts, that tell a row's script
 _MOST_FOUND = (1 << 16) - 1  # problems of one row that the column `found` can count
 
 
@@ -26,27 +27,29 @@ def examine_form(source: Source, reader: Reader, rows: range) -> Shard:
     problems: list[RowProblem] = []
     labels: Names = Names()
     roles: Counter[str] = Counter()
-    for index in rows:
-        row = source.row(index)
+    for row in source.rows(rows.start, rows.stop):
         reading = reader.read(row)
         sample = reading.sample
-        raw = source.raw(index)
-        size.append(len(raw))
         line.append(row.line)
         readable.append(sample is not None)
         turns.append(min(turns_of(sample), _MOST_FOUND))
+        if reading.problems:
+            problems += [item.at(row.number, row.line) for item in reading.problems]
         found.append(min(len(reading.problems), _MOST_FOUND))
-        problems += [item.at(index + 1, row.line) for item in reading.problems]
         named: Label | None = None
         if sample is None:
-            key.append(bytes_key(raw))
+            key.append(bytes_key(source.raw(row.index)))
             script.append(0)
         else:
             key.append(sample_key(sample))
-            script.append(script_code(text_of(sample)))
+            said = texts_of(sample)
+            script.append(script_code(_first_letters(said)))
             named = label_of(sample)
-            roles.update([role for role, _ in texts_of(sample)])
+            roles.update([role for role, _ in said])
         label.append(0 if named is None else labels.code(named))
+    for block in source.blocks(rows.start, rows.stop):
+        ends = [*block.starts[1:], block.end]
+        size.extend(end - start for start, end in zip(block.starts, ends, strict=True))
     columns = {
         **{"bytes": size, "line": line, "key": key, "turns": turns, "found": found},
         **{"label": label, "readable": readable, "script": script},
@@ -59,6 +62,11 @@ def examine_form(source: Source, reader: Reader, rows: range) -> Shard:
         labels=labels.words[1:],
         roles=dict(roles),
     )
+
+
+def _first_letters(said: list[tuple[str, str]]) -> str:
+    """The beginning of each part of a row, together."""
+    return " ".join([text[:_HEAD] for _, text in said[:_HEADS]])
 
 
 def examine_tokens(

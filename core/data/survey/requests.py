@@ -88,7 +88,7 @@ class Surveying:
     def view(self, request: Request) -> Message:
         """The rows that a filter and a search let through, in the order wanted."""
         opened = self._session.current()
-        return self._viewing.answer(request, opened.subject(), _survey_of(opened))
+        return self._viewing.answer(request, opened, _survey_of(opened))
 
     def statistics(self, request: Request) -> Message:
         """What `data stats --json` prints about the rows surveyed so far."""

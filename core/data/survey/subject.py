@@ -78,7 +78,7 @@ class Labour:
         nice: int = 0,
     ) -> None:
         self.cancelled, self._guard = cancelled, guard
-        self._processes, self._nice = processes, nice
+        self._most, self._nice = processes, nice
         self._crew: Any = None
 
     def __enter__(self) -> Labour:
@@ -87,6 +87,11 @@ class Labour:
     def __exit__(self, *exc: object) -> None:
         if self._crew is not None:
             self._crew.close()
+
+    @property
+    def processes(self) -> list[int]:
+        """Ids of the crew's processes."""
+        return [] if self._crew is None else self._crew.processes
 
     def shards(
         self, subject: Subject, phase: str, first: int, found: np.ndarray, languages: bool
@@ -114,7 +119,7 @@ class Labour:
         if self._crew is None and size >= CREW_BYTES[phase]:
             from core.data.survey.crew import Crew, cores
 
-            processes = cores() if self._processes is None else self._processes
+            processes = cores() if self._most is None else self._most
             if processes > 1:
                 self._crew = Crew(processes, _begin(subject, languages, self._nice))
         return self._crew

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,6 +122,66 @@ def test_what_rows_have_in_common_is_told_with_each_of_them(
     assert worker.call("seek", row=0, step=1, timeout=30)["row"] == 20
     assert worker.call("seek", row=20, step=1, timeout=30)["row"] is None
     assert worker.call("seek", row=20, step=-1, timeout=30)["row"] is None
+
+
+def rows_in(answer: dict[str, Any]) -> list[int]:
+    indexes = array("I", Path(answer["file"]).read_bytes())
+    assert len(indexes) == answer["count"]
+    return list(indexes)
+
+
+def test_views_are_files_of_rows_that_fit_in_the_order_wanted(
+    worker: PipeWorker, path: Path, model: Path
+) -> None:
+    worker.call("open", path=str(path), recipe=recipe(model), timeout=30)
+    worker.call("survey", timeout=30)
+
+    def view(**wish: Any) -> list[int]:
+        return rows_in(worker.call("view", timeout=30, **wish))
+
+    assert view() == list(range(401))
+    assert view(filter="turns == 0") == [400]
+    assert view(search="QUESTION 39 ") == [39]
+    assert view(search="😀", filter="row < 4") == [0, 1, 2]
+    assert view(search=r"Question \d\d\d .*Answer\s+$", regex=True) == []
+    assert view(search=r"Question 3[89]\d ", regex=True, filter="row < 385") == [380, 381, 382, 383]
+    assert view(filter="marked", marked=[7, 3], sort="row", descending=True) == [7, 3]
+    lengths = view(sort="tokens", descending=True, filter="tokens > 0")
+    facts = worker.call("encode", rows=lengths[:50], timeout=30)["facts"]
+    tokens = [(-fact["tokens"], fact["index"]) for fact in facts]
+    assert tokens == sorted(tokens)
+    kept = worker.call("view", filter="row == 3 or row == 401", timeout=30)["file"]
+    assert worker.call("seek", row=3, step=1, view=kept, timeout=30)["row"] == 400
+    with pytest.raises(AfinaError, match="at column 8: found the end"):
+        view(filter="turns >")
+    with pytest.raises(AfinaError, match='no fact "colour"'):
+        view(sort="colour")
+
+
+def test_a_view_waits_for_what_the_survey_has_not_come_to(write_rows: Write, model: Path) -> None:
+    path = write_rows(ROWS * 10)
+    with PipeWorker("data") as worker:
+        worker.call("open", path=str(path), recipe=recipe(model), timeout=60)
+        nothing = worker.call("view", filter="tokens > 0", timeout=30)
+        assert (nothing["count"], nothing["done"], nothing["total"]) == (0, 0, 4000)
+        running = threading.Event()
+        worker.request("survey", on_message=lambda message: running.set())
+        assert running.wait(30)
+        whole = worker.call("view", filter="tokens > 0", timeout=60)
+        assert (whole["count"], whole["done"]) == (4000, 4000)
+
+
+def test_statistics_tell_what_each_length_would_cost(
+    worker: PipeWorker, path: Path, model: Path
+) -> None:
+    worker.call("open", path=str(path), recipe=recipe(model, 64), timeout=30)
+    worker.call("survey", timeout=30)
+    found = worker.call("statistics", timeout=30)
+    assert (found["rows"], found["unreadable"]) == (401, 1)
+    assert found["turns"]["counts"] == {"2": 400}
+    assert found["roles"] == {"user": 400, "assistant": 400}
+    assert {item["max_length"] for item in found["lengths"]} >= {64, 128, 32768}
+    assert found["epoch"]["rows"] == 400
 
 
 def test_rows_are_answered_while_statistics_run(write_rows: Write, model: Path) -> None:
