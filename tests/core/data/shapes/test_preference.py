@@ -88,6 +88,22 @@ def test_the_prompt_of_two_texts_is_what_they_share_up_to_a_whole_word() -> None
     assert sample.rejected.plain == ("Human: eat? Assistant:", " pasta")
 
 
+def test_no_side_begins_in_the_middle_of_a_word() -> None:
+    value = {"chosen": "Eat pizza now", "rejected": "Eat pizzas now"}
+    sample = read_sample("preference", value).sample
+    assert isinstance(sample, Preference)
+    assert sample.chosen.plain == ("Eat", " pizza now")
+    assert sample.rejected.plain == ("Eat", " pizzas now")
+
+
+def test_weights_stay_with_their_messages_when_the_prompt_is_parted_off() -> None:
+    turns = [U, {**GOOD, "weight": 0}, U]
+    value = {"chosen": [*turns, {**GOOD, "weight": 0}], "rejected": [*turns, BAD]}
+    sample = read_sample("preference", value).sample
+    assert isinstance(sample, Preference)
+    assert (sample.chosen.unlearned, sample.rejected.unlearned) == ({1, 3}, {1})
+
+
 def test_longer_answers_may_go_on_with_turns_of_their_own() -> None:
     value = {"chosen": [U, GOOD, U, GOOD], "rejected": [U, GOOD, U, BAD]}
     sample = read_sample("preference", value).sample
@@ -127,6 +143,11 @@ WRONG_PAIRS: list[tuple[Any, str, str]] = [
         {"input": {"messages": [7]}, "preferred_output": [GOOD], "non_preferred_output": [BAD]},
         "message_missing_key",
         "input.messages[0]",
+    ),
+    (
+        {"preferred_output": [GOOD], "non_preferred_output": [BAD]},
+        "missing_messages",
+        "input",
     ),
     (
         {"prompt": "Q", "chosen": [{**GOOD, "role": "robot"}], "rejected": [BAD]},
