@@ -9,26 +9,29 @@ import msgspec
 from core.data.problems import kind_of, problem
 from core.data.shapes.turns import Turns, read_turns
 
+SYSTEM_KEYS = ("system", "system_prompt")
+
 
 class Columns(msgspec.Struct, frozen=True):
-    """The columns of one spelling: what is asked, what is added to it, what is answered."""
+    """The columns of one spelling: what is asked, what is answered, what is added to the prompt."""
 
     prompt: str
     answer: str
-    context: str = ""
-    system: str = ""
+    contexts: tuple[str, ...] = ("context",)
 
 
 # In this order: the first whose prompt and answer columns are there is taken.
 SPELLINGS = (
-    Columns("prompt", "completion", system="system"),
-    Columns("prompt", "response", system="system"),
-    Columns("question", "answer", context="context", system="system_prompt"),
-    Columns("question", "response", context="context", system="system_prompt"),
-    Columns("instruction", "response", context="context"),
+    Columns("prompt", "completion"),
+    Columns("prompt", "response"),
+    Columns("question", "answer"),
+    Columns("question", "response"),
+    Columns("instruction", "response", ("context", "input")),
     Columns("query", "response"),
     Columns("input", "output"),
 )
+# Those of a prompt whose answers have columns of their own.
+PROMPTS = {item.prompt: item for item in SPELLINGS}
 
 
 def spelling(value: dict[str, Any]) -> Columns | None:
@@ -48,36 +51,10 @@ def read_alpaca(value: dict[str, Any], into: Turns) -> None:
 
 def read_instruction(value: dict[str, Any], into: Turns) -> None:
     """What an Alpaca row asks: all of it but the output."""
-    _system(value, "system", into)
-    history = value.get("history") or []
-    if not isinstance(history, list):
-        into.fatal.append(
-            problem(
-                "non_string_content",
-                "history",
-                kind_of(history),
-                "a list of [user, assistant] pairs",
-                "Write the history as pairs, or remove it.",
-            )
-        )
-        history = []
-    for index, pair in enumerate(history):
-        if not isinstance(pair, list) or len(pair) != 2:
-            into.fatal.append(
-                problem(
-                    "message_missing_key",
-                    f"history[{index}]",
-                    kind_of(pair),
-                    "a pair [user, assistant]",
-                    "Complete the pair, or remove it.",
-                )
-            )
-            continue
-        for role, text, side in (("user", pair[0], 0), ("assistant", pair[1], 1)):
-            _message(role, text, f"history[{index}][{side}]", into)
-    asked = _text(value, "instruction", into)
-    added = _text(value, "input", into) if value.get("input") else ""
-    into.add({"role": "user", "content": f"{asked}\n\n{added}" if added else asked}, "instruction")
+    _system(value, into)
+    _history(value, into)
+    text = _asked(value, Columns("instruction", "output", ("input",)), into)
+    into.add({"role": "user", "content": text}, "instruction")
 
 
 def read_completion(value: dict[str, Any], into: Turns) -> tuple[int, tuple[str, str] | None]:
@@ -99,24 +76,54 @@ def read_completion(value: dict[str, Any], into: Turns) -> tuple[int, tuple[str,
 
 
 def read_prompt(value: dict[str, Any], columns: Columns, into: Turns) -> str | None:
-    """The prompt's messages, and all it says as one text; None where it is a list of messages."""
-    system = _system(value, columns.system, into)
+    """The prompt's messages, and all it says as one text; None where it is several turns."""
+    system = _system(value, into)
+    _history(value, into)
     if isinstance(value.get(columns.prompt), list):
         read_turns(value[columns.prompt], columns.prompt, True, into)
         return None
-    asked = _text(value, columns.prompt, into)
-    added = _text(value, columns.context, into) if value.get(columns.context) else ""
-    asked = f"{asked}\n\n{added}" if added else asked
+    asked = _asked(value, columns, into)
     into.add({"role": "user", "content": asked}, columns.prompt)
+    if value.get("history"):
+        return None
     return f"{system}\n\n{asked}" if system else asked
 
 
-def _system(value: dict[str, Any], key: str, into: Turns) -> str:
-    if not key or not value.get(key):
+def _asked(value: dict[str, Any], columns: Columns, into: Turns) -> str:
+    """The question with what is added to it."""
+    texts = [_text(value, columns.prompt, into)]
+    texts += [_text(value, key, into) for key in columns.contexts if value.get(key)]
+    return "\n\n".join(texts)
+
+
+def _system(value: dict[str, Any], into: Turns) -> str:
+    key = next((key for key in SYSTEM_KEYS if value.get(key)), None)
+    if key is None:
         return ""
     text = _text(value, key, into)
     into.add({"role": "system", "content": text}, key)
     return text
+
+
+def _history(value: dict[str, Any], into: Turns) -> None:
+    """Earlier questions with their answers, as pairs."""
+    history = value.get("history") or []
+    if not isinstance(history, list):
+        expected = "a list of [user, assistant] pairs"
+        fix = "Write the history as pairs, or remove it."
+        into.fatal.append(problem("non_string_content", "history", kind_of(history), expected, fix))
+        return
+    for index, pair in enumerate(history):
+        place = f"history[{index}]"
+        if isinstance(pair, list) and len(pair) == 2:
+            _message("user", pair[0], f"{place}[0]", into)
+            _message("assistant", pair[1], f"{place}[1]", into)
+            continue
+        found = f"a list of {len(pair)}" if isinstance(pair, list) else kind_of(pair)
+        fix = "Complete the pair, or remove it."
+        into.fatal.append(
+            problem("message_missing_key", place, found, "a pair [user, assistant]", fix)
+        )
 
 
 def _message(role: str, content: Any, place: str, into: Turns) -> None:
@@ -131,11 +138,9 @@ def _checked(content: Any, place: str, into: Turns) -> str:
     if isinstance(content, str):
         return content
     if content is None:
-        into.fatal.append(
-            problem("missing_content", place, "nothing", "text", f'Give the row its "{place}".')
-        )
+        fix = f'Give the row its "{place}".'
+        into.fatal.append(problem("missing_content", place, "nothing", "text", fix))
     else:
-        into.fatal.append(
-            problem("non_string_content", place, kind_of(content), "text", "Write it as text.")
-        )
+        found = kind_of(content)
+        into.fatal.append(problem("non_string_content", place, found, "text", "Write it as text."))
     return ""

@@ -7,15 +7,13 @@ from typing import Any
 from core.data.problems import RowProblem, kind_of, problem
 from core.data.sample import Message, Reading
 from core.data.shapes.conversations import Value, read_listed, turns_shape, wrong_shape
-from core.data.shapes.instruction import SPELLINGS, Columns, read_instruction, read_prompt
+from core.data.shapes.instruction import PROMPTS, read_instruction, read_prompt
 from core.data.shapes.pair import Pair, share_prompt
 from core.data.shapes.tools import read_tools
 from core.data.shapes.turns import Turns, find_turns, read_turns
 
 OPENAI_KEYS = ("preferred_output", "non_preferred_output")
 TRL_KEYS = ("chosen", "rejected")
-# Those of the prompt, each once.
-_PROMPTS = {item.prompt: Columns(item.prompt, "", item.context, item.system) for item in SPELLINGS}
 
 
 def answer_keys(value: Value) -> tuple[str, str] | None:
@@ -53,7 +51,7 @@ def _read_prompt(value: dict[str, Any], pair: Pair) -> None:
     if pair.keys == OPENAI_KEYS:
         _read_input(value.get("input"), pair)
         return
-    columns = next((item for key, item in _PROMPTS.items() if key in value), None)
+    columns = next((item for key, item in PROMPTS.items() if key in value), None)
     listed = find_turns(value)
     if "instruction" in value:
         read_instruction(value, pair.prompt)

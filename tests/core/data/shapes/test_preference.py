@@ -32,6 +32,12 @@ PAIRS: list[tuple[str, Any, list[dict[str, Any]], tuple[str, str] | None]] = [
         [S, U],
         ("S\n\nQ", "A"),
     ),
+    (
+        "Orca",
+        {"system": "S", "question": "Q", "chosen": "A", "rejected": "B"},
+        [S, U],
+        ("S\n\nQ", "A"),
+    ),
     ("TRL messages", {"prompt": [S, U], "chosen": [GOOD], "rejected": [BAD]}, [S, U], None),
     ("TRL mixed", {"prompt": [S, U], "chosen": "A", "rejected": "B"}, [S, U], None),
     ("implicit", {"chosen": [U, GOOD], "rejected": [U, BAD]}, [U], None),

@@ -89,7 +89,19 @@ GOOD: list[tuple[str, Any, list[dict[str, Any]]]] = [
         [{"role": "user", "content": "Q\n\nC"}, A],
     ),
     ("prompt_completion", {"system_prompt": "S", "question": "Q", "response": "A"}, [S, U, A]),
+    ("prompt_completion", {"system": "S", "question": "Q", "answer": "A"}, [S, U, A]),
     ("prompt_completion", {"query": "Q", "response": "A"}, [U, A]),
+    (
+        "prompt_completion",
+        {"instruction": "Q", "input": "C", "response": "A"},
+        [{"role": "user", "content": "Q\n\nC"}, A],
+    ),
+    (
+        "prompt_completion",
+        {"prompt": "Q", "response": "A", "history": [["Q", "A"]]},
+        [U, A, U, A],
+    ),
+    ("prompt_completion", {"system": "S", "prompt": [U], "completion": [A]}, [S, U, A]),
     ("prompt_completion", {"input": "Q", "output": "A"}, [U, A]),
 ]
 
