@@ -112,6 +112,13 @@ def written_words(report: Mapping[str, Any]) -> Text:
             text.append(f"\n{title:<12}", SECONDARY)
             text.append(f"{count(len(numbers), 'row')}: {visible(reason)}", TEXT)
             text.append(f" ({_some(numbers)})", SECONDARY)
+        if (more := len(reasons) - MOST_REASONS) > 0:
+            rows = sum(map(len, list(reasons.values())[MOST_REASONS:]))
+            text.append(f"\n{title:<12}", SECONDARY)
+            text.append(f"{count(rows, 'row')} for {count(more, 'more reason')}", TEXT)
+    if report["edits_without_row"]:
+        words = f"\n{count(report['edits_without_row'], 'edit')} found no row in the file."
+        text.append(words, YELLOW)
     return text
 
 

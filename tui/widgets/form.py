@@ -50,8 +50,12 @@ class Form(Container, can_focus=False):
             self.name = name
             self.value = value
 
+    def __init__(self, long_values: bool = False, **options) -> None:  # noqa: ANN003
+        super().__init__(**options)
+        self._long_values = long_values
+
     def compose(self) -> ComposeResult:
-        yield FormLines()
+        yield FormLines(self._long_values)
         yield ValueInput(compact=True)
 
     @property

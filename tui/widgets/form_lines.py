@@ -24,6 +24,7 @@ from tui.widgets.row_list import fit
 LABEL_CELLS = 28
 MARGIN_CELLS = 4  # before the label: the cursor
 VALUE_CELLS = (18, 30)  # narrowest and widest
+HINT_CELLS = 12  # what long values leave
 
 
 class Option(NamedTuple):
@@ -82,8 +83,9 @@ class FormLines(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
             self.what = what  # "edit", "next", "previous", "reset"
             self.option = option
 
-    def __init__(self, **options) -> None:  # noqa: ANN003
+    def __init__(self, long_values: bool = False, **options) -> None:  # noqa: ANN003
         super().__init__(**options)
+        self._long_values = long_values  # such as paths: they get the room of the hints
         self.options: list[Option] = []
         self._lines: list[Line] = []
 
@@ -103,6 +105,11 @@ class FormLines(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
         if self.option is not None:
             self.post_message(self.Moved(self.option))
+
+    @property
+    def count(self) -> int:
+        """How many lines there are."""
+        return len(self._lines)
 
     def line_of(self, option: int) -> int:
         """The line that an option stands on."""
@@ -202,8 +209,10 @@ class FormLines(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
 
     def _value_cells(self) -> int:
         width = self.scrollable_content_region.width
-        room = (width - MARGIN_CELLS - LABEL_CELLS) * 2 // 5
-        return max(VALUE_CELLS[0], min(VALUE_CELLS[1], room))
+        room = width - MARGIN_CELLS - LABEL_CELLS
+        if self._long_values:
+            return max(VALUE_CELLS[0], room - HINT_CELLS)
+        return max(VALUE_CELLS[0], min(VALUE_CELLS[1], room * 2 // 5))
 
     def on_focus(self) -> None:
         self.refresh()

@@ -31,11 +31,6 @@ class Work(NamedTuple):
 class OutputDialog(Dialog[Answer]):
     """Dismissed with the report when the new files are to be opened."""
 
-    CSS = """
-    OutputDialog > Frame { height: auto; max-height: 90%; }
-    OutputDialog Form { height: 8; }
-    OutputDialog Words { height: auto; max-height: 14; margin: 1 0 0 0; padding: 0 1; }
-    """
     scope = "output"
     BINDINGS = bindings("output")
     heading = ""
@@ -50,7 +45,7 @@ class OutputDialog(Dialog[Answer]):
 
     def compose(self) -> ComposeResult:
         with Frame(self.heading, "the source stays as it is"):
-            yield Form()
+            yield Form(long_values=True)
             yield Words(id="plan")
         yield Footer()
 
@@ -92,6 +87,7 @@ class OutputDialog(Dialog[Answer]):
         form.display = self._report is None
         if self._report is None:
             form.set_groups(self.groups())
+            form.styles.height = form.lines.count
             words = self.plan()
             if self._refused:
                 words.append(f"\n{visible(self._refused)}", RED)

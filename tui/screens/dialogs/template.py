@@ -31,12 +31,6 @@ SUPERVISE, MAX_LENGTH = "train.supervise", "data.max_length"
 class TemplateDialog(Dialog[None]):
     """Changes the app's configuration; `opened` is the worker's answer to `open`."""
 
-    CSS = """
-    TemplateDialog > Frame { height: auto; max-height: 90%; }
-    TemplateDialog Form { height: 8; }
-    TemplateDialog Words { height: auto; max-height: 10; margin: 1 0 0 0; padding: 0 1; }
-    """
-
     def __init__(self, opened: dict[str, Any], row: Row | None) -> None:
         super().__init__()
         self._opened = opened
@@ -45,7 +39,7 @@ class TemplateDialog(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with Frame("how rows become tokens", "kept in the configuration"):
-            yield Form()
+            yield Form(long_values=True)
             yield Words(id="recipe")
             yield Words(id="preview")
         yield Footer()
@@ -75,7 +69,9 @@ class TemplateDialog(Dialog[None]):
         ]
         line = one_line(data.prompt_template)
         own = [self._option(PROMPT, "text of columns", line or form_options.NONE)]
-        self.query_one(Form).set_groups([Group("Template", options), Group("Own text", own)])
+        form = self.query_one(Form)
+        form.set_groups([Group("Template", options), Group("Text of one's own", own)])
+        form.styles.height = form.lines.count
         words = recipe_words(self._opened.get("model"), self._opened.get("refusal"))
         self.query_one("#recipe", Words).update(words)
         self._preview(data.prompt_template or "")
