@@ -22,7 +22,8 @@ def read_tools(value: Any, place: str, into: list[RowProblem]) -> list[Tool] | N
     tools = []
     for index, tool in enumerate(value if isinstance(value, list) else [value]):
         if isinstance(tool, dict) and "function" not in tool and "name" in tool:
-            tool = {"type": "function", "function": tool}
+            named = {key: part for key, part in tool.items() if key != "type"}
+            tool = {"type": "function", "function": named}
         function = tool.get("function") if isinstance(tool, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             into.append(

@@ -14,10 +14,11 @@ from core.runs import create_run
 from core.targets import Target, of_run
 
 
-def target_over(home: Path, first_row: object) -> Target:
+def target_over(home: Path, first_row: object, template: str | None = None) -> Target:
     path = home / "rows.jsonl"
     path.write_text(json.dumps(first_row) + "\n")
-    config = Config(model=Model(name_or_path=str(home)), data=Data(path=str(path)))
+    data = Data(path=str(path), prompt_template=template)
+    config = Config(model=Model(name_or_path=str(home)), data=data)
     return of_run(create_run(home, config), "base")
 
 
@@ -27,6 +28,22 @@ def test_a_runs_models_are_asked_under_the_system_prompt_of_its_rows(home: Path)
     target = target_over(home, {"messages": answered})
     other = msgspec.structs.replace(target, run=None)
     assert system_prompt_of([other, target]) == "Be kind."
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [{"chosen": "Hello", "rejected": "Go"}, {"completion": "Hello", "label": True}],
+)
+def test_pairs_and_judged_answers_have_it_in_their_prompt(
+    home: Path, answers: dict[str, object]
+) -> None:
+    assert system_prompt_of([target_over(home, {"system": "S", "prompt": "Hi", **answers})]) == "S"
+
+
+def test_a_text_of_the_users_own_template_has_no_roles_and_so_no_system_prompt(home: Path) -> None:
+    row = {"system": "S", "prompt": "Hi", "completion": "Hello"}
+    assert system_prompt_of([target_over(home, row)]) == "S"
+    assert system_prompt_of([target_over(home, row, "{prompt} {completion}")]) == ""
 
 
 @pytest.mark.parametrize("row", [{"text": "Once"}, [], "words", {"messages": []}, 3])

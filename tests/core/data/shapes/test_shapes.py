@@ -153,6 +153,13 @@ def test_the_old_spelling_of_function_calls_is_read() -> None:
     assert sample.messages[2]["role"] == "tool"
 
 
+def test_a_tool_without_an_envelope_gets_one() -> None:
+    value = {"messages": [U, A], "tools": [{"type": "function", "name": "look"}, TOOL]}
+    sample = to_sample("chat", value)
+    assert isinstance(sample, Conversation)
+    assert sample.tools == [{"type": "function", "function": {"name": "look"}}, TOOL]
+
+
 def test_sharegpt_calls_and_tools_are_json_text() -> None:
     value = {
         "conversations": [
