@@ -83,7 +83,7 @@ async def test_a_small_screen_shows_the_list_then_the_row_and_esc_goes_back(
     async with app.run_test(size=SMALL, notifications=True) as pilot:
         await until(pilot, lambda: checked(app, "40 rows"))
         assert "assistant" not in text_of(app)
-        assert lines_of(app)[-1].startswith(" ? help   q quit   enter row   / search   f filter   ] n")
+        assert lines_of(app)[-1].startswith(" ? help   q quit   enter row   / search   f filt")
         await pilot.press("j", "j", "enter")
         await until(pilot, lambda: "Answer 3." in text_of(app))
         assert lines_of(app)[1].startswith("╭─ row 3 ──")
@@ -93,7 +93,7 @@ async def test_a_small_screen_shows_the_list_then_the_row_and_esc_goes_back(
         await until(pilot, lambda: "Answer 4." in text_of(app))
         await pilot.press("escape")
         assert lines_of(app)[1].startswith("╭─ rows.jsonl ──")
-        assert "▶     4" in text_of(app)
+        assert "▶    4" in text_of(app)
 
 
 @pytest.mark.parametrize("size", [SMALL, WIDE])
