@@ -19,33 +19,35 @@ _WHOLE = 2**63  # larger whole numbers of a decimal are written as numbers with 
 
 def read_cells(batch: pyarrow.RecordBatch) -> Iterator[tuple[dict[str, Any], list[RowProblem]]]:
     """The rows of a batch as dicts, each with what could not be kept of it."""
-    odd = [field.name for field in batch.schema if not _plain(field.type)]
+    odd = {field.name for field in batch.schema if not _plain(field.type)}
     for row in _rows(batch):
         problems: list[RowProblem] = []
-        for name in odd:
-            row[name] = _value(row[name], name, problems)
+        for name, cell in row.items():
+            if name in odd or isinstance(cell, _Unreadable):
+                row[name] = _value(cell, name, problems)
         yield row, problems
 
 
+_NO_VALUE = (ValueError, TypeError, OverflowError, ArithmeticError)
+
+
 def _rows(batch: pyarrow.RecordBatch) -> list[dict[str, Any]]:
-    """Python's own values; a column that pyarrow can't give as such is named in every row."""
+    """Python's own values; a cell that has none is marked."""
     try:
         return batch.to_pylist()
-    except (ValueError, TypeError, OverflowError, ArithmeticError):
-        columns = {
-            name: _column(column)
-            for name, column in zip(batch.schema.names, batch.columns, strict=True)
-        }
+    except _NO_VALUE:
+        names = batch.schema.names
         return [
-            dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)
+            {name: _cell(column[place]) for name, column in zip(names, batch.columns, strict=True)}
+            for place in range(batch.num_rows)
         ]
 
 
-def _column(column: pyarrow.Array) -> list[Any]:
+def _cell(cell: pyarrow.Scalar) -> Any:
     try:
-        return column.to_pylist()
-    except (ValueError, TypeError, OverflowError, ArithmeticError):
-        return [_Unreadable(str(column.type))] * len(column)
+        return cell.as_py()
+    except _NO_VALUE:
+        return _Unreadable(str(cell.type))
 
 
 class _Unreadable:

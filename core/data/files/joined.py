@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -46,6 +47,7 @@ class JoinedSource(Source):
         self.path = path
         self._look = look
         self._sources: list[Source] = []
+        self._lock = threading.Lock()  # of who is awake
         self._begin()
 
     def _begin(self) -> None:
@@ -126,12 +128,14 @@ class JoinedSource(Source):
 
     def _use(self, place: int) -> None:
         """Keeps few files open: those that were read last."""
-        if len(self._sources) <= OPEN_FILES:
+        if len(self._listing.members) <= OPEN_FILES:
             return
-        self._awake[place] = None
-        self._awake.move_to_end(place)
-        if len(self._awake) > OPEN_FILES:
-            self._sources[self._awake.popitem(last=False)[0]].rest()
+        with self._lock:
+            self._awake[place] = None
+            self._awake.move_to_end(place)
+            tired = self._awake.popitem(last=False)[0] if len(self._awake) > OPEN_FILES else None
+        if tired is not None:
+            self._sources[tired].rest()
 
     def raw(self, index: int) -> bytes:
         place, source, inner = self._find(index)

@@ -154,7 +154,7 @@ class _ValueScanner:
             if opens_array and token == b"[" and not self.touched:
                 self._begin(data, base, end)
                 return
-        elif token in b"]}" and self.depth:
+        elif token in b"]}" and self.depth and (token == b"]" or not (at_floor and self.floor)):
             self.depth -= 1
             if at_floor and self.floor == 1:
                 self._separate(data, base, index, end)

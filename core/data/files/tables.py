@@ -150,9 +150,9 @@ class TableSource(Source):
         batch = batch.rename_columns(list(self._columns))
         if number not in self._kept:
             self._kept[number] = batch
-            self._kept_bytes += batch.nbytes
+            self._kept_bytes += batch.get_total_buffer_size()  # nbytes follows offsets
         while len(self._kept) > 1 and self._kept_bytes > KEPT_BYTES:
-            self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
+            self._kept_bytes -= self._kept.popitem(last=False)[1].get_total_buffer_size()
         return batch
 
     def _why(self, error: Exception) -> RowProblem:
@@ -162,6 +162,16 @@ class TableSource(Source):
         return problem("unreadable_row", "", found, "a row", "Write or download the file again.")
 
     def _decode(self, index: int, batch: pyarrow.RecordBatch, start: int, count: int) -> list[Row]:
+        import pyarrow
+
+        try:
+            # Offsets beyond a damaged batch's memory would end the process where they are followed.
+            batch.slice(start, count).validate(full=True)
+        except pyarrow.ArrowException as error:
+            if count == 1:
+                return [self._broken(index, self._why(error))]
+            rows = (self._decode(index + n, batch, start + n, 1) for n in range(count))
+            return [row for step in rows for row in step]
         rows = []
         for value, problems in read_cells(batch.slice(start, count)):
             placed = [item.at(index + 1, index + 1) for item in problems]
@@ -319,12 +329,18 @@ class ArrowSource(TableSource):
 
     def _batches(self) -> Iterator[tuple[int, int, int]]:
         """(number, bytes behind us, rows) of the batches of a file."""
+        import pyarrow
+
         with self._lock:
             count = self._file_reader().num_record_batches
         size = self.fingerprint.size if self.fingerprint else 0
         for number in range(count):
-            with self._lock:
-                rows = self._file_reader().get_batch(number).num_rows
+            try:
+                with self._lock:
+                    rows = self._file_reader().get_batch(number).num_rows
+            except (OSError, pyarrow.ArrowException) as error:
+                self._problems += (_damaged(number + 1, error),)
+                rows = 0
             yield number, size * (number + 1) // count, rows
 
     def _stream_batches(self) -> Iterator[tuple[int, int, int]]:
@@ -342,7 +358,11 @@ class ArrowSource(TableSource):
                 except (OSError, pyarrow.ArrowException):
                     self._problems += (_broken_off(self._rows),)
                     return
-                rows = pyarrow.ipc.read_record_batch(message, self._schema).num_rows
+                try:
+                    rows = pyarrow.ipc.read_record_batch(message, self._schema).num_rows
+                except (OSError, pyarrow.ArrowException) as error:
+                    self._problems += (_damaged(len(self._places) + 1, error),)
+                    rows = 0
                 yield place, file.tell(), rows
                 place = file.tell()
 
@@ -364,6 +384,11 @@ class ArrowSource(TableSource):
 def _broken_off(rows: int) -> RowProblem:
     found = f"a stream that breaks off after {rows:,} rows"
     return problem("truncated_file", "", found, "a whole file", "Copy or download it again.")
+
+
+def _damaged(number: int, error: Exception) -> RowProblem:
+    found = f"a batch of rows, number {number}, that can't be read: {_first_sentence(error)}"
+    return problem("damaged_file", "", found, "a whole file", "Write or download it again.")
 
 
 def _first_sentence(error: Exception) -> str:

@@ -103,6 +103,14 @@ def test_bytes_that_are_no_text_are_named_and_the_rest_of_the_row_is_read(tmp_pa
     assert (said.check, said.field, said.row) == ("binary_value", "image.bytes", 1)
 
 
+def test_text_that_is_not_utf_8_is_named_at_its_row(tmp_path: Path) -> None:
+    kept = pyarrow.array([b"one", b"\xff\xfe", b"three"]).view(pyarrow.string())
+    with open_source(write_table(tmp_path / "t.parquet", {"text": kept})) as source:
+        rows = list(source)
+    assert [row.value for row in rows] == [{"text": "one"}, {"text": None}, {"text": "three"}]
+    assert [item.check for row in rows for item in row.warnings] == ["binary_value"]
+
+
 def test_columns_of_one_name_are_both_read(tmp_path: Path) -> None:
     table = pyarrow.table([[1], [2]], names=["a", "a"])
     with open_source(write_table(tmp_path / "t.arrow", table)) as source:
