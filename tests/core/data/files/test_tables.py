@@ -107,8 +107,8 @@ def test_text_that_is_not_utf_8_is_named_at_its_row(tmp_path: Path) -> None:
     kept = pyarrow.array([b"one", b"\xff\xfe", b"three"]).view(pyarrow.string())
     with open_source(write_table(tmp_path / "t.parquet", {"text": kept})) as source:
         rows = list(source)
-    assert [row.value for row in rows] == [{"text": "one"}, {"text": None}, {"text": "three"}]
-    assert [item.check for row in rows for item in row.warnings] == ["binary_value"]
+    assert [row.value for row in rows] == [{"text": "one"}, None, {"text": "three"}]
+    assert [row.problem.check for row in rows if row.problem] == ["unreadable_row"]
 
 
 def test_columns_of_one_name_are_both_read(tmp_path: Path) -> None:
