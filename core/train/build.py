@@ -225,6 +225,7 @@ def _classification(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
 
     config, pad = parts.setup.config, pad_id(parts.tokenizer)
     parts.model.config.get_text_config().pad_token_id = pad  # by it the head finds the last token
+    parts.model.config.architectures = [type(parts.model).__name__]  # an adapter's folder says it
     chosen = adapter(config, "classification")
     if chosen is not None:
         set_seed(config.train.seed)

@@ -41,15 +41,26 @@ class _ComparingTrainer(RecordedTrainer):
         for inputs in self.eval_batches():
             loss = self.compute_loss(self.model, inputs)
             assert isinstance(loss, torch.Tensor)
-            rows = len(inputs["input_ids"])  # of DPO two a pair, which weighs all alike
-            measured = {"eval_loss": float(loss)} | {
-                name: values[-1] for name, values in found.items()
-            }
+            measured = {name: values[-1] for name, values in found.items()}
+            measured["eval_loss"] = float(loss)
             found.clear()
             for name, value in measured.items():
+                rows = _rows_behind(name, inputs)
                 sums[name] = sums.get(name, 0.0) + value * rows
                 weights[name] = weights.get(name, 0) + rows
-        return {name: total / weights[name] for name, total in sums.items()}
+        means = {name: total / weights[name] for name, total in sums.items()}
+        if {"rewards/chosen", "rewards/rejected"} <= means.keys():
+            # TRL leaves the margin out of a batch of judged answers that are all of one kind
+            means["rewards/margins"] = means["rewards/chosen"] - means["rewards/rejected"]
+        return means
+
+
+def _rows_behind(name: str, inputs: dict[str, torch.Tensor]) -> int:
+    """How many rows of a batch a measure is the mean of; of pairs, as many each time."""
+    if "label" not in inputs or not name.endswith(("chosen", "rejected")):
+        return len(inputs["input_ids"])
+    wanted = int(inputs["label"].sum())
+    return wanted if name.endswith("chosen") else len(inputs["label"]) - wanted
 
 
 class PairCollator:
