@@ -245,6 +245,8 @@ def _print_split(report: SplitReport) -> None:
         _say(f"{groups} of copies{near}, {report.grouped_rows:,} rows, stay together.")
     if report.unreadable:
         _say(f"{_count(report.unreadable, 'row')} can't be used as it is, and was parted too.")
+    if report.left_out:
+        _say(f"left out   {_rows(report.left_out)}, which can't be read at all.")
     for item in report.classes:
         _say(f"{item.train:9,} {item.eval:9,}  {item.value}")
     if report.unjudged:

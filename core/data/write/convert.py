@@ -22,7 +22,7 @@ from core.data.sample import (
     Tokens,
 )
 from core.data.shapes.detect import TEXT_KEYS
-from core.data.shapes.instruction import SPELLINGS, spelling
+from core.data.shapes.instruction import SPELLINGS, SYSTEM_KEYS, spelling
 from core.data.shapes.turns import CONTENT_KEYS, REASONING_KEYS, ROLE_KEYS, TURN_KEYS, find_turns
 from core.data.write.forms import (
     Unfit,
@@ -91,7 +91,7 @@ class Target(msgspec.Struct, frozen=True):
             return []
         read = _READ.get(shape, set())
         if shape == "prompt_completion" and (columns := spelling(value)):
-            read = {columns.prompt, columns.answer, columns.context, columns.system, "tools"}
+            read = {columns.prompt, columns.answer, *columns.contexts, *SYSTEM_KEYS, "tools"}
         lost = [f'field "{key}" of a turn' for key in _said_in_turns(value)]
         for key, content in value.items():
             if key in read:
@@ -278,10 +278,10 @@ TARGETS = {
     ),
 }
 
-_ALPACA = {"instruction", "input", "output", "system", "history"}
-_BESIDE = {"system", "tools", "functions"}
+_ALPACA = {"instruction", "input", "output", "history", *SYSTEM_KEYS}
+_BESIDE = {*SYSTEM_KEYS, "tools", "functions"}
 _PAIRS = {"prompt", "chosen", "rejected", "preferred_output", "non_preferred_output"}
-_COLUMNS = {name for item in SPELLINGS for name in (item.prompt, item.answer, item.context) if name}
+_COLUMNS = {name for item in SPELLINGS for name in (item.prompt, item.answer, *item.contexts)}
 _TOKENS = {"input_ids", "labels", "attention_mask"}
 _READ = {  # keys that stand for the sample of each shape
     "chat": {*TURN_KEYS, *_BESIDE},

@@ -69,6 +69,7 @@ class SplitReport(msgspec.Struct):
     groups: int  # of rows that are copies of each other, or nearly
     grouped_rows: int  # rows in such groups
     unreadable: int  # rows that can't be used; they are parted like the others
+    left_out: list[int] = []  # numbers of rows of a damaged table, which have no content
     pending: int = 0  # edits that are not in the files: they are not written yet
 
     @property
@@ -140,14 +141,14 @@ def split_file(
         )
     copies = [count for count in Counter(keys).values() if count > 1]
     train, held = (Path(folder).expanduser() / name for name in NAMES)
-    _write(source, split, (train, held), overwrite, on_progress, cancelled)
+    left_out = _write(source, split, (train, held), overwrite, on_progress, cancelled)
     return SplitReport(
         path=str(source.path),
         train=str(train),
         eval=str(held),
         rows=len(source),
-        train_rows=len(split.train),
-        eval_rows=len(split.eval),
+        train_rows=len(split.train) - len(set(split.train) & left_out),
+        eval_rows=len(split.eval) - len(set(split.eval) & left_out),
         fraction=fraction,
         reason=reason,
         seed=task.seed,
@@ -157,6 +158,7 @@ def split_file(
         groups=len(copies),
         grouped_rows=sum(copies),
         unreadable=unreadable,
+        left_out=sorted(index + 1 for index in left_out),
     )
 
 
@@ -245,8 +247,12 @@ def _write(
     overwrite: bool,
     on_progress: OnProgress | None,
     cancelled: Cancelled | None,
-) -> None:
-    """Both files or none; both are complete on the disk before either has its name."""
+) -> set[int]:
+    """Both files or none; both are complete on the disk before either has its name.
+
+    Returns the rows that have no content to be written.
+    """
+    left_out: set[int] = set()
     size = sum(path.stat().st_size for path in source.files if path.exists())
     done, total = 0, len(source)
     with (
@@ -255,7 +261,10 @@ def _write(
     ):
         for output, rows in ((train, split.train), (held, split.eval)):
             for index in rows:
-                output.add(line_of(source.row(index), source.raw(index)))
+                if line := line_of(source.row(index), source.raw(index)):
+                    output.add(line)
+                else:
+                    left_out.add(index)
                 done += 1
                 if done % BATCH_ROWS == 0:
                     if cancelled and cancelled():
@@ -264,3 +273,4 @@ def _write(
                         on_progress(done, total)
             output.finish()
         publish(train, held)
+    return left_out

@@ -261,10 +261,10 @@ class Writer:
         if task.target is None:
             if draft.changed:
                 return line_from(row.value), ""
-            return line_of(row, task.source.raw(row.index)), ""
+            line = line_of(row, task.source.raw(row.index))
+            return line or None, "" if line else _why(draft)
         if draft.sample is None or row.value is None:
-            errors = (item.check for item in draft.problems if item.severity == ERROR)
-            return None, next(errors, "unreadable")
+            return None, _why(draft)
         converted = task.target.convert(draft.sample)
         if converted.value is None:
             return None, converted.refusal
@@ -273,6 +273,12 @@ class Writer:
         for loss in losses:
             self.report.lost.setdefault(loss, []).append(row.number)
         return line_from(converted.value), ""
+
+
+def _why(draft: _Draft) -> str:
+    """Why there is nothing of a row to be written: a table's damaged row has no bytes."""
+    errors = (item.check for item in draft.problems if item.severity == ERROR)
+    return next(errors, "unreadable")
 
 
 def _shortener(task: Task) -> Shortener | None:
