@@ -145,7 +145,7 @@ def _draw_side(drawing: Drawing, row: ShownRow, look: Look, symbols: Symbols, nu
             title = SIDES[number]
         _heading(drawing, role, fact, title)
         content = row.turns[position][1] if position < len(row.turns) else ""
-        inside = _inside(side, starts, (start, end), content, (first, last))
+        inside = _inside(spot, role, (start, end), content, (first, last))
         if look.mode == "tokens":
             _draw_tokens(drawing, spot, role, inside, (first, last))
         else:
@@ -168,15 +168,15 @@ def _marks(problems: Sequence[dict[str, Any]], count: int) -> dict[int, str]:
 
 
 def _inside(
-    side: Side, starts: list[int], part: tuple[int, int], content: str, tokens: tuple[int, int]
+    spot: _Spot, role: str, part: tuple[int, int], content: str, tokens: tuple[int, int]
 ) -> tuple[int, int]:
     """Where a turn's own words stand in its part, without the template's frame around them."""
-    start, end = part
+    (start, end), side, starts = part, spot.side, spot.starts
     begin = side.text.find(content, start, end) if content else -1
     if begin >= 0:
         return begin, begin + len(content)
     learned = [number for number in range(*tokens) if side.supervised[number]]
-    if learned:  # an answer that the turns don't have, such as the rejected one
+    if learned and role == "assistant":  # the turns don't have it: the rejected answer
         last = learned[-1]
         if SPECIAL.fullmatch(side.pieces[last]):
             last -= 1
