@@ -131,13 +131,12 @@ def _foreign_label(ids: list[int], labels: list[int]) -> list[RowProblem]:
     # Every label is its id or is left out: counted, for a row can have a million of them.
     if sum(map(eq, ids, labels)) + labels.count(IGNORED) == len(ids):
         return []
-    for place, (token, label) in enumerate(zip(ids, labels, strict=True)):
-        if label not in (token, IGNORED):
-            expected = f"{IGNORED}, or the id at this place: {token}"
-            fix = "Write labels unshifted: the trainer shifts them."
-            where = f"labels[{place}]"
-            return [problem("wrong_type_label", where, str(label), expected, fix)]
-    return []
+    pairs = enumerate(zip(ids, labels, strict=True))
+    place = next(at for at, (token, label) in pairs if label not in (token, IGNORED))
+    expected = f"{IGNORED}, or the id at this place: {ids[place]}"
+    fix = "Write labels unshifted: the trainer shifts them."
+    where, found = f"labels[{place}]", str(labels[place])
+    return [problem("wrong_type_label", where, found, expected, fix)]
 
 
 def _bad_ids(place: str, found: str, expected: str, fix: str) -> RowProblem:

@@ -102,6 +102,20 @@ def test_a_template_makes_one_text_whose_last_field_is_the_completion() -> None:
     assert [message["content"] for message in sample.messages] == list(sample.plain or ())
 
 
+@pytest.mark.parametrize(
+    ("cell", "text"), [(7, "7"), (0.5, "0.5"), (True, "true"), (False, "false"), ("x", "x")]
+)
+def test_numbers_and_truths_are_written_as_text(cell: object, text: str) -> None:
+    sample = read_sample("template", {"a": cell}, "{a}").sample
+    assert isinstance(sample, Conversation)
+    assert sample.plain == ("", text)
+
+
+def test_a_row_without_a_template_says_what_is_missing() -> None:
+    (found,) = read_sample("template", {"a": "x"}).problems
+    assert (found.check, found.severity) == ("missing_template", "error")
+
+
 def test_a_template_is_what_every_model_sees(model: Path) -> None:
     sample = Reader("template", TEMPLATE).read(Row(0, 1, {"prompt": "Q", "response": "A"})).sample
     assert isinstance(sample, Conversation) and sample.plain is not None

@@ -1,26 +1,16 @@
-"""Shapes: which one a file has, what a row of it becomes, and the words for rows that are wrong."""
+"""Conversations and texts: what a row becomes, and the words for rows that are wrong."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from core.data.files.source import open_source
-from core.data.problems import RowRefused
+from core.data.files.source import Row
+from core.data.problems import RowRefused, problem
 from core.data.sample import Conversation, Text
-from core.data.shapes.detect import (
-    SHAPES,
-    detect,
-    named_shape,
-    objectives_of,
-    require_trainable,
-    shape_of,
-)
-from core.data.shapes.read import read_sample, to_sample
-from core.errors import AfinaError
+from core.data.shapes.detect import shape_of
+from core.data.shapes.read import Reader, read_sample, to_sample
 
 U, A = {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}
 S, D = {"role": "system", "content": "S"}, {"role": "user", "content": "D"}
@@ -182,61 +172,13 @@ def test_sharegpt_calls_and_tools_are_json_text() -> None:
     assert reading.sample.messages[1]["tool_calls"][0]["function"] == CALL["function"]
 
 
-@pytest.mark.parametrize(
-    ("value", "shape"),
-    [
-        ({"prompt": "x", "chosen": "a", "rejected": "b"}, "preference"),
-        ({"chosen": [U, A], "rejected": [U, A]}, "preference"),
-        ({"conversations": [HUMAN], "chosen": GPT, "rejected": GPT}, "preference"),
-        ({"input": {}, "preferred_output": [], "non_preferred_output": []}, "preference"),
-        ({"prompt": "x", "completion": "a", "label": True}, "kto"),
-        ({"messages": [U, A], "kto_tag": False}, "kto"),
-        ({"text": "x", "label": 1}, "classification"),
-        ({"sentence1": "x", "sentence2": "y", "label": "same"}, "classification"),
-        ({"input_ids": [1, 2]}, "pretokenised"),
-    ],
-)
-def test_a_row_of_another_shape_is_recognised_by_its_keys(
-    write_rows: Callable[..., Path], value: Any, shape: str
-) -> None:
-    assert shape_of(value) == shape
-    detection = detect(open_source(write_rows([value] * 3)))
-    assert detection.shape == shape
-    assert require_trainable(detection) == named_shape(shape) == shape
-
-
-def test_rows_of_a_file_without_a_shape_are_read_as_what_each_one_is() -> None:
-    assert to_sample("unknown", {"text": "x"}) == Text("x")
-    (found,) = read_sample("unknown", {"foo": 1}).problems
-    assert (found.check, found.found) == ("missing_content", "the keys foo")
-
-
-def test_each_shape_names_what_it_can_train() -> None:
-    assert {shape: objectives_of(shape) for shape in SHAPES} == {
-        **dict.fromkeys(SHAPES, ("sft",)),
-        "preference": ("dpo",),
-        "kto": ("kto",),
-        "classification": ("classification",),
-    }
-
-
-def test_the_shape_is_that_of_most_rows_wherever_they_stand(
-    write_rows: Callable[..., Path],
-) -> None:
-    rows = [{"text": "x"}] * 300 + [{"messages": [U, A]}] * 700
-    detection = detect(open_source(write_rows(rows)))
-    assert (detection.shape, detection.share, detection.sampled) == ("chat", 0.7, 200)
-
-
-def test_rows_of_no_known_shape_are_described_by_their_keys(
-    write_rows: Callable[..., Path],
-) -> None:
-    detection = detect(open_source(write_rows([{"foo": 1, "bar": 2}])))
-    assert detection.shape == "unknown"
-    with pytest.raises(AfinaError, match='their keys are "foo", "bar"'):
-        require_trainable(detection)
-    with pytest.raises(AfinaError, match='Did you mean "chat"'):
-        named_shape("chatt")
+def test_what_is_wrong_with_the_line_stands_with_the_problems_of_the_row() -> None:
+    broken = problem("invalid_json", "", "x", "y", "z")
+    assert Reader("chat").read(Row(0, 1, None, broken)).problems == [broken]
+    repeated = problem("duplicate_key", "", "x", "y", "z", "warning")
+    reading = Reader("text").read(Row(0, 1, {"text": "\x07"}, None, (repeated,)))
+    assert reading.sample is not None
+    assert [item.check for item in reading.problems] == ["duplicate_key", "control_characters"]
 
 
 def call(function: Any, **more: Any) -> dict[str, Any]:
@@ -308,12 +250,12 @@ CHAT_PROBLEMS: list[tuple[Any, str, str]] = [
 @pytest.mark.parametrize(("value", "check", "field"), CHAT_PROBLEMS)
 def test_a_wrong_conversation_is_named_with_its_field(value: Any, check: str, field: str) -> None:
     problems = read_sample("chat", value).problems
-    assert (check, field) in [(problem.check, problem.field) for problem in problems]
-    for problem in problems:
-        assert problem.found
-        assert problem.expected
-        assert problem.fix
-        assert problem.severity in ("error", "warning", "note")
+    assert (check, field) in [(item.check, item.field) for item in problems]
+    for item in problems:
+        assert item.found
+        assert item.expected
+        assert item.fix
+        assert item.severity in ("error", "warning", "note")
 
 
 def test_keys_that_keep_a_file_in_order_or_are_empty_are_no_problem() -> None:
@@ -341,7 +283,7 @@ def test_a_row_that_can_not_become_a_sample_raises_all_that_stands_in_its_way() 
     turns = [{"role": "human", "content": "Q"}, {"role": "assistant", "content": 7}]
     with pytest.raises(RowRefused) as caught:
         to_sample("chat", {"messages": turns})
-    assert [problem.check for problem in caught.value.problems] == [
+    assert [item.check for item in caught.value.problems] == [
         "unrecognized_role",
         "non_string_content",
     ]
@@ -354,7 +296,7 @@ def test_a_tool_result_must_carry_the_id_of_a_call() -> None:
         {"role": "tool", "tool_call_id": "other", "content": "x"},
         A,
     ]
-    checks = [problem.check for problem in read_sample("chat", {"messages": turns}).problems]
+    checks = [item.check for item in read_sample("chat", {"messages": turns}).problems]
     assert checks == ["tool_result_without_call"]
 
 
@@ -373,6 +315,8 @@ def test_a_tool_result_must_carry_the_id_of_a_call() -> None:
         ("text", {"text": 7}, "non_string_content"),
         ("text", {"text": " \n"}, "empty_content"),
         ("text", {"foo": 7}, "missing_content"),
+        ("text", [U, A], "missing_content"),
+        ("prompt_completion", [U, A], "missing_content"),
         ("sharegpt", {"conversations": [{"from": "martian", "value": "x"}]}, "unrecognized_role"),
         ("sharegpt", {"conversations": [{"value": "x"}]}, "message_missing_key"),
     ],
@@ -382,4 +326,4 @@ def test_wrong_rows_of_the_other_shapes_are_refused_by_name(
 ) -> None:
     reading = read_sample(shape, value)
     assert reading.sample is None
-    assert check in [problem.check for problem in reading.problems]
+    assert check in [item.check for item in reading.problems]
