@@ -1,19 +1,13 @@
-"""`afina data`: what is wrong with a data file, and what the model sees of a row."""
+"""`afina data`: what is wrong with a data file, what is in it, what the model sees of a row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from core.data.encode.encoder import EncodedRow
-    from core.data.problems import RowProblem
-    from core.data.survey.survey import Progress, Survey
+    from core.data.recipe import Recipe
 
 app = typer.Typer(
     help="Look at training data: exactly what the model will see.",
@@ -21,39 +15,72 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-LISTED = 40  # problems that are printed for people; --json prints all
-File = Annotated[Path, typer.Argument(help="A data file: .jsonl, .ndjson, .json, .txt or .md.")]
+File = Annotated[
+    str,
+    typer.Argument(
+        help="A file (.jsonl .ndjson .json .csv .tsv .parquet .arrow .txt .md, each also .gz or "
+        ".zst), a folder of them, a pattern such as 'data/*.jsonl', a folder saved by datasets, "
+        "or a hub id.",
+        show_default=False,
+    ),
+]
 Model = Annotated[
-    str | None, typer.Option(help="Model folder whose tokenizer and template are used.")
+    str | None, typer.Option(help="Model folder or hub id whose tokenizer and template are used.")
 ]
 MaxLength = Annotated[int, typer.Option(min=1, help="Tokens that are kept of a row.")]
-Supervise = Annotated[str, typer.Option(help="What is learned: assistant, last_assistant or all.")]
+Supervise = Annotated[
+    str, typer.Option(help="What is learned: assistant, last_assistant, completion or all.")
+]
 Shape = Annotated[str | None, typer.Option(help="The rows' shape, if the guess is wrong.")]
+ChatTemplate = Annotated[
+    str | None, typer.Option(help="A Jinja file, or chatml, llama3 or alpaca.", show_default=False)
+]
+PromptTemplate = Annotated[
+    str | None,
+    typer.Option(
+        help='For rows of columns: "### Question: {question}\n### Answer: {answer}".',
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.command()
 def check(
     file: File,
+    eval_file: Annotated[
+        str | None,
+        typer.Option("--eval", help="The file it will be evaluated on: rows in both are named."),
+    ] = None,
+    near: Annotated[
+        bool, typer.Option("--near", help="Find rows that are nearly the same, too.")
+    ] = False,
     model: Model = None,
     max_length: MaxLength = 512,
     supervise: Supervise = "assistant",
     shape: Shape = None,
+    chat_template: ChatTemplate = None,
+    prompt_template: PromptTemplate = None,
     as_json: Json = False,
 ) -> None:
     """Lists every problem of a file. Exit code 0: none, 1: some, 2: it can't be read.
 
-    Notes are listed, but a file with nothing else has no problems.
+    Without --model the form of the rows is checked, with it their tokens too. Notes are listed,
+    but a file with nothing else has no problems.
     """
     from core.data.recipe import Recipe
     from core.data.survey.checks import Inquiry, surveyed
+    from core.data.survey.survey import Options
+    from tui.cli.data_report import Bar, print_report, print_report_json
 
-    recipe = Recipe(model or "", None, max_length, supervise, shape)
-    with _progress() as progress, surveyed(file, recipe, Inquiry(cache=True), progress) as survey:
+    recipe = Recipe(model or "", None, max_length, supervise, shape, chat_template, prompt_template)
+    inquiry = Inquiry(Options(near=near), eval_path=eval_file, cache=True)
+    with Bar() as bar, surveyed(file, recipe, inquiry, bar.tell) as survey:
+        bar.stop()
         if as_json:
-            _print_report_json(str(file), survey)
+            print_report_json(file, survey)
         else:
-            _print_report(str(file), survey)
+            print_report(file, survey)
         clean = not survey.ledger.errors and not survey.ledger.warnings
     raise typer.Exit(0 if clean else 1)
 
@@ -66,21 +93,88 @@ def show(
     max_length: MaxLength = 512,
     supervise: Supervise = "assistant",
     shape: Shape = None,
+    chat_template: ChatTemplate = None,
+    prompt_template: PromptTemplate = None,
     as_json: Json = False,
 ) -> None:
     """Shows one row as the model sees it: tokens, and which of them it learns.
 
-    Exit code 1 for a row that can't be learned from.
+    Without --model these are the sample model's. Exit code 1 for a row that can't be learned from.
     """
     from core.data.recipe import Recipe
     from core.data.report import load_row, row_fields
+    from tui.cli.data_report import print_json, print_row
 
-    item = load_row(file, row, Recipe(_model(model), None, max_length, supervise, shape))
+    recipe = Recipe(
+        _model(model), None, max_length, supervise, shape, chat_template, prompt_template
+    )
+    item = load_row(file, row, recipe)
     if as_json:
-        _print_json(row_fields(item))
+        print_json(row_fields(item))
     else:
-        _print_row(item)
+        print_row(item, sample_model=model is None)
     raise typer.Exit(0 if item.encoding.usable else 1)
+
+
+@app.command()
+def stats(
+    file: File,
+    model: Model = None,
+    max_length: MaxLength = 512,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Rows in a step: batch size times accumulation.")
+    ] = 8,
+    supervise: Supervise = "assistant",
+    shape: Shape = None,
+    chat_template: ChatTemplate = None,
+    prompt_template: PromptTemplate = None,
+    as_json: Json = False,
+) -> None:
+    """Counts tokens over all rows, and what each max_length would cut, pad and pack.
+
+    Without --model they are counted with the sample model's tokenizer. The time of an epoch is
+    told where an earlier run with this model was timed on this machine.
+    """
+    from core.data.recipe import Recipe
+    from core.data.survey.checks import Inquiry, surveyed
+    from core.data.survey.stats import Batches, whole_stats
+    from core.data.survey.survey import Options
+    from tui.cli.data_report import Bar, print_json
+    from tui.cli.data_stats import print_stats
+
+    recipe = Recipe(
+        _model(model), None, max_length, supervise, shape, chat_template, prompt_template
+    )
+    inquiry = Inquiry(Options(languages=True), cache=True)
+    with Bar() as bar, surveyed(file, recipe, inquiry, bar.tell) as survey:
+        bar.stop()
+        fields = {
+            "path": file,
+            "shape": survey.subject.reader.shape,
+            "share": survey.subject.share,
+            "model": recipe.model,
+            "max_length": max_length,
+            "cached": survey.cached,
+            **whole_stats(survey.facts, Batches(max_length, batch_size)),
+        }
+    fields["epoch"] |= _time(recipe, fields["epoch"]["tokens"])
+    if as_json:
+        print_json(fields)
+    else:
+        print_stats(fields, sample_model=model is None)
+
+
+def _time(recipe: Recipe, tokens: int) -> dict[str, float | str | None]:
+    """Seconds of an epoch at the speed of an earlier run with this model, where there is one."""
+    from core.config import Config
+    from core.config import Model as ModelGroup
+    from core.hardware import read_device
+    from core.paths import home
+    from core.plan import earlier_speed
+
+    config = Config(model=ModelGroup(name_or_path=recipe.model))
+    speed, run = earlier_speed(home(), config, read_device("auto"))
+    return {"seconds": tokens / speed if speed else None, "tokens_per_s": speed, "like_run": run}
 
 
 def _model(given: str | None) -> str:
@@ -96,130 +190,3 @@ def _model(given: str | None) -> str:
             f'The sample model is not at "{folder}".', "Name a model folder with --model DIR."
         )
     return str(folder)
-
-
-def _print_json(fields: dict[str, Any]) -> None:
-    """One line of JSON. ASCII only, so that no data can control the terminal it is printed to."""
-    import json
-
-    typer.echo(json.dumps(fields))
-
-
-def _print_report_json(path: str, survey: Survey) -> None:
-    """One object on one line; its problems are written as they are read, never all in memory."""
-    import json
-
-    import msgspec
-
-    subject, ledger = survey.subject, survey.ledger
-    head = {
-        "path": path,
-        "shape": subject.reader.shape,
-        "share": subject.share,
-        "rows": survey.rows,
-        "errors": ledger.errors,
-        "warnings": ledger.warnings,
-        "notes": ledger.notes,
-        "tokens_checked": subject.encoder is not None,
-        "counts": dict(ledger.counts),
-    }
-    typer.echo(json.dumps(head)[:-1] + ', "problems": [', nl=False)
-    for number, item in enumerate(ledger):
-        typer.echo((", " if number else "") + json.dumps(msgspec.to_builtins(item)), nl=False)
-    typer.echo("]}")
-
-
-class _progress:
-    """A progress bar on stderr, drawn only in a terminal."""
-
-    def __enter__(self) -> Callable[[Progress], None]:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._bar.disable = not self._bar.console.is_terminal
-        self._bar.start()
-        self._task = self._bar.add_task("Opening", total=None)
-        return self._tell
-
-    def _tell(self, told: Progress) -> None:
-        words = {"form": "Checking rows", "tokens": "Checking tokens", "near": "Comparing rows"}
-        speed = f"{words[told.phase]}, {told.rows_per_s:,.0f} rows/s"
-        self._bar.update(self._task, description=speed, completed=told.done, total=told.total)
-
-    def __exit__(self, *exc: object) -> None:
-        self._bar.stop()
-
-
-def _print_report(path: str, survey: Survey) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    from core.data.visible import visible
-
-    console = Console(highlight=False)
-    subject, ledger = survey.subject, survey.ledger
-    title = f"{path} · {subject.reader.shape} · {_count(survey.rows, 'row')}"
-    if 0.0 < subject.share < 1.0:
-        title += f" · {subject.share:.0%} of the sampled rows have this shape"
-    console.print(Text(visible(title, newlines=False)), soft_wrap=True)
-    if subject.encoder is None:
-        console.print(Text("Form only; the checks on tokens need --model DIR.", "dim"))
-    shown, total = ledger.page(limit=LISTED)
-    for item in shown:
-        _print_problem(console, item)
-    if total > len(shown):
-        console.print(Text(f"... and {total - len(shown):,} more; --json lists all."))
-    for name, count in ledger.counts.most_common():
-        console.print(Text(f"{count:7,}  {name}"))
-    console.print(Text(f"{_count(ledger.errors, 'error')}, {_count(ledger.warnings, 'warning')}"))
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
-
-
-def _print_problem(console: Console, item: RowProblem) -> None:
-    """A line such as "row 7 messages[2].role error unrecognized_role: found ...", then the fix.
-
-    Never broken into more lines, so that they can be searched.
-    """
-    from rich.text import Text
-
-    from core.data.visible import visible
-
-    styles = {"error": "red", "warning": "yellow"}
-    place = f"row {item.row}" if item.row else "file"
-    field = f" {item.field}" if item.field else ""
-    line = Text(f"{place + visible(field, newlines=False):<6} ")
-    line.append(f"{item.severity} {item.check}", styles.get(item.severity, "dim"))
-    said = f": found {item.found}, expected {item.expected}"
-    line.append(visible(said, newlines=False))
-    console.print(line, soft_wrap=True)
-    console.print(Text(f"       {visible(item.fix, newlines=False)}", "dim"), soft_wrap=True)
-
-
-def _print_row(item: EncodedRow) -> None:
-    from rich.console import Console
-    from rich.text import Text
-
-    from core.data.report import token_pieces
-    from core.data.visible import visible
-
-    console = Console(highlight=False)
-    encoding = item.encoding
-    counts = f"{len(encoding.ids):,} tokens · {encoding.supervised_tokens:,} supervised"
-    if encoding.truncated_tokens:
-        counts += f" · {encoding.truncated_tokens:,} cut"
-    console.print(Text(f"row {item.row.number} · line {item.row.line} · {counts}"))
-    drawn = Text()
-    for piece, learned in zip(token_pieces(encoding), encoding.supervised, strict=True):
-        drawn.append(visible(piece), "underline green" if learned else "")
-    lost = encoding.text[len(drawn.plain) :]
-    drawn.append(visible(lost), "strike dim")
-    console.print(drawn, soft_wrap=True)
-    for found in encoding.problems:
-        _print_problem(console, found)
-    if encoding.ids:
-        console.print(Text("Underlined tokens are learned.", "dim"))

@@ -10,6 +10,7 @@ import msgspec
 from core.data.sample import Conversation, Judged, Labelled, Preference, Text
 from core.data.survey.content import AnySample
 
+_UNEVEN = ("  ", "\n", "\t", "\r", "\x0b", "\x0c", "\x1c", "\x1d", "\x1e", "\x1f")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -44,4 +45,6 @@ def _turns(sample: Conversation) -> Any:
 
 
 def _even(text: str) -> str:
+    if text.isascii() and not any(white in text for white in _UNEVEN):
+        return text.strip()  # as below, at a fifth of the time
     return " ".join(text.split())

@@ -117,7 +117,7 @@ def near_leaks(
         here, there = sides
         found: Found = {}
         for band in range(BANDS):
-            if cancelled():
+            if cancelled() or not len(here.rows) or not len(there.rows):
                 return
             mine = np.asarray(here.bands[band, : len(here.rows)])
             theirs = np.asarray(there.bands[band, : len(there.rows)])

@@ -26,7 +26,7 @@ def examine_form(source: Source, reader: Reader, rows: range) -> Shard:
     readable, script = array("B"), array("B")
     problems: list[RowProblem] = []
     labels: Names = Names()
-    roles: Counter[str] = Counter()
+    spoken: Counter[tuple[str, ...]] = Counter()  # the roles of a row, one after another
     for row in source.rows(rows.start, rows.stop):
         reading = reader.read(row)
         sample = reading.sample
@@ -45,7 +45,7 @@ def examine_form(source: Source, reader: Reader, rows: range) -> Shard:
             said = texts_of(sample)
             script.append(script_code(_first_letters(said)))
             named = label_of(sample)
-            roles.update([role for role, _ in said])
+            spoken[tuple([role for role, _ in said])] += 1
         label.append(0 if named is None else labels.code(named))
     for block in source.blocks(rows.start, rows.stop):
         ends = [*block.starts[1:], block.end]
@@ -60,8 +60,16 @@ def examine_form(source: Source, reader: Reader, rows: range) -> Shard:
         {name: column.tobytes() for name, column in columns.items()},
         problems,
         labels=labels.words[1:],
-        roles=dict(roles),
+        roles=_roles(spoken),
     )
+
+
+def _roles(spoken: Counter[tuple[str, ...]]) -> dict[str, int]:
+    roles: Counter[str] = Counter()
+    for turns, rows in spoken.items():
+        for role in turns:
+            roles[role] += rows
+    return dict(roles)
 
 
 def _first_letters(said: list[tuple[str, str]]) -> str:

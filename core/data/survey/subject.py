@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORM, TOKENS, NEAR = "form", "tokens", "near"
-STEP_ROWS = 32  # of work in this process, between two looks at who else wants to work
+# Of work in this process, between two looks at who else wants to work: some 10 ms
+STEP_ROWS = {FORM: 512, TOKENS: 32}
 SHARD_BYTES = {FORM: 4 << 20, TOKENS: 1 << 20}  # about half a second of work
 _MOST_ROWS = 8192  # of one shard
 # From here on a second process pays for its start; some 20,000 and 1,000 rows of 1 KB
@@ -100,9 +101,11 @@ class Labour:
         rows = len(subject.source)
         size = subject.row_bytes()
         crew = self._crew_for(subject, phase, size * (rows - first), languages)
-        step = STEP_ROWS
+        step = STEP_ROWS[phase]
         if crew is not None:
-            step = int(min(_MOST_ROWS, max(STEP_ROWS, SHARD_BYTES[phase] // max(1.0, size))))
+            step = int(
+                min(_MOST_ROWS, max(STEP_ROWS[TOKENS], SHARD_BYTES[phase] // max(1.0, size)))
+            )
         ranges = (range(at, min(at + step, rows)) for at in range(first, rows, step))
         if crew is not None:
             tasks = (_task(phase, item, found) for item in ranges)

@@ -17,6 +17,7 @@ from core.data.shapes.read import Reader
 from core.errors import AfinaError
 from core.pipe import PipeWorker
 
+pytestmark = pytest.mark.usefixtures("home")
 Write = Callable[..., Path]
 ROWS: list[object] = [
     {

@@ -17,6 +17,8 @@ from core.data.shapes.read import Reader
 from core.paths import ROOT
 from tests.core.data.conftest import make_model, model, write_rows  # noqa: F401
 
+pytestmark = pytest.mark.usefixtures("home")
+
 
 def afina(*words: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "afina.py"), *map(str, words)]
@@ -98,6 +100,41 @@ def test_what_can_not_be_read_is_one_sentence_and_exits_with_2(
         assert done.stdout == ""
         assert words in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_rows_that_are_in_both_files_and_near_copies_are_named(
+    write_rows: Callable[..., Path],  # noqa: F811
+) -> None:
+    long = " ".join(f"word{n}" for n in range(60))
+    held = write_rows([GOOD[2]], "held.jsonl")
+    path = write_rows([*GOOD, chat("Q", long), chat("Q", f"{long} more")])
+    done = afina("data", "check", path, "--eval", held, "--near", "--json")
+    assert done.returncode == 1, done.stderr
+    report = json.loads(done.stdout)
+    found = [(item["row"], item["check"]) for item in report["problems"]]
+    assert found == [(3, "train_eval_leak"), (14, "near_duplicate")]
+    assert report["counts"] == {"train_eval_leak": 1, "near_duplicate": 1}
+
+
+def test_statistics_for_programs_and_for_people(
+    write_rows: Callable[..., Path],  # noqa: F811
+    model: Path,  # noqa: F811
+) -> None:
+    path = write_rows([*GOOD, chat("¿Dónde está la biblioteca, por favor?", "long " * 300), 7])
+    done = afina("data", "stats", path, "--model", model, "--max-length", 200, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["rows"], found["unreadable"], found["shape"]) == (14, 1, "chat")
+    assert found["tokens"]["truncated"] == 1
+    cut = {item["max_length"]: item["rows_cut"] for item in found["lengths"]}
+    assert (cut[200], cut[8192]) == (1, 0)
+    assert sum(found["languages"].values()) == 13
+    assert found["epoch"]["steps"] == 2
+    assert found["epoch"]["seconds"] is None
+    people = afina("data", "stats", path, "--model", model, "--max-length", 200)
+    assert people.returncode == 0, people.stderr
+    assert "1 row cut at 200" in people.stdout
+    assert "2 steps of 8 rows" in people.stdout
 
 
 def test_show_prints_exactly_the_encoding_of_the_trainer(
