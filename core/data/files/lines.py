@@ -102,15 +102,10 @@ class _Lines:
         kept = numpy.flatnonzero(rows)
         if not len(kept):
             return
-        steps = numpy.concatenate([[0], numpy.flatnonzero(numpy.diff(kept) > 1) + 1])
-        before = newlines[kept[steps[1:] - 1]] + 1 + self.read
-        batch.starts.frombytes((starts[kept] + self.read).tobytes())
-        batch.step_rows.frombytes(steps.astype(numpy.int64).tobytes())
-        batch.step_lines.frombytes((kept[steps] + self.line).tobytes())
-        batch.step_ends.append(self.end)
-        batch.step_ends.frombytes(before.astype(numpy.int64).tobytes())
-        batch.next_line = self.line + int(kept[-1]) + 1
-        self.end = self.read + int(newlines[kept[-1]]) + 1
+        ends = newlines[kept] + 1 + self.read
+        befores = numpy.concatenate([[self.end], ends[:-1]])
+        batch.add_many(starts[kept] + self.read, kept + self.line, befores)
+        self.end = int(ends[-1])
 
     def _next(self, row: int) -> None:
         self.row, self.line, self.blank = row, self.line + 1, True

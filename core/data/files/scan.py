@@ -9,10 +9,13 @@ import re
 from collections.abc import Iterator
 from io import FileIO
 
+from core.data.files.elements import find_elements
 from core.data.files.index import Batch
 from core.data.files.lines import scan_lines
 
 BLOCK_BYTES = 4 << 20
+LEAST_LEAP_BYTES = 256 << 10  # less is looked at token by token, without numpy
+MOST_CARRY_BYTES = 16 << 20  # of an element that is looked at again with the next block
 # A whole string, a bracket, a comma, or the quote of a string that does not end in this block.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOKEN = re.compile(_STRING + rb'|[\[\]{},"]', re.DOTALL)
@@ -103,9 +106,29 @@ class _ValueScanner:
     def feed(self, offset: int, block: bytes) -> Batch:
         self.batch = Batch()
         data, base = self.carry + block, offset - len(self.carry)
+        self._look(data, base, leap=True)
+        self.end_of_data = self.batch.read = base + len(data)
+        return self.batch
+
+    def finish(self) -> Batch:
+        self.batch = Batch()
+        self._look(self.carry, self.end_of_data - len(self.carry), leap=False)
+        if self.touched or self.carry.strip():
+            self._emit(self.end_of_data)
+        return self.batch
+
+    def _look(self, data: bytes, base: int, leap: bool) -> None:
+        """Goes through the data token by token, or by leaps over whole elements of an array."""
         keep = len(data)
         position = 0
-        while match := _TOKEN.search(data, position):
+        while True:
+            if leap and self._is_between() and len(data) - position >= LEAST_LEAP_BYTES:
+                leap, position = False, self._leap(data, base)
+                if position < 0:
+                    return
+            match = _TOKEN.search(data, position)
+            if not match:
+                break
             index, end = match.span()
             position = end
             token = data[index : index + 1]
@@ -123,15 +146,35 @@ class _ValueScanner:
             keep = min(keep, max(0, self.region - base))
         self._count(data, base, keep)
         self.carry = data[keep:]
-        self.end_of_data = base + len(data)
-        self.batch.read = offset + len(block)
-        return self.batch
 
-    def finish(self) -> Batch:
-        self.batch = Batch()
-        if self.touched or self.carry.strip():
-            self._emit(self.end_of_data)
-        return self.batch
+    def _is_between(self) -> bool:
+        """Whether what comes next is an element of the array, from its begin."""
+        return self.floor == 1 == self.depth and not self.closed and not self.touched
+
+    def _leap(self, data: bytes, base: int) -> int:
+        """Takes the elements that end in the data; where to go on, or -1 to wait for more data."""
+        import numpy
+
+        begin = self.region - base
+        found = find_elements(data, begin)
+        if found is None:
+            return begin
+        if len(found.ends):
+            self._count(data, base, begin)
+            there = numpy.ones(len(found.ends), bool)
+            for place in found.bare:
+                there[place] = bool(data[found.starts[place] : found.ends[place]].strip())
+            starts, lines = found.starts[there] + base, found.lines[there] + self.line
+            if len(starts):
+                self.batch.add_many(starts, lines, starts)
+                self.batch.ends.frombytes((found.ends[there] + base).tobytes())
+            self._begin(data, base, int(found.ends[-1]) + 1)
+        begin = self.region - base
+        if found.ended or len(data) - begin > MOST_CARRY_BYTES:
+            return begin
+        self._count(data, base, begin)
+        self.carry = data[begin:]
+        return -1
 
     def _take_whole(self, data: bytes, base: int, index: int, end: int) -> None:
         """A whole bracketed value at the depth at which values stand."""
