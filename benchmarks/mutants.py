@@ -231,7 +231,7 @@ def _odd_value(rng: random.Random, data: bytes) -> bytes:
             row = json.loads(line)
         except (ValueError, RecursionError):
             return line
-        places = list(_places(row))
+        places = list(_places(row)) if isinstance(row, dict | list) else []
         if not places:
             return line
         box, key = rng.choice(places)

@@ -105,6 +105,10 @@ def write(
     dedupe_near: Annotated[
         bool, typer.Option("--dedupe-near", help="The same for rows that say nearly the same.")
     ] = False,
+    filter_by: Annotated[
+        str | None,
+        typer.Option("--filter", metavar="EXPR", help="Keep rows that fit, as in the Data pane."),
+    ] = None,
     truncate: Annotated[
         int | None,
         typer.Option(
@@ -125,16 +129,21 @@ def write(
 
     Rows that nothing changes keep their bytes. --truncate takes whole exchanges out of a
     conversation, the oldest first, and keeps its system prompt and its last exchange; a text ends
-    at the border of a token; what can't be cut like this is left out.
+    at the border of a token; what can't be cut like this is left out. --filter is asked of the rows
+    as the file has them, such as: turns >= 3 and not "truncated" in problems
     """
     from core.data.encode.encoder import Encoder
+    from core.data.recipe import Recipe
     from core.data.write.edits import Edits
+    from core.data.write.filter import filter_rows, parse_filter
     from core.data.write.writer import Fixes, Task, write_file
     from core.errors import AfinaError
     from core.hub import model_folder
 
     if truncate is not None and model is None:
         raise AfinaError("--truncate counts tokens, so it needs a model.", "Add --model DIR.")
+    if filter_by is not None:
+        parse_filter(filter_by, model is not None)
     fixes = Fixes(
         drop_errors=drop_errors,
         drop_checks=tuple(drop_warnings or ()),
@@ -146,6 +155,9 @@ def write(
     with _opened(file, shape) as (source, reader), _progress("Writing rows") as tell:
         pending = Edits.load(source) if edits else None
         task = Task(source, reader, encoder, pending, fixes=fixes)
+        if filter_by is not None:
+            recipe = Recipe(model or "", None, truncate, shape=shape)
+            task.passed = filter_rows(file, recipe, filter_by, Edits.load(source))
         report = write_file(task, out, overwrite, tell)
     _print_written(file, report, as_json)
 

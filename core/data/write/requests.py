@@ -107,11 +107,11 @@ class Writing:
             opened.source,
             subject.reader,
             opened.encoder,
-            _edits_of(opened).snapshot(),
-            _view(fields.get("view")),
-            fixes,
-            None if form == "same" else target(form),
-            self._session.gate.background,
+            edits=_edits_of(opened).snapshot(),
+            rows=_view(fields.get("view")),
+            fixes=fixes,
+            target=None if form == "same" else target(form),
+            guard=self._session.gate.background,
         )
         try:
             report = write_file(

@@ -1,7 +1,8 @@
 """Writes the rows of a source anew: with a person's edits, without what is wrong, cut to size.
 
-One pass in the order of the rows. What happens to a row, in this order: its edit, the drops by
-hand, the cut to max_length, the drops for problems, then for being a copy, then the conversion.
+One pass in the order of the rows. What happens to a row, in this order: the filter, its edit, the
+drops by hand, the cut to max_length, the drops for problems, then for being a copy, then the
+conversion.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from core.data.write.split import row_keys
 from core.errors import AfinaError
 
 BATCH_ROWS = 64
-BY_HAND, TOO_LONG = "dropped_by_hand", "too_long"
+FILTERED, BY_HAND, TOO_LONG = "filter", "dropped_by_hand", "too_long"
 COPY, NEAR = "exact_duplicate", "near_duplicate"
 
 OnProgress = Callable[[int, int], object]  # rows done, rows in all
@@ -59,6 +60,7 @@ class Task(msgspec.Struct):
     encoder: Encoder | None = None
     edits: Edits | None = None
     rows: Sequence[int] | None = None  # indexes in the order wanted; None is all of them
+    passed: bytes | None = None  # 1 for each row of the source that a filter lets through
     fixes: Fixes = Fixes()
     target: Target | None = None  # None keeps the rows' own form
     guard: Guard = nullcontext  # held while rows are encoded
@@ -184,6 +186,8 @@ class Writer:
 
     def _draft(self, index: int) -> _Draft:
         row, edits = self._source.row(index), self._task.edits
+        if self._task.passed is not None and not self._task.passed[index]:
+            return _Draft(row, None, [], False, FILTERED)
         if edits is not None and index in edits.dropped:
             return _Draft(row, None, [], False, BY_HAND)
         edited = edits is not None and index in edits.edited

@@ -123,6 +123,25 @@ def test_write_mends_and_applies_the_edits(
     assert out.read_bytes() == path.read_bytes()
 
 
+def test_write_keeps_what_a_filter_lets_through(
+    write_rows: Callable[..., Path],  # noqa: F811
+    tmp_path: Path,
+    model: Path,  # noqa: F811
+) -> None:
+    rows = [*ROWS[:3], chat("Q", "a much longer answer than any other of them")]
+    path, out = write_rows(rows), tmp_path / "new.jsonl"
+    command = ("write", path, "--out", out, "--overwrite", "--json", "--filter")
+    done = afina(*command, "role('user') contains 'q1' or row == 3")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["dropped"] == {"filter": [1, 4]}
+    assert rows_of(out) == rows[1:3]
+    done = afina(*command, "tokens > 20", "--model", model)
+    assert rows_of(out) == rows[3:]
+    done = afina(*command, "tokens > 20")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--model DIR" in done.stderr
+
+
 def test_truncating_needs_a_model(write_rows: Callable[..., Path], tmp_path: Path) -> None:  # noqa: F811
     done = afina("write", write_rows(ROWS), "--out", tmp_path / "x.jsonl", "--truncate", 10)
     assert (done.returncode, done.stdout) == (2, "")
