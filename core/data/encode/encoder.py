@@ -20,7 +20,7 @@ from core.data.encode.labelled import encode_labelled, texts_of
 from core.data.encode.learning import learning_problems
 from core.data.encode.mask import supervise_answers, supervise_tokens
 from core.data.encode.preference import join_sides
-from core.data.encode.spans import TokenSpans
+from core.data.encode.spans import ByOffsets, TokenSpans, surrounded
 from core.data.encode.template import ChatTemplate, check_built_in
 from core.data.encode.tokenizer import Tokenizer
 from core.data.files.source import Row, Source
@@ -173,10 +173,11 @@ class Encoder:
             supervised = supervise_tokens(tokens, learned)
         else:
             supervised = supervise_answers(tokens, draft.text, learned, stops)
-        problems = [_placed(found, at, tokens) for found, at in draft.problems]
+        shift = len(draft.before)
+        problems = [_placed(found, at, tokens, shift) for found, at in draft.problems]
         if draft.before or draft.after:
             whole = supervise == "all" or learned == [(0, len(draft.text))]
-            problems = self._surround(draft, tokens, supervised, whole, problems)
+            tokens = self._surround(draft, tokens, supervised, whole, segments)
         total = len(tokens.ids)
         limit = total if self.max_length is None else self.max_length
         if draft.text:  # one that is empty was refused, which is a problem of its own
@@ -197,30 +198,26 @@ class Encoder:
         tokens: TokenSpans,
         supervised: list[bool],
         whole: bool,
-        problems: list[RowProblem],
-    ) -> list[RowProblem]:
+        segments: bool,
+    ) -> TokenSpans:
         """Adds the ids before and after a plain text, and their names to the text."""
         head = [(token, self.tokenizer.token_text(token)) for token in draft.before]
         tail = [(token, self.tokenizer.token_text(token)) for token in draft.after]
         shift = sum(len(word) for _, word in head)
         draft.segments = [(role, a + shift, b + shift) for role, a, b in draft.segments]
         draft.text = "".join([*(word for _, word in head), draft.text, *(word for _, word in tail)])
-        tokens.surround(head, tail, draft.text)
         supervised[:0] = [whole] * len(head)
         supervised.extend([True] * len(tail))
-        return [
-            item
-            if item.token is None
-            else msgspec.structs.replace(item, token=item.token + len(head))
-            for item in problems
-        ]
+        if segments:
+            return surrounded(tokens, head, tail, draft.text)
+        return ByOffsets([*draft.before, *tokens.ids, *draft.after], [])
 
 
-def _placed(found: RowProblem, at: int | None, tokens: TokenSpans) -> RowProblem:
-    """A problem at the token that holds its character."""
+def _placed(found: RowProblem, at: int | None, tokens: TokenSpans, shift: int) -> RowProblem:
+    """A problem at the token that holds its character, in a row that begins with `shift` others."""
     if at is None:
         return found
-    return msgspec.structs.replace(found, token=tokens.within(at, at + 1)[0])
+    return msgspec.structs.replace(found, token=shift + tokens.within(at, at + 1)[0])
 
 
 class EncodedRow(msgspec.Struct):

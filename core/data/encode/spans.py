@@ -1,16 +1,19 @@
 """Where tokens stand in their text, without a list of offsets unless somebody asks for one.
 
-Two ways to know it, one answer: the offsets that `tokenizers` found, and in byte-level vocabularies
-the number of bytes of each token, which costs a third of the time.
+Ways to know it, one answer: the offsets that `tokenizers` found, as a list or one by one, and in
+byte-level vocabularies the number of bytes of each token, which is faster than to track offsets.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from itertools import accumulate
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding as RawEncoding
 
 Span = tuple[int, int]  # characters, the end not included
 
@@ -28,10 +31,6 @@ class TokenSpans(Protocol):
         """text[start:end] of every token."""
         ...
 
-    def surround(self, head: list[Word], tail: list[Word], text: str) -> None:
-        """Puts tokens before and after; `text` is the new one, with the words they stand for."""
-        ...
-
     def span(self, index: int) -> Span:
         """text[start:end] of one token."""
         ...
@@ -47,20 +46,32 @@ class ByOffsets(msgspec.Struct):
     ids: list[int]
     offsets: list[Span]
 
-    def surround(self, head: list[Word], tail: list[Word], text: str) -> None:
-        """Puts tokens before and after; `text` is the new one, with the words they stand for."""
-        shift = sum(len(word) for _, word in head)
-        end = len(text) - sum(len(word) for _, word in tail)
-        inner = [(start + shift, stop + shift) for start, stop in self.offsets]
-        self.offsets = _spell(head, 0) + inner + _spell(tail, end)
-        self.ids = [token for token, _ in head] + self.ids + [token for token, _ in tail]
-
     def span(self, index: int) -> Span:
         return self.offsets[index]
 
     def within(self, start: int, end: int) -> Span:
         first = bisect_right(self.offsets, start, key=lambda span: span[1])
         return first, bisect_left(self.offsets, end, lo=first, key=lambda span: span[0])
+
+
+class ByEncoding:
+    """Tokens whose offsets stay with the tokenizer's encoding; a few of them are asked for."""
+
+    def __init__(self, found: RawEncoding) -> None:
+        self.ids = found.ids
+        self._found = found
+
+    @property
+    def offsets(self) -> list[Span]:
+        return self._found.offsets
+
+    def span(self, index: int) -> Span:
+        return self._found.token_to_chars(index) or (0, 0)
+
+    def within(self, start: int, end: int) -> Span:
+        tokens = range(len(self.ids))
+        first = bisect_right(tokens, start, key=lambda index: self.span(index)[1])
+        return first, bisect_left(tokens, end, lo=first, key=lambda index: self.span(index)[0])
 
 
 class ByLengths:
@@ -71,17 +82,6 @@ class ByLengths:
         self._ends = ends  # bytes of the text up to the end of each token
         self._text = text
         self._ascii = text.isascii()
-
-    def surround(self, head: list[Word], tail: list[Word], text: str) -> None:
-        """Like ByOffsets.surround."""
-        before = list(accumulate(len(word.encode()) for _, word in head))
-        shift = before[-1] if before else 0
-        inner = [end + shift for end in self._ends]
-        last = inner[-1] if inner else shift
-        after = list(accumulate((len(word.encode()) for _, word in tail), initial=last))[1:]
-        self.ids = [token for token, _ in head] + self.ids + [token for token, _ in tail]
-        self._ends = before + inner + after
-        self._text, self._ascii = text, text.isascii()
 
     @property
     def offsets(self) -> list[Span]:
@@ -109,6 +109,15 @@ class ByLengths:
             return first, first
         # a token begins where the one before ends
         return first, max(first, min(len(self.ids), bisect_left(self._ends, end) + 1))
+
+
+def surrounded(tokens: TokenSpans, head: list[Word], tail: list[Word], text: str) -> ByOffsets:
+    """The tokens with others before and after; `text` is the new one, with what these stand for."""
+    shift = sum(len(word) for _, word in head)
+    end = len(text) - sum(len(word) for _, word in tail)
+    inner = [(start + shift, stop + shift) for start, stop in tokens.offsets]
+    ids = [token for token, _ in head] + tokens.ids + [token for token, _ in tail]
+    return ByOffsets(ids, _spell(head, 0) + inner + _spell(tail, end))
 
 
 def _spell(words: list[Word], start: int) -> list[Span]:

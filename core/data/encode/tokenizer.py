@@ -14,7 +14,7 @@ from unicodedata import is_normalized
 
 import msgspec
 
-from core.data.encode.spans import ByLengths, ByOffsets, TokenSpans
+from core.data.encode.spans import ByEncoding, ByLengths, ByOffsets, TokenSpans
 from core.errors import AfinaError
 from core.hub import model_folder
 
@@ -100,6 +100,8 @@ class Tokenizer:
         """The tokens of several texts, on all cores; `fast` leaves the offsets to be counted."""
         if not fast or self._byte_lengths is None:
             found = self._raw.encode_batch(texts, add_special_tokens=False)
+            if fast:
+                return [ByEncoding(item) for item in found]
             return [ByOffsets(item.ids, item.offsets) for item in found]
         found = self._raw.encode_batch_fast(texts, add_special_tokens=False)
         return [self._count(text, item.ids) for text, item in zip(texts, found, strict=True)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Raw
 from tokenizers import decoders, models, normalizers, pre_tokenizers
 
-from core.data.encode.spans import ByLengths, ByOffsets, Word
+from core.data.encode.spans import ByEncoding, ByLengths, ByOffsets, Word, surrounded
 from core.data.encode.tokenizer import Tokenizer
 
 TEXT = st.text(max_size=24) | st.sampled_from(
@@ -32,15 +32,19 @@ def test_counted_places_are_those_of_the_offsets(
     (slow,), (fast,) = (tokenizer.encode_many([text], fast=way) for way in (False, True))
     assert isinstance(slow, ByOffsets) and isinstance(fast, ByLengths)
     same(slow, fast, text, places)
+    same(slow, ByEncoding(tokenizer._raw.encode(text)), text, places)
+
+
+def test_tokens_before_and_after_move_the_others(tokenizer: Tokenizer) -> None:
     head: list[Word] = [(1, "<s>"), (2, "é")]
     tail: list[Word] = [(3, "<|im_end|>")]
-    text = f"<s>é{text}<|im_end|>"
-    for spans in (slow, fast):
-        spans.surround(head, tail, text)
-    same(slow, fast, text, places)
+    (inner,) = tokenizer.encode_many(["ñ"], fast=True)
+    spans = surrounded(inner, head, tail, "<s>éñ<|im_end|>")
+    assert spans.ids == [1, 2, *inner.ids, 3]
+    assert spans.offsets == [(0, 3), (3, 4), *[(4, 5)] * len(inner.ids), (5, 15)]
 
 
-def same(slow: ByOffsets, fast: ByLengths, text: str, places: tuple[int, int]) -> None:
+def same(slow: ByOffsets, fast: ByLengths | ByEncoding, text: str, places: tuple[int, int]) -> None:
     assert slow.ids == fast.ids
     assert slow.offsets == fast.offsets
     assert [fast.span(index) for index in range(len(fast.ids))] == slow.offsets
@@ -66,7 +70,7 @@ def test_vocabularies_whose_tokens_are_not_the_texts_bytes_are_not_counted(
         raw.decoder = decoders.ByteLevel()
     raw.save(path)
     (spans,) = Tokenizer.load(folder).encode_many(["Rome É"], fast=True)
-    assert isinstance(spans, ByOffsets)
+    assert isinstance(spans, ByEncoding)
 
 
 @pytest.mark.parametrize("text", ["e\u0301a", "가", "plain", "Å"])
