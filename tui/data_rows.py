@@ -7,7 +7,7 @@ what was drawn the newest few thousand are remembered.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 from core.data.files.source import Row, Source
@@ -43,6 +43,8 @@ class DataRows:
         self.shape = ""
         self.template: str | None = None  # of the shape "template"
         self.marked: set[int] = set()
+        self.edited: Collection[int] = ()  # rows with a change that is not written yet
+        self.dropped: Collection[int] = ()
         self.extra = ""  # a fact that gets a column of its own
         self.encodable = False  # whether facts can be had
         self._missing = missing
@@ -116,11 +118,17 @@ class DataRows:
         cells: list[Cell] = [self._number(index), str(turns or ""), tokens]
         if self.extra:
             cells.append(self._extra(index, fact))
-        return [*cells, _problem(fact), _state(fact, words)]
+        return [*cells, _problem(fact), self._state(index, words)]
 
     def _number(self, index: int) -> Cell:
         number = f"{index + 1:,}"
         return (MARK + number, AMBER) if index in self.marked else number
+
+    def _state(self, index: int, words: str) -> Cell:
+        """The first words, with what the person has done to the row before them."""
+        if index in self.dropped:
+            return f"dropped: {words}", SECONDARY
+        return (f"edited: {words}", AMBER) if index in self.edited else words
 
     def _extra(self, index: int, fact: dict[str, Any] | None) -> str:
         if self.extra == "bytes":
@@ -146,15 +154,6 @@ def _problem(fact: dict[str, Any] | None) -> Cell:
         return ""
     more = f" +{len(fact['problems']) - 1}" if len(fact["problems"]) > 1 else ""
     return fact["problems"][0] + more, SEVERITY[fact["severity"]]
-
-
-def _state(fact: dict[str, Any] | None, words: str) -> Cell:
-    """The first words, with what the person has done to the row before them."""
-    if fact and fact.get("dropped"):
-        return f"dropped: {words}", SECONDARY
-    if fact and fact.get("edited"):
-        return f"edited: {words}", AMBER
-    return words
 
 
 def turns_of(sample: Sample | None) -> list[tuple[str, str]]:

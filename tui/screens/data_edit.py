@@ -56,8 +56,10 @@ class DataEdit(DataBase):
             self.afina.say(f"{words} lost the row: the file has changed since.", "warning")
         self.pending = Pending(frozenset(answer["edited"]), frozenset(answer["dropped"]), lost)
         self.state.pending = self.pending.words()
-        self.row.edited, self.row.dropped = self.pending.edited, self.pending.dropped
+        for place in (self.row, self.rows):
+            place.edited, place.dropped = self.pending.edited, self.pending.dropped
         self.row.draw_words()
+        self.table.refresh()
         self.draw_facts()
 
     def _changed(self, rows: list[int], words: str) -> None:
