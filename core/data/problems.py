@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 ERROR = "error"  # the row can't be used as it is, or teaches nothing
@@ -55,8 +57,20 @@ class RowRefused(Exception):
 
 def shorten(value: object, limit: int = 60) -> str:
     """A value for a sentence: quoted if it is text, cut at `limit` characters."""
-    text = f'"{value}"' if isinstance(value, str) else str(value)
+    # A value can be as long as its row: no more of it is copied than is shown.
+    text = f'"{value[:limit]}"' if isinstance(value, str) else str(value)
     return text if len(text) <= limit else f"{text[: limit - 4]}...{text[-1]}"
+
+
+def listing(names: Iterable[object], limit: int = 120) -> str:
+    """Names for a sentence, with commas, up to `limit` characters: "role, content and 3 more"."""
+    words = [str(name)[:limit] for name in names]
+    shown = ", ".join(words)
+    kept = len(words)
+    while len(shown) > limit and kept > 1:
+        kept = min(kept - 1, max(1, kept * limit // len(shown)))
+        shown = f"{', '.join(words[:kept])} and {len(words) - kept} more"
+    return shown
 
 
 def kind_of(value: object) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from core.data.problems import ERROR, WARNING, RowProblem, kind_of, problem
+from core.data.problems import ERROR, WARNING, RowProblem, kind_of, listing, problem
 from core.data.sample import Conversation, Reading
 from core.data.shapes.conduct import control_problems
 from core.data.shapes.conversations import Value, wrong_shape
@@ -91,9 +91,9 @@ def read_columns(value: Value, template: PromptTemplate) -> Reading:
 def _written(value: dict[str, Any], column: str, into: list[RowProblem], needed: bool) -> str:
     """A column's value as text; `needed` is the last one, from which the model learns."""
     if column not in value:
-        there = "the columns " + ", ".join(map(str, value)) if value else "no columns"
+        there = f"the columns {listing(value)}" if value else "no columns"
         fix = "Correct the name in the template, or drop the row."
-        into.append(problem("unknown_column", column, there[:120], f'the column "{column}"', fix))
+        into.append(problem("unknown_column", column, there, f'the column "{column}"', fix))
         return ""
     item = value[column]
     if isinstance(item, bool):

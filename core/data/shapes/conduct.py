@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from core.data.problems import ERROR, NOTE, WARNING, RowProblem, problem
+from core.data.problems import ERROR, NOTE, WARNING, RowProblem, listing, problem, shorten
 from core.data.sample import Conversation, Message
 
 # What is no control character: not C0 (but for tab, newline and carriage return), DEL or C1. The
@@ -107,7 +107,7 @@ def _calls(sample: Conversation, places: list[str]) -> Iterator[RowProblem]:
                 yield problem(
                     "tool_result_without_call",
                     place,
-                    f'a result for "{message.get("tool_call_id", "")}"'
+                    f"a result for {shorten(message['tool_call_id'])}"
                     if message.get("tool_call_id")
                     else "a result",
                     "an earlier call by the assistant",
@@ -121,8 +121,8 @@ def _calls(sample: Conversation, places: list[str]) -> Iterator[RowProblem]:
                 yield problem(
                     "unknown_tool",
                     f"{place}.tool_calls",
-                    f'a call of "{name}"',
-                    "one of " + ", ".join(sorted(declared)),
+                    f"a call of {shorten(name)}",
+                    "one of " + listing(sorted(declared)),
                     "Correct the name, or declare the tool.",
                 )
 

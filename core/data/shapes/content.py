@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.data.problems import RowProblem, kind_of, problem
+from core.data.problems import RowProblem, kind_of, problem, shorten
 
 MEDIA_KEYS = ("image", "images", "audio", "audios", "video", "videos")  # of a row
 _MEDIA_PARTS = ("image", "audio", "video", "file")
@@ -35,9 +35,9 @@ def _part(part: Any, place: str, fatal: list[RowProblem]) -> str:
     if kind == "text" and isinstance(part.get("text"), str):
         return part["text"]
     if isinstance(kind, str) and any(word in kind for word in _MEDIA_PARTS):
-        fatal.append(media_problem(place, f'a part of type "{kind}"'))
+        fatal.append(media_problem(place, f"a part of type {shorten(kind)}"))
     else:
-        found = kind_of(part) if not isinstance(kind, str) else f'a part of type "{kind}"'
+        found = kind_of(part) if not isinstance(kind, str) else f"a part of type {shorten(kind)}"
         fix = "Keep only parts of text."
         expected = '{"type": "text", "text": ...}'
         fatal.append(problem("non_string_content", place, found, expected, fix))

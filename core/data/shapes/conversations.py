@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.data.problems import problem
+from core.data.problems import RowProblem, listing, problem
 from core.data.sample import Conversation
 from core.data.shapes.content import read_content
 from core.data.shapes.instruction import is_alpaca, read_alpaca, read_completion, spelling
@@ -44,12 +44,11 @@ def read_listed(shape: str, value: Value, into: Turns, inside: str = "") -> list
     found = find_turns(value)
     if found is None:
         wanted = "messages" if shape == "chat" else "conversations"
-        keys = ", ".join(map(str, value)) or "none"
         into.fatal.append(
             problem(
                 "missing_messages",
                 f"{inside}{wanted}",
-                f"the keys {keys}"[:120],
+                _keys(value),
                 f'a list "{wanted}"',
                 "Give the row its messages, or drop it.",
             )
@@ -91,8 +90,12 @@ def turns_shape(key: str, turns: Any) -> str:
 _WANTED = {"alpaca": "instruction and output", "prompt_completion": "prompt and completion"}
 
 
-def wrong_shape(wanted: str, value: Any) -> Any:
+def wrong_shape(wanted: str, value: Value) -> RowProblem:
     """A row that has none of the fields that its shape lives on."""
-    keys = ", ".join(map(str, value)) if isinstance(value, dict) else ""
-    found = f"the keys {keys}"[:120] if keys else "a list" if isinstance(value, list) else "no keys"
-    return problem("missing_content", "", found, wanted, f"Give the row its {wanted}.")
+    return problem("missing_content", "", _keys(value), wanted, f"Give the row its {wanted}.")
+
+
+def _keys(value: Value) -> str:
+    if isinstance(value, list):
+        return "a list"
+    return f"the keys {listing(value)}" if value else "no keys"

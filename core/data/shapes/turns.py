@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from core.data.problems import WARNING, RowProblem, kind_of, problem, shorten
+from core.data.problems import WARNING, RowProblem, kind_of, listing, problem, shorten
 from core.data.sample import Message
 from core.data.shapes.content import MEDIA_KEYS, media_problem, missing_content, read_content
 from core.data.shapes.tools import legacy_call, read_call_text, read_calls
@@ -123,13 +123,13 @@ def _role(turn: Message, place: str, openai: bool, into: Turns) -> str | None:
     key = next((key for key in (("role",) if openai else ROLE_KEYS) if key in turn), None)
     if key is None:
         wanted = "role" if openai else "from"
-        found = "the keys " + ", ".join(map(str, turn)) if turn else "an empty object"
+        found = f"the keys {listing(turn)}" if turn else "an empty object"
         fix = f'Add "{wanted}": "user" or "assistant".' if openai else 'Add "from".'
         into.fatal.append(
             problem(
                 "message_missing_key",
                 f"{place}.{wanted}",
-                shorten(found, 80),
+                found,
                 f'the key "{wanted}"',
                 fix,
             )
@@ -208,8 +208,8 @@ def _refuse_key(key: str, place: str, into: Turns) -> None:
     into.problems.append(
         problem(
             "unrecognized_key",
-            f"{place}.{key}",
-            f'the key "{key}"',
+            f"{place}.{key[:60]}",
+            f"the key {shorten(key)}",
             _KNOWN_KEYS,
             "Remove the key, or move it out of the message.",
         )
@@ -221,12 +221,12 @@ def row_key_problems(value: dict[str, Any]) -> list[RowProblem]:
     return [
         problem(
             "unrecognized_key",
-            str(key),
-            f'the key "{key}"',
+            key[:60],
+            f"the key {shorten(key)}",
             "one of " + ", ".join(CHAT_ROW_KEYS),
             "Remove the key if the model is to know what it says: it is not read.",
             WARNING,
         )
         for key, beside in value.items()
-        if beside and key not in _ROW_KEYS and not str(key).endswith("_id")
+        if beside and key not in _ROW_KEYS and not key.endswith("_id")
     ]

@@ -258,6 +258,21 @@ def test_a_wrong_conversation_is_named_with_its_field(value: Any, check: str, fi
         assert item.severity in ("error", "warning", "note")
 
 
+def test_a_long_name_or_a_thousand_of_them_fit_in_a_sentence() -> None:
+    long = "x" * 10_000
+    turns = [{**U, long: 1, "role": long}, {**A, long: 1}, {str(n): n for n in range(1_000)}]
+    turns += [{"role": "user", "content": [{"type": long}]}, {**call({"name": long})}]
+    value = {"messages": turns, long: 1}
+    tools = [{"name": f"tool {n}"} for n in range(1_000)]
+    for item in (
+        *read_sample("chat", value).problems,
+        *read_sample("chat", {"messages": [U, call({"name": long})], "tools": tools}).problems,
+        *read_sample("chat", {str(n): n for n in range(1_000)}).problems,
+        *read_sample("template", {str(n): n for n in range(1_000)}, "{a}").problems,
+    ):
+        assert len(item.found) < 200 and len(item.expected) < 250 and len(item.field) < 200
+
+
 def test_keys_that_keep_a_file_in_order_or_are_empty_are_no_problem() -> None:
     value = {
         "messages": [U, A],
