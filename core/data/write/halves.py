@@ -93,14 +93,15 @@ def default_fraction(rows: int) -> tuple[float, str]:
     fraction = SMALL_FRACTION if rows < SMALL_ROWS else FRACTION
     held = max(1, round(fraction * rows))
     points = 98 / math.sqrt(held)
-    sharpness = f"{held:,} rows measure a share to ±{min(points, 50):.1f} points at worst"
+    sharpness = f"{held:,} rows tell a share of right answers to ±{min(points, 50):.1f} points"
     if held > MOST_ROWS:
         fraction = MOST_ROWS / rows
         return fraction, (
-            f"{MOST_ROWS:,} rows, because they measure a share to ±1.0 points and more would only "
-            f"cost time at every evaluation"
+            f"{MOST_ROWS:,} rows, because they tell a share of right answers to ±1.0 points and more "
+            "would only cost time at every evaluation"
         )
-    size = f"under {SMALL_ROWS:,}" if rows < SMALL_ROWS else f"{SMALL_ROWS:,} rows or more"
+    size = f"{'under ' if rows < SMALL_ROWS else ''}{SMALL_ROWS:,} rows"
+    size += "" if rows < SMALL_ROWS else " or more"
     return fraction, f"{fraction:.0%}, because the file has {size}: {sharpness}"
 
 

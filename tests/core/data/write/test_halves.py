@@ -120,13 +120,14 @@ def test_without_copies_each_class_is_within_one_row_of_its_share(
 def test_the_default_share_says_its_reason() -> None:
     assert default_fraction(500) == (
         0.2,
-        "20%, because the file has under 1,000: 100 rows measure a share to ±9.8 points at worst",
+        "20%, because the file has under 1,000 rows: 100 rows tell a share of right answers to ±9.8 "
+        "points",
     )
     assert default_fraction(1000)[0] == 0.1
     assert default_fraction(50_000)[0] == 0.1
     fraction, reason = default_fraction(1_000_000)
     assert fraction == 0.01
-    assert reason.startswith("10,000 rows, because they measure a share to ±1.0 points")
+    assert reason.startswith("10,000 rows, because they tell a share of right answers to ±1.0")
 
 
 def test_what_can_not_be_parted_is_said(write_rows: Write, tmp_path: Path) -> None:
