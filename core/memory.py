@@ -98,23 +98,29 @@ def trainable_parameters(shape: ModelShape, config: Config) -> int:
     return count
 
 
-def estimate(shape: ModelShape, config: Config, bfloat16: bool) -> Memory:
-    """The memory of a training step at its fullest: a batch of max_length in every row."""
+def estimate(shape: ModelShape, config: Config, bfloat16: bool, objective: str = "sft") -> Memory:
+    """The memory of a training step at its fullest: a batch of max_length in every row.
+
+    A preference is two rows. Full tuning under dpo and kto keeps the model as it was beside it.
+    """
     trained = trainable_parameters(shape, config)
     full = config.method.kind == "full"
     unit = 2 if bfloat16 else 4  # bytes of a number in the products
-    tokens = config.train.per_device_train_batch_size * config.data.max_length
+    sides = 2 if objective == "dpo" else 1
+    tokens = sides * config.train.per_device_train_batch_size * config.data.max_length
+    weights = shape.parameters * (4 + (2 if bfloat16 else 0) if full else unit)
+    if full and objective in ("dpo", "kto"):
+        weights += 4 * shape.parameters
     return Memory(
         libraries=LIBRARIES_BYTES,
         # full tuning keeps float32 weights and casts them, layer by layer, for the products
-        weights=shape.parameters * (4 + (2 if bfloat16 else 0) if full else unit),
+        weights=weights,
         adapter=0 if full else 4 * trained,
         gradients=4 * trained,
         optimizer=8 * trained,  # AdamW's two moments in float32
         activations=_activations(shape, config, tokens, unit),
-        logits=tokens
-        * shape.vocabulary
-        * (unit + 4 + 4),  # as computed, in float32, their gradient
+        # as computed, in float32, their gradient; a classifier has a few for each row
+        logits=0 if objective == "classification" else tokens * shape.vocabulary * (unit + 4 + 4),
     )
 
 

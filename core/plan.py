@@ -20,7 +20,8 @@ from core.hardware import Device, has_fast_bfloat16, read_device
 from core.hub import model_folder
 from core.memory import Memory
 from core.runs import Run, all_runs
-from core.train.dataset import open_rows, should_pack
+from core.train.dataset import LARGE_SHARE, encoded_bytes, open_rows, should_pack
+from core.train.objective import objective_of
 
 SAMPLED_ROWS = 200
 EARLIER_RUNS = 20  # that are looked at for a speed
@@ -33,6 +34,7 @@ class DataFacts(msgspec.Struct, frozen=True):
     rows: int  # that are trained on in an epoch
     tokens: int  # of these, cut at max_length
     supervised_share: float
+    objective: str = "sft"
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -51,12 +53,18 @@ class Plan(msgspec.Struct, frozen=True):
     tokens: int | None  # that will go through the model
     tokens_per_s: float | None  # of an earlier run like this one, on this device
     earlier_run: str = ""  # the run that the speed comes from
+    encoded_bytes: int = 0  # memory that the rows take before the first step; 0 is not known
 
     @property
     def seconds(self) -> float | None:
         if self.tokens is None or not self.tokens_per_s:
             return None
         return self.tokens / self.tokens_per_s
+
+    @property
+    def advises_streaming(self) -> bool:
+        """Whether the encoded rows take a large share of the memory that is free."""
+        return self.encoded_bytes > LARGE_SHARE * self.memory_free_bytes
 
     @property
     def fits(self) -> bool:
@@ -69,7 +77,7 @@ def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan
     shape = memory.read_shape(folder)
     device = read_device(config.launch.device)
     bfloat16 = _computes_in_bfloat16(config, device)
-    estimate = memory.estimate(shape, config, bfloat16)
+    estimate = memory.estimate(shape, config, bfloat16, objective_in(config, data))
     trainable = memory.trainable_parameters(shape, config)
     checkpoint = 4 * trainable + 8 * trainable  # weights and AdamW's moments, in float32
     result = 4 * trainable if config.method.kind == "lora" else shape.stored_bytes
@@ -90,7 +98,15 @@ def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan
         tokens=None if steps is None else steps * tokens_per_step,
         tokens_per_s=speed,
         earlier_run=earlier,
+        encoded_bytes=0 if data is None or config.data.streaming else encoded_bytes(data.tokens),
     )
+
+
+def objective_in(config: Config, data: DataFacts | None) -> str:
+    """The objective as far as it is known; sft where only the rows could tell."""
+    if config.train.objective == "auto":
+        return data.objective if data else "sft"
+    return config.train.objective
 
 
 def look_at_data(config: Config) -> DataFacts:
@@ -107,7 +123,8 @@ def look_at_data(config: Config) -> DataFacts:
         spans = source.weights() if config.data.mix else [Span(0, len(source), 1.0)]
         sampled = min(len(source), SAMPLED_ROWS)
         rows = [position * len(source) // sampled for position in range(sampled)]
-        encodings = list(encode_rows(source, recipe.reader(source), encoder, rows))
+        reader = recipe.reader(source)
+        encodings = list(encode_rows(source, reader, encoder, rows))
     weights = [next(s.weight for s in spans if s.start <= row < s.end) for row in rows]
     seen = sum((span.end - span.start) * span.weight for span in spans)
     usable = [pair for pair in zip(encodings, weights, strict=True) if pair[0].usable]
@@ -119,9 +136,11 @@ def look_at_data(config: Config) -> DataFacts:
     kept = 1.0 if config.data.eval_path else 1.0 - config.data.eval_fraction
     share = sum(weight for _, weight in usable)
     count = round(seen * kept * share / sum(weights))
-    tokens = sum(len(item.ids) * weight for item, weight in usable)
-    supervised = sum(item.supervised_tokens * weight for item, weight in usable)
-    return DataFacts(count, round(tokens / share * count), supervised / tokens)
+    sides = [(side, weight) for item, weight in usable for side in (item, item.rejected) if side]
+    tokens = sum(len(side.ids) * weight for side, weight in sides)
+    supervised = sum(side.supervised_tokens * weight for side, weight in sides)
+    objective = objective_of(config, reader.shape)
+    return DataFacts(count, round(tokens / share * count), supervised / tokens, objective)
 
 
 def earlier_speed(home: Path, config: Config, device: Device) -> tuple[float | None, str]:
@@ -168,7 +187,7 @@ def _steps(config: Config, data: DataFacts | None) -> tuple[int | None, int]:
     most = rows_per_step * config.data.max_length
     if data is None:
         return train.max_steps, most
-    packed = should_pack(config, data.tokens)
+    packed = objective_in(config, data) == "sft" and should_pack(config, data.tokens)
     units = math.ceil(data.tokens / config.data.max_length) if packed else data.rows
     per_epoch = max(1, math.ceil(units / rows_per_step))
     steps = train.max_steps or math.ceil(per_epoch * train.num_train_epochs)

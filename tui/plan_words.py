@@ -121,6 +121,8 @@ def lines(outlook: Outlook, symbols: Symbols) -> list[tuple[str, str, str]]:
         found.append(("time", "not known", "the first run measures it"))
     kept = f"{outlook.config.checkpoint.keep} checkpoints, {size(plan.disk_free_bytes)} free"
     found.append(("disk", size(plan.disk_bytes), kept))
+    if plan.advises_streaming:
+        found.append(("rows", f"{size(plan.encoded_bytes)} encoded", "set data.streaming to true"))
     return found
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from core.train.streamed import Streamed
 
+LARGE_SHARE = 0.5  # of the free memory: encoded rows that take more are better streamed
 MIN_PACKED_STEPS = 100  # what packing must leave of a run to be chosen by "auto"
 OnProgress = Callable[[int, int], None]  # rows done, rows in all
 

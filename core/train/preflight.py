@@ -16,7 +16,7 @@ from core.errors import AfinaError, nearest
 from core.figures import size
 from core.hardware import read_device
 from core.train.build import module_names
-from core.train.dataset import Encoded, encoded_bytes
+from core.train.dataset import LARGE_SHARE, Encoded, encoded_bytes
 from core.train.findings import Finding
 from core.train.rows import Rows
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from core.train.streamed import Streamed
 
 FEW_ROWS = 10
-LARGE_SHARE = 0.5  # of the free memory
+HIGH_RATE = 5e-5  # for preferences
 
 
 def check_data(config: Config, encoder: Encoder, encoded: Encoded) -> None:
@@ -71,6 +71,13 @@ def data_warnings(config: Config, encoded: Encoded) -> Iterator[Finding]:
         )
     if len(rows) < FEW_ROWS:
         yield Finding("warning", f"Only {_rows(len(rows))} to learn from.", "10 is the least.")
+    if encoded.objective in ("dpo", "kto") and config.train.learning_rate > HIGH_RATE:
+        yield Finding(
+            "warning",
+            f"train.learning_rate is {config.train.learning_rate:g}, which is high for "
+            f"{encoded.objective}: models forget how to write.",
+            "5e-7 to 5e-6 is usual for full tuning, up to 5e-5 for an adapter.",
+        )
     if encoded.objective == "kto" and len(set(rows.judgements)) == 1:
         kind = "wanted" if rows.judgements[0] else "unwanted"
         yield Finding("warning", f"Every answer is {kind}: nothing shows the other kind.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from core.data.files.source import Source, open_source
 from core.data.recipe import Recipe
 from core.data.shapes.read import Reader
 from core.data.survey.duplicates import sample_key
-from core.train.dataset import OnProgress, open_rows
+from core.train.dataset import OnProgress, open_rows, pack
 from core.train.findings import Finding
 from core.train.rows import Rows
 from core.train.stream import Laying, Stream
@@ -39,8 +40,11 @@ class Streamed(msgspec.Struct):
     supervised_tokens: int
 
     def batches(self, laying: Laying) -> int:
-        """Batches of an epoch, about."""
-        units = -(-self.tokens // laying.max_length) if laying.packed else self.rows
+        """Batches of an epoch, about: packed, as full as the sample packs."""
+        units = self.rows
+        if laying.packed and len(self.sample):
+            bins = len(pack(self.sample.to_dataset(), laying.max_length))
+            units = math.ceil(self.tokens * bins / self.sample.tokens)
         return max(1, -(-units // laying.batch_rows))
 
     def digest(self) -> str:

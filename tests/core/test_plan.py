@@ -63,6 +63,27 @@ def config_of(model: Path, **parts: object) -> Config:
     return msgspec.structs.replace(Config(model=Model(str(model)), data=Data("d.jsonl")), **parts)
 
 
+def test_preferences_take_two_rows_and_in_full_a_second_model(model: Path, home: Path) -> None:
+    sft = make_plan(home, config_of(model, method=Method("full"))).memory
+    full = config_of(model, method=Method("full"), train=Train(objective="dpo"))
+    dpo, shape = make_plan(home, full).memory, memory.read_shape(model)
+    assert dpo.activations == 2 * sft.activations
+    assert dpo.weights - sft.weights == 4 * shape.parameters
+    adapter = make_plan(home, config_of(model, train=Train(objective="kto"))).memory
+    assert adapter.weights == make_plan(home, config_of(model)).memory.weights
+    classes = make_plan(home, config_of(model), DataFacts(9, 99, 0.0, "classification"))
+    assert classes.memory.logits == 0
+
+
+def test_rows_that_would_fill_the_memory_are_better_streamed(model: Path, home: Path) -> None:
+    config, many = config_of(model), DataFacts(10**6, CPU.memory_free_bytes // 24, 0.5)
+    assert make_plan(home, config, many).advises_streaming
+    assert not make_plan(home, config, DataFacts(10**3, 10**5, 0.5)).advises_streaming
+    assert not make_plan(home, config).advises_streaming
+    streaming = config_of(model, data=Data("d.jsonl", streaming=True))
+    assert not make_plan(home, streaming, many).advises_streaming
+
+
 def test_parameters_are_counted_from_the_headers(model: Path, home: Path) -> None:
     shape = memory.read_shape(model)
     assert (shape.parameters, shape.stored_bytes) == (PARAMETERS, 2 * PARAMETERS)

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from core.data.encode.tokenizer import read_json
 from core.data.visible import visible
 from core.events import Event, EventTail, encode, number
 from core.figures import duration
 from core.jobs import ENDED, Job, State
 from core.runs import Run, summary
+from core.targets import is_classifier
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -121,7 +123,9 @@ class HumanLines:
         if result["steps"]:
             typer.echo("  " + _facts(result))
         if run.result is not None and state.state == "done":
-            typer.echo(f"  {run.result}\n  `afina chat {run.id}` talks to it")
+            typer.echo(f"  {run.result}")
+            if not is_classifier(read_json(run.result, "config.json")):
+                typer.echo(f"  `afina chat {run.id}` talks to it")
 
     def _step(self, event: Event) -> None:
         done, total = event["step"], event["steps"]

@@ -79,6 +79,24 @@ def test_rows_that_are_left_out_or_cut_are_findings(configure: Configure, tmp_pa
     assert len(encoded.train) == 29
 
 
+def test_a_rate_that_is_high_for_preferences_is_a_finding(configure: Configure) -> None:
+    encoded = rows_with(5)
+    encoded.objective = "dpo"
+    messages = [finding.message for finding in preflight.data_warnings(configure(), encoded)]
+    assert any("0.01, which is high for dpo" in message for message in messages)
+    slow = configure("train.learning_rate=5e-6")
+    assert not any("high for" in f.message for f in preflight.data_warnings(slow, encoded))
+
+
+def test_encoded_rows_that_fill_the_memory_are_a_finding(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, _, encoded = load(configure)
+    monkeypatch.setattr(preflight, "encoded_bytes", lambda tokens: tokens * 10**12)
+    (finding,) = preflight.data_warnings(config, encoded)
+    assert "data.streaming=true" in finding.hint
+
+
 def copy_of(model: Path, tmp_path: Path, **values: Any) -> Path:
     folder = tmp_path / "model"
     shutil.copytree(model, folder)
