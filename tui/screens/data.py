@@ -63,17 +63,20 @@ class DataPane(DataEdit, DataOut, DataTemplate, DataFile):
 
     def on_resize(self) -> None:
         self.fit_columns()
+        if self.row_in_sight and not self.row.number:
+            self.show_here()
         self.call_after_refresh(self.draw_facts)
 
     # the row under the cursor
 
     def on_row_list_moved(self) -> None:
-        self.show_here()
+        self.moved()
         if self.hits is not None:
             self.draw_facts()
 
     def on_row_list_opened(self) -> None:
         self.add_class("-row")
+        self.show_here()
         self.row.view.focus()
 
     def action_back(self) -> None:

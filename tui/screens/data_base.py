@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
+
+from textual.timer import Timer
 
 from core.data.files.source import Row
 from core.data.recipe import Recipe
@@ -21,7 +24,9 @@ from tui.widgets.frame import Frame
 from tui.widgets.row_list import RowList
 from tui.widgets.strip import Figure, FigureStrip
 
-FACTS_DELAY_S = 0.03  # so that a burst of rows becomes one request
+FACTS_DELAY_S = 0.04  # without new rows on the screen, before the facts of those are asked for
+FACTS_LATE_S = 0.2  # facts come this often too while pages fly by
+MOVING_S = 0.12  # moves that follow each other so quickly show a row only at their end
 FRAME_CELLS = 8  # of the frame's lower line, for its corners
 
 
@@ -36,6 +41,10 @@ class DataBase(Pane):
         self.wish = Wish()  # which rows the list shows
         self.hits: Hits | None = None  # of a search
         self._missing: set[int] = set()
+        self._missing_since = 0.0
+        self._facts_timer: Timer | None = None
+        self._moved_at = 0.0
+        self._show_timer: Timer | None = None
         self._wanted = Newest(self._ask_facts)
         self._shown = Newest(self._ask_show)
 
@@ -46,6 +55,11 @@ class DataBase(Pane):
     @property
     def row(self) -> RowFrame:
         return self.query_one(RowFrame)
+
+    @property
+    def row_in_sight(self) -> bool:
+        """Whether the row stands beside the list, or instead of it on a small screen."""
+        return self.wide or self.has_class("-row")
 
     @property
     def here(self) -> int | None:
@@ -159,9 +173,18 @@ class DataBase(Pane):
     # facts for the rows that are drawn
 
     def _miss(self, index: int) -> None:
+        now = time.monotonic()
         if not self._missing:
-            self.set_timer(FACTS_DELAY_S, lambda: self._wanted.want(True))
+            self._missing_since = now
         self._missing.add(index)
+        if self._facts_timer is None:
+            self._facts_timer = self.set_timer(FACTS_DELAY_S, self._want_facts)
+        elif now - self._missing_since < FACTS_LATE_S - FACTS_DELAY_S:
+            self._facts_timer.reset()
+
+    def _want_facts(self) -> None:
+        self._facts_timer = None
+        self._wanted.want(True)
 
     def _ask_facts(self, _: bool) -> None:
         """Asks for the rows that are still in sight; the others were passed on the way."""
@@ -185,10 +208,25 @@ class DataBase(Pane):
 
     # the row under the cursor
 
+    def moved(self) -> None:
+        """The cursor stands on another row: shows it, at the end of moves that come fast."""
+        now, before = time.monotonic(), self._moved_at
+        self._moved_at = now
+        if self._show_timer is not None:
+            self._show_timer.reset()
+        elif now - before < MOVING_S:
+            self._show_timer = self.set_timer(MOVING_S, self._show_moved)
+        else:
+            self.show_here()
+
+    def _show_moved(self) -> None:
+        self._show_timer = None
+        self.show_here()
+
     def show_here(self) -> None:
         """Shows the row under the cursor, also when it is the one that is shown."""
         index = self.here
-        if index is None:
+        if index is None or not self.row_in_sight:
             self.row.clear()
         elif self.rows.encodable:
             self._shown.want(index)

@@ -59,7 +59,7 @@ class DataFile(DataLook):
         self.rows.source = answer["source"]
         state.whole = whole
         state.reading = None if whole else answer["done"] / max(1, answer["total"])
-        if whole or not self.row.number:
+        if whole or not self.rows.shape:
             self.rows.template = self.subject.recipe.prompt_template
             self.rows.guess_shape(self.subject.recipe.shape)
         self.table.rows_changed()
