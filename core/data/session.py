@@ -199,6 +199,10 @@ class Session:
             item.encoding.problems = survey.problems_of(row, item.encoding.problems)
         return {**row_fields(item), "index": row, "raw": raw}
 
+    def is_open(self, opened: Opened) -> bool:
+        """Whether it is still what the pane looks at."""
+        return self._opened is opened
+
     def current(self) -> Opened:
         if self._opened is None:
             raise AfinaError("No file is open.")

@@ -15,7 +15,8 @@ encode  {rows} -> {kind "done", facts: [{index, line, turns, tokens, supervised,
                    problems, severity, first_words, label?}]}
 show    {row} -> {kind "done", index, raw, ...} and all of core.data.report.row_fields; the pieces
         join to text[:cut_at]
-survey* {} -> {kind "survey", phase: form|tokens|near, done, total, rows_per_s, errors, warnings,
+survey* {near?: bool, eval_path?}: near duplicates are looked for in small files by default
+           -> {kind "survey", phase: form|tokens|near, done, total, rows_per_s, errors, warnings,
                notes, counts: {check: rows}, stats: token_stats() or null} at most 5 times a second
            -> {kind "done", the same fields, cached, seconds}
            What is cancelled goes on where it was when it is asked for again.

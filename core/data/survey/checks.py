@@ -82,12 +82,23 @@ def surveyed(
         with _one(path, recipe, inquiry, on_progress) as survey:
             yield survey
         return
-    form = msgspec.structs.replace(recipe, model="")
-    plain = Inquiry(processes=inquiry.processes, cache=inquiry.cache)
-    with _one(inquiry.eval_path, form, plain, on_progress) as other:
-        held = Held(Path(inquiry.eval_path), other.subject, other.facts)
-        with _one(path, recipe, inquiry, on_progress, held) as survey:
-            yield survey
+    with Labour(processes=inquiry.processes) as labour:
+        held = form_of(inquiry.eval_path, recipe, labour)
+    with _one(path, recipe, inquiry, on_progress, held) as survey:
+        yield survey
+
+
+def form_of(path: str, recipe: Recipe, labour: Labour) -> Held:
+    """The eval file after its form pass; raises AfinaError as check_file does."""
+    source = open_source(path)
+    subject = Subject(
+        source, recipe.reader(source), None, msgspec.structs.replace(recipe, model="")
+    )
+    survey = Survey(subject, cache=SurveyCache())
+    for _ in survey.run(labour):
+        pass
+    survey.close()
+    return Held(Path(path), subject, survey.facts)
 
 
 @contextmanager

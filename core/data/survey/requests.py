@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from core.data.session import Opened, Session
 from core.data.survey.cache import SurveyCache
+from core.data.survey.checks import form_of
 from core.data.survey.stats import Batches, token_stats, whole_stats
 from core.data.survey.subject import Labour
 from core.data.survey.survey import Options, Progress, Survey
@@ -14,6 +15,7 @@ from core.data.survey.view import Viewing
 from core.pipe import Handler, Message, Request
 
 SNAPSHOT_S = 0.2  # between two answers about a survey's progress
+NEAR_ROWS = 50_000  # up to here near duplicates are looked for without being asked: seconds
 _NICE = 10  # of the processes that survey: whoever looks at rows comes first
 _STATS_SHARE = 10  # the time for statistics on the way is at most this part of all
 
@@ -46,9 +48,14 @@ class Surveying:
         """The pass over all rows, with its counts as they grow."""
         opened = self._session.current()
         survey = _survey_of(opened)
+
+        def cancelled() -> bool:  # also when another file is looked at
+            return request.cancelled.is_set() or not self._session.is_open(opened)
+
         told, stats, cost = 0.0, None, 0.0
-        labour = Labour(request.cancelled.is_set, self._session.gate.background, nice=_NICE)
+        labour = Labour(cancelled, self._session.gate.background, nice=_NICE)
         with opened.surveying, labour:
+            self._extend(survey, request, labour)
             for progress in survey.run(labour):
                 now = time.monotonic()
                 if now - told < max(SNAPSHOT_S, cost * _STATS_SHARE):
@@ -70,6 +77,14 @@ class Surveying:
             "cached": survey.cached,
             "seconds": survey.seconds,
         }
+
+    def _extend(self, survey: Survey, request: Request, labour: Labour) -> None:
+        """Adds what this request wants beyond those before it."""
+        near = request.fields.get("near")
+        eval_path, held = request.fields.get("eval_path"), None
+        if eval_path and not survey.compared:
+            held = form_of(eval_path, survey.subject.recipe, labour)
+        survey.extend(survey.rows <= NEAR_ROWS if near is None else near, held)
 
     def problems(self, request: Request) -> Message:
         """Some of the problems found so far, in the order of their rows."""

@@ -81,13 +81,19 @@ class Labour:
         self.cancelled, self._guard = cancelled, guard
         self._most, self._nice = processes, nice
         self._crew: Any = None
+        self._crew_of: Subject | None = None
 
     def __enter__(self) -> Labour:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the processes of the crew."""
         if self._crew is not None:
             self._crew.close()
+        self._crew = self._crew_of = None
 
     @property
     def processes(self) -> list[int]:
@@ -119,12 +125,15 @@ class Labour:
             yield shard
 
     def _crew_for(self, subject: Subject, phase: str, size: float, languages: bool) -> Any:
+        if self._crew_of is not subject:
+            self.close()  # it has another file open
         if self._crew is None and size >= CREW_BYTES[phase]:
             from core.data.survey.crew import Crew, cores
 
             processes = cores() if self._most is None else self._most
             if processes > 1:
                 self._crew = Crew(processes, _begin(subject, languages, self._nice))
+                self._crew_of = subject
         return self._crew
 
 

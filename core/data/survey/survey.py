@@ -23,6 +23,7 @@ from core.data.survey.near import near_checks
 from core.data.survey.subject import FORM, NEAR, TOKENS, Cancelled, Labour, Subject
 from core.data.survey.whole import form_checks, token_checks
 
+_LEAK, _NEAR_LEAK = "leak", "near leak"  # steps that are not told of
 Checks = Callable[[Facts], Iterator[list[RowProblem]]]
 
 
@@ -62,6 +63,7 @@ class Survey:
         self.seconds = 0.0
         self._finished: list[str] = []  # phases
         self._worked = False
+        self._note(subject.source.problems)
 
     def close(self) -> None:
         self.ledger.close()
@@ -69,8 +71,6 @@ class Survey:
     def run(self, labour: Labour) -> Iterator[Progress]:
         """Works through the phases; once it is cancelled it stops, and may be run again."""
         begun = time.monotonic()
-        if not self._finished and not self.facts.formed:
-            self._note(self.subject.source.problems)
         for phase, checks in self._phases():
             if phase in self._finished:
                 continue
@@ -80,22 +80,31 @@ class Survey:
                 return
             for problems in checks(self.facts):
                 self._note(problems)
-            if self._held is not None and phase == FORM:
-                for problems in leak_checks(self.facts, self._held):
-                    self._note(problems)
             self._finished.append(phase)
-        if self.options.near and NEAR not in self._finished:
-            yield from self._near(labour.cancelled)
-            if labour.cancelled():
-                return
-            self._finished.append(NEAR)
+        yield from self._compared(labour.cancelled)
+        self.seconds += time.monotonic() - begun
+        if labour.cancelled():
+            return
         self.complete = True
         self.cached = not self._worked and self.rows > 0
-        self.seconds += time.monotonic() - begun
 
     @property
     def last_phase(self) -> str:
-        return self._finished[-1] if self._finished else FORM
+        phases = [phase for phase in self._finished if phase in (FORM, TOKENS, NEAR)]
+        return phases[-1] if phases else FORM
+
+    @property
+    def compared(self) -> bool:
+        """Whether it is compared with an eval file."""
+        return self._held is not None
+
+    def extend(self, near: bool, held: Held | None) -> None:
+        """Asks for more than before: what is known stays, the next run adds the rest."""
+        if near and not self.options.near:
+            self.options = msgspec.structs.replace(self.options, near=True)
+            self.complete = False
+        if held is not None and self._held is None:
+            self._held, self.complete = held, False
 
     def snapshot(self) -> dict[str, Any]:
         """Counts as plain data; see core.data.worker."""
@@ -137,18 +146,37 @@ class Survey:
             speed = (done - first) / max(1e-9, time.monotonic() - begun)
             yield Progress(phase, done, self.rows, speed)
         whole = not first and self._done(phase) == self.rows
-        if self._cache and whole and time.monotonic() - begun >= self._cache.worth_s:
+        took = time.monotonic() - begun
+        if (
+            self._cache
+            and whole
+            and took >= self._cache.worth_s
+            and not self.subject.source.changed()
+        ):
             self._keep(self._cache, key, phase, place)
+
+    def _compared(self, cancelled: Cancelled) -> Iterator[Progress]:
+        """The rows with those of the eval file, and with each other."""
+        if self._held is not None and _LEAK not in self._finished:
+            for problems in leak_checks(self.facts, self._held):
+                self._note(problems)
+            self._finished.append(_LEAK)
+        if self.options.near and NEAR not in self._finished:
+            yield from self._near(cancelled)
+        if self.options.near and self._held is not None and _NEAR_LEAK not in self._finished:
+            found = near_leak_checks(self.subject, self.facts, self._held, cancelled)
+            if not cancelled():
+                self._note(found)
+                self._finished.append(_NEAR_LEAK)
 
     def _near(self, cancelled: Cancelled) -> Iterator[Progress]:
         begun = time.monotonic()
         self._worked = True
         for done, problems in near_checks(self.subject, self.facts, cancelled):
             self._note(problems)
-            speed = done / max(1e-9, time.monotonic() - begun)
-            yield Progress(NEAR, done, self.rows, speed)
-        if self._held is not None:
-            self._note(near_leak_checks(self.subject, self.facts, self._held, cancelled))
+            yield Progress(NEAR, done, self.rows, done / max(1e-9, time.monotonic() - begun))
+        if not cancelled():
+            self._finished.append(NEAR)
 
     def _take(self, phase: str, shard: Shard) -> None:
         (self.facts.add_form if phase == FORM else self.facts.add_tokens)(shard)
@@ -165,6 +193,8 @@ class Survey:
             self._note(problems)
 
     def _keep(self, cache: SurveyCache, key: str, phase: str, place: int) -> None:
+        if self.subject.source.changed():
+            return  # its content is no longer what the key says
         kinds = FORM_COLUMNS if phase == FORM else TOKEN_COLUMNS
         facts = self.facts
         sizes, lines = self.ledger.raw(place)

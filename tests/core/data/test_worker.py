@@ -90,8 +90,9 @@ def test_a_survey_grows_to_its_last_numbers(worker: PipeWorker, path: Path, mode
     told: list[dict[str, Any]] = []
     last = worker.call("survey", timeout=30, on_message=told.append)
     done = [(message["phase"], message["done"]) for message in told]
-    assert done == sorted(done)
-    assert (last["phase"], last["done"], last["total"]) == ("tokens", 401, 401)
+    phases = ["form", "tokens", "near"]
+    assert done == sorted(done, key=lambda item: (phases.index(item[0]), item[1]))
+    assert (last["phase"], last["done"], last["total"]) == ("near", 401, 401)
     assert (last["stats"]["rows"], last["stats"]["empty"]) == (401, 1)
     assert sum(last["stats"]["histogram"]) == 400
     assert last["errors"] == 1
@@ -115,6 +116,7 @@ def test_what_rows_have_in_common_is_told_with_each_of_them(
     path = write_rows([*rows, rows[3]])
     worker.call("open", path=str(path), recipe=recipe(model), timeout=30)
     assert worker.call("encode", rows=[20], timeout=30)["facts"][0]["problems"] == []
+    held = write_rows([{"prompt": "Question 9?", "completion": "Yes."}], "held.jsonl")
     worker.call("survey", timeout=30)
     fact = worker.call("encode", rows=[20], timeout=30)["facts"][0]
     assert (fact["problems"], fact["severity"]) == (["exact_duplicate"], "warning")
@@ -123,6 +125,9 @@ def test_what_rows_have_in_common_is_told_with_each_of_them(
     assert worker.call("seek", row=0, step=1, timeout=30)["row"] == 20
     assert worker.call("seek", row=20, step=1, timeout=30)["row"] is None
     assert worker.call("seek", row=20, step=-1, timeout=30)["row"] is None
+    last = worker.call("survey", eval_path=str(held), timeout=30)
+    assert last["counts"]["train_eval_leak"] == 1
+    assert worker.call("seek", row=0, step=1, timeout=30)["row"] == 9
 
 
 def rows_in(answer: dict[str, Any]) -> list[int]:

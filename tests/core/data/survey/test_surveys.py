@@ -14,7 +14,7 @@ import pytest
 
 from core.data.survey import subject as subjects
 from core.data.survey.cache import SurveyCache
-from core.data.survey.checks import Inquiry, surveyed
+from core.data.survey.checks import Inquiry, form_of, surveyed
 from core.data.survey.crew import Crew
 from core.data.survey.subject import Labour
 from core.data.survey.survey import Options, Survey
@@ -70,6 +70,21 @@ def test_a_process_that_dies_is_replaced_and_its_shard_done_again(
                 if number == 0:
                     os.kill(labour.processes[0], 9)
         assert all_of(again) == expected
+
+
+@pytest.mark.usefixtures("small_shards")
+def test_each_file_of_one_survey_has_processes_of_its_own(
+    tmp_path: Path, write_rows: Write
+) -> None:
+    held = write_rows([chat(f"Held out {n}") for n in range(40)], "held.jsonl")
+    rows = [chat(f"Question {n}") for n in range(60)] + [chat("Held out 7")]
+    inquiry = Inquiry(eval_path=str(held), processes=2)
+    with survey_of(rows, tmp_path, inquiry) as survey:
+        assert [(item.row, item.check) for item in survey.ledger] == [(61, "train_eval_leak")]
+        with Labour(processes=2) as labour:
+            for path, count in ((held, 40), (tmp_path / "surveyed.jsonl", 61)):
+                found = form_of(str(path), recipe(), labour)
+                assert found.facts["readable"].sum() == count
 
 
 @pytest.mark.usefixtures("small_shards")
