@@ -10,6 +10,7 @@ import hashlib
 import mmap
 import os
 import struct
+import tempfile
 import zlib
 from contextlib import suppress
 from io import FileIO
@@ -19,7 +20,7 @@ from typing import BinaryIO
 import msgspec
 
 from core.data.files.index import Numbers, RowIndex
-from core.paths import sync_folder, write_atomic
+from core.paths import sync_folder
 
 LEAST_BYTES = 4 << 20  # smaller files are indexed faster than they are looked up
 MOST_BYTES = 2 << 30  # of all entries; the ones used longest ago go first
@@ -109,8 +110,8 @@ class FileCache:
         )
         words = msgspec.json.encode(head)
         words += b" " * (-len(words) % 8)
-        content = [_MAGIC, struct.pack("<II", _VERSION, len(words)), words, *parts.values()]
-        self._write(self._entry(path, "rows"), b"".join(content))
+        start = _MAGIC + struct.pack("<II", _VERSION, len(words)) + words
+        self._write(self._entry(path, "rows"), [start, *parts.values()])
 
     def load_hash(self, path: Path, file: FileIO) -> str | None:
         """The hash of a file in this very state."""
@@ -125,7 +126,7 @@ class FileCache:
     def store_hash(self, path: Path, file: FileIO, digest: str) -> None:
         stamp = Stamp.of(file)
         if stamp.size >= LEAST_BYTES:
-            self._write(self._entry(path, "hash"), msgspec.json.encode((stamp, digest)))
+            self._write(self._entry(path, "hash"), [msgspec.json.encode((stamp, digest))])
 
     def find_copy(self, path: Path, file: FileIO, suffix: str) -> Path | None:
         """The unpacked copy of a file in this very state."""
@@ -152,10 +153,20 @@ class FileCache:
     def _entry(self, path: Path, kind: str) -> Path:
         return self._entries / f"{hashlib.blake2b(_real(path), digest_size=12).hexdigest()}.{kind}"
 
-    def _write(self, entry: Path, content: bytes) -> None:
+    def _write(self, entry: Path, parts: list[bytes | Numbers]) -> None:
+        """Writes an entry as a whole: beside its place, to the disk, then over the old one."""
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(entry, content)
+            handle, name = tempfile.mkstemp(dir=entry.parent, prefix=f".{entry.name}.")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    for part in parts:  # one after the other: joined, they would take their size
+                        file.write(part)
+                    file.flush()
+                    os.fsync(file.fileno())
+                os.replace(name, entry)
+            finally:
+                Path(name).unlink(missing_ok=True)
             prune(entry.parent, MOST_BYTES, entry)
         except OSError:
             return

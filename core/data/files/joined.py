@@ -195,6 +195,9 @@ class JoinedSource(Source):
         hashed = hashlib.sha256()
         for source in self._sources:
             hashed.update(source.content_hash().encode())
+        for member in self._listing.members[len(self._sources) :]:
+            with member.open() as source:
+                hashed.update(source.content_hash().encode())
         return hashed.hexdigest()
 
 

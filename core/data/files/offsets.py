@@ -109,6 +109,8 @@ class OffsetSource(Source):
                 return self
             elif self._cache:
                 self._cache.store_index(self._place, file, self.layout, self._index)
+                mapped = self._cache.load_index(self._place, file, self.layout)
+                self._index = mapped or self._index  # what is on disk takes no memory
         self.indexed = True
         if on_progress:
             on_progress(self.fingerprint.size, self.fingerprint.size)

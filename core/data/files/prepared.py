@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
-from core.data.files.rows import Cancelled, OnProgress, Row, Source, Span
+from core.data.files.rows import Block, Cancelled, OnProgress, Row, Source, Span
 from core.data.problems import RowProblem
 
 _SHARE = 0.75  # of the progress that preparing takes; the rest is the index
@@ -66,6 +66,16 @@ class PreparedSource(Source):
 
     def rows(self, start: int = 0, stop: int | None = None) -> Iterator[Row]:
         return self._inner.rows(start, stop) if self._inner else iter(())
+
+    def blocks(self, start: int = 0, stop: int | None = None) -> Iterator[Block]:
+        return self._inner.blocks(start, stop) if self._inner else iter(())
+
+    def place(self, index: int) -> tuple[Path, int]:
+        return self._there().place(index)
+
+    @property
+    def skipped(self) -> list[tuple[Path, str]]:
+        return self._inner.skipped if self._inner else []
 
     def weights(self) -> list[Span]:
         return self._inner.weights() if self._inner else []
