@@ -47,6 +47,8 @@ def test_rows_are_those_of_the_text_and_the_copy_is_found_again(
     assert [row.value for row in source] == [{"n": n} for n in range(5000)]
     assert (source.layout, source.path, source.files) == ("lines", packed, [packed])
     assert source.place(2) == (packed, 3)
+    (block,) = source.blocks(1, 3)
+    assert block.data.split() == [b'{"n":', b"1}", b'{"n":', b"2}"]
     assert told == sorted(told)
     assert told[-1] == (packed.stat().st_size,) * 2
     assert not source.cached

@@ -36,6 +36,7 @@ def test_a_dataset_in_the_local_cache_is_read(offline: Path) -> None:
         assert [row.value for row in source] == [{"n": "train-0"}, {"n": "train-1"}]
         assert str(source.path) == "someone/travel"
         assert [path.name for path in source.files] == ["train-0.jsonl", "train-1.jsonl"]
+        assert source.place(1) == (source.files[1], 1)
         assert not source.changed()
 
 

@@ -151,6 +151,15 @@ def test_a_new_a_changed_and_a_lost_file_are_changes(tmp_path: Path) -> None:
     assert source.changed()
 
 
+def test_the_hash_of_many_files_needs_no_index(tmp_path: Path) -> None:
+    for number in range(3):
+        write(tmp_path / "data" / f"{number}.jsonl", number)
+    begun = begin_source(tmp_path / "data").content_hash()
+    assert begun == open_source(tmp_path / "data").content_hash()
+    write(tmp_path / "data" / "2.jsonl", "another")
+    assert begin_source(tmp_path / "data").content_hash() != begun
+
+
 def test_few_of_many_files_are_open_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
