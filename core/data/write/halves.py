@@ -12,24 +12,20 @@ from typing import Any
 
 import msgspec
 
-from core.data.files.source import Row, Source
-from core.data.sample import Judged, Labelled
+from core.data.files.source import Source
 from core.data.shapes.read import Reader
 from core.data.survey.duplicates import bytes_key, sample_key
 from core.data.write.near import near_keys
 from core.data.write.output import Output, line_of, publish
 from core.data.write.split import Split, split_keys
-from core.data.write.writer import BATCH_ROWS, Cancel, Cancelled, OnProgress
+from core.data.write.strata import Class, ClassRows, class_of, strata
+from core.data.write.writer import BATCH_ROWS, Cancel, Cancelled, OnProgress, require_unchanged
 from core.errors import AfinaError
 
 NAMES = ("train.jsonl", "eval.jsonl")
 SMALL_ROWS = 1000  # files below it hold out the larger share
 SMALL_FRACTION, FRACTION = 0.2, 0.1
 MOST_ROWS = 10_000  # of a default evaluation set
-MOST_CLASSES = 100
-ABSENT = "(none)"  # the class of rows without the field
-
-Class = str | int | bool
 
 
 class SplitTask(msgspec.Struct):
@@ -41,14 +37,6 @@ class SplitTask(msgspec.Struct):
     by: str | None = None  # "label", or a field of the row such as "meta.topic"
     seed: int = 42
     near: bool = False  # rows that are almost copies stay on one side too
-
-
-class ClassRows(msgspec.Struct):
-    """How the rows of one class were parted."""
-
-    value: Class
-    train: int
-    eval: int
 
 
 class SplitReport(msgspec.Struct):
@@ -97,8 +85,8 @@ def default_fraction(rows: int) -> tuple[float, str]:
     if held > MOST_ROWS:
         fraction = MOST_ROWS / rows
         return fraction, (
-            f"{MOST_ROWS:,} rows, because they tell a share of right answers to ±1.0 points and more "
-            "would only cost time at every evaluation"
+            f"{MOST_ROWS:,} rows, because they tell a share of right answers to ±1.0 points and "
+            "more would only cost time at every evaluation"
         )
     size = f"{'under ' if rows < SMALL_ROWS else ''}{SMALL_ROWS:,} rows"
     size += "" if rows < SMALL_ROWS else " or more"
@@ -118,44 +106,37 @@ def split_file(
     """
     source = task.source
     if len(source) < 2:
-        raise AfinaError(f'"{source.path}" has {len(source)} rows, and a split takes two.')
-    if task.fraction is None:
+        raise AfinaError(f'"{source.path}" has {_count(len(source))}, and a split takes two.')
+    fraction, reason = task.fraction, "as asked for"
+    if fraction is None:
         fraction, reason = default_fraction(len(source))
-    else:
-        fraction, reason = task.fraction, "as asked for"
     if not 0.0 < fraction < 1.0:
         raise AfinaError(f"The share to evaluate with is between 0 and 1, not {fraction:g}.")
-    keys, named, unreadable = _look(task, cancelled)
+    stop = cancelled or (lambda: False)
+    keys, named, unreadable = _look(task, stop)
     if task.near:
-        keys = near_keys(source, task.reader, keys, cancelled or (lambda: False))
-        if cancelled and cancelled():
+        keys = near_keys(source, task.reader, keys, stop)
+        if stop():
             raise Cancel
-    names, codes = _coded(named, task) if task.by else ([], None)
-    split = split_keys(keys, fraction, task.seed, codes)
-    if not split.eval or not split.train:
-        raise AfinaError(
-            f"The {len(source):,} rows can't be parted: they are copies of each other."
-            if len(set(keys)) == 1
-            else f"None of the {len(source):,} rows would be left to "
-            + ("evaluate with." if split.train else "train on."),
-            "Choose another share with --eval.",
-        )
-    copies = [count for count in Counter(keys).values() if count > 1]
+    layers = strata(named, task.by, source) if task.by else None
+    split = split_keys(keys, fraction, task.seed, layers.codes if layers else None)
+    _require_both(split, keys)
     train, held = (Path(folder).expanduser() / name for name in NAMES)
-    left_out = _write(source, split, (train, held), overwrite, on_progress, cancelled)
+    left_out = _write(source, split, (train, held), overwrite, on_progress, stop)
+    copies = [count for count in Counter(keys).values() if count > 1]
     return SplitReport(
         path=str(source.path),
         train=str(train),
         eval=str(held),
         rows=len(source),
-        train_rows=len(split.train) - len(set(split.train) & left_out),
-        eval_rows=len(split.eval) - len(set(split.eval) & left_out),
+        train_rows=len(set(split.train) - left_out),
+        eval_rows=len(set(split.eval) - left_out),
         fraction=fraction,
         reason=reason,
         seed=task.seed,
         by=task.by,
         near=task.near,
-        classes=_classes(names, codes, split) if codes is not None else [],
+        classes=layers.parted(split) if layers else [],
         groups=len(copies),
         grouped_rows=sum(copies),
         unreadable=unreadable,
@@ -163,11 +144,27 @@ def split_file(
     )
 
 
-def _look(task: SplitTask, cancelled: Cancelled | None) -> tuple[array[int], list[Any], int]:
+def _require_both(split: Split, keys: Sequence[int]) -> None:
+    """Raises AfinaError where one side has no rows."""
+    if split.eval and split.train:
+        return
+    if len(set(keys)) == 1:
+        words = f"The {_count(len(keys))} can't be parted: they are copies of each other."
+    else:
+        use = "evaluate with" if split.train else "train on"
+        words = f"None of the {_count(len(keys))} would be left to {use}."
+    raise AfinaError(words, "Choose another share with --eval.")
+
+
+def _count(rows: int) -> str:
+    return "1 row" if rows == 1 else f"{rows:,} rows"
+
+
+def _look(task: SplitTask, cancelled: Cancelled) -> tuple[array[int], list[Any], int]:
     """Each row's key and class (None for no field), and how many rows can't be used."""
     keys, named, unreadable = array("Q"), [], 0
     for index in range(len(task.source)):
-        if cancelled and index % BATCH_ROWS == 0 and cancelled():
+        if index % BATCH_ROWS == 0 and cancelled():
             raise Cancel
         row = task.source.row(index)
         sample = task.reader.read(row).sample
@@ -175,70 +172,8 @@ def _look(task: SplitTask, cancelled: Cancelled | None) -> tuple[array[int], lis
         key = bytes_key(task.source.raw(index)) if sample is None else sample_key(sample)
         keys.append(key)
         if task.by:
-            named.append(_class_of(row, sample, task.by))
+            named.append(class_of(row, sample, task.by))
     return keys, named, unreadable
-
-
-def _class_of(row: Row, sample: Any, by: str) -> Any:
-    if by == "label":
-        if isinstance(sample, Labelled):
-            return sample.label
-        if isinstance(sample, Judged):
-            return sample.good
-    value: Any = row.value
-    for key in by.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _coded(named: list[Any], task: SplitTask) -> tuple[list[Class], array[int]]:
-    """The classes in an order of their own, and each row's place among them.
-
-    Raises AfinaError for a field that no row has, or whose values are no classes.
-    """
-    by = task.by
-    if all(value is None for value in named):
-        keys = ", ".join(f'"{key}"' for key in _keys_of(task.source)) or "none"
-        raise AfinaError(f'No row has a field "{by}".', f"The rows have the fields {keys}.")
-    for index, value in enumerate(named):
-        if value is not None and not isinstance(value, str | int):
-            what = "a number with a fraction" if isinstance(value, float) else "a list or an object"
-            raise AfinaError(
-                f'"{by}" is {what} in row {index + 1}, and rows are parted by text, whole numbers '
-                "or true and false.",
-                "Choose another field.",
-            )
-    values = {(type(value).__name__, value): None for value in named if value is not None}
-    most = min(MOST_CLASSES, max(2, len(named) // 2))
-    if len(values) > most:
-        raise AfinaError(
-            f'"{by}" has {len(values):,} different values in {len(named):,} rows, too many to give '
-            "each its share of both sides.",
-            f"Choose a field with at most {most} values.",
-        )
-    order = {pair: code for code, pair in enumerate(sorted(values, key=lambda it: (it[0], it[1])))}
-    absent = len(order)
-    codes = array(
-        "Q",
-        (absent if value is None else order[type(value).__name__, value] for value in named),
-    )
-    classes: list[Class] = [value for _, value in order]
-    return [*classes, ABSENT] if absent in codes else classes, codes
-
-
-def _keys_of(source: Source) -> list[str]:
-    """The fields that the first readable rows have."""
-    keys: dict[str, None] = {}
-    for index in range(min(len(source), 50)):
-        value = source.row(index).value
-        if isinstance(value, dict):
-            keys.update(dict.fromkeys(map(str, value)))
-    return list(keys)[:12]
-
-
-def _classes(names: list[Class], codes: Sequence[int], split: Split) -> list[ClassRows]:
-    train, held = (Counter(codes[index] for index in side) for side in (split.train, split.eval))
-    return [ClassRows(name, train[code], held[code]) for code, name in enumerate(names)]
 
 
 def _write(
@@ -247,7 +182,7 @@ def _write(
     paths: tuple[Path, Path],
     overwrite: bool,
     on_progress: OnProgress | None,
-    cancelled: Cancelled | None,
+    cancelled: Cancelled,
 ) -> set[int]:
     """Both files or none; both are complete on the disk before either has its name.
 
@@ -268,10 +203,11 @@ def _write(
                     left_out.add(index)
                 done += 1
                 if done % BATCH_ROWS == 0:
-                    if cancelled and cancelled():
+                    if cancelled():
                         raise Cancel
                     if on_progress:
                         on_progress(done, total)
             output.finish()
+        require_unchanged(source)
         publish(train, held)
     return left_out

@@ -25,6 +25,7 @@ from typing import Any
 from core.data.files.source import Row
 from core.data.problems import ERROR, RowProblem, problem
 from core.data.session import Opened, Session
+from core.data.shapes.read import Reader
 from core.data.write.convert import target
 from core.data.write.editable import dump_row, parse_row
 from core.data.write.edits import Edits
@@ -100,12 +101,12 @@ class Writing:
     def write(self, request: Request) -> Message:
         """Writes the rows, as they are to be, to a new file."""
         opened, fields = self._session.current(), request.fields
-        subject = opened.subject()
-        form = fields.get("format", "same")
-        fixes = _fixes(fields.get("fixes", ()))
+        form, fixes = fields.get("format", "same"), _fixes(fields.get("fixes", ()))
+        if opened.reader is None and (form != "same" or fixes != Fixes()):
+            opened.subject()  # raises why the rows can't be read
         task = Task(
             opened.source,
-            subject.reader,
+            opened.reader or Reader("text"),  # rows of no known shape are written as they are
             opened.encoder,
             edits=_edits_of(opened).snapshot(),
             rows=_view(fields.get("view")),

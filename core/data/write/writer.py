@@ -139,6 +139,7 @@ def write_file(
                 + ", ".join(f"{why} {len(n):,}" for why, n in report.dropped.items() if n),
             )
         output.finish()
+        require_unchanged(task.source)
         publish(output)
     report.path, report.rows, report.bytes = (
         str(output.path),
@@ -146,6 +147,14 @@ def write_file(
         output.path.stat().st_size,
     )
     return report
+
+
+def require_unchanged(source: Source) -> None:
+    """Raises AfinaError where the file was changed while it was read: rows may be torn."""
+    if source.changed():
+        raise AfinaError(
+            f'"{source.path}" has changed while it was read. Nothing was kept.', "Try again."
+        )
 
 
 class Writer:

@@ -120,8 +120,8 @@ def test_without_copies_each_class_is_within_one_row_of_its_share(
 def test_the_default_share_says_its_reason() -> None:
     assert default_fraction(500) == (
         0.2,
-        "20%, because the file has under 1,000 rows: 100 rows tell a share of right answers to ±9.8 "
-        "points",
+        "20%, because the file has under 1,000 rows: 100 rows tell a share of right answers to "
+        "±9.8 points",
     )
     assert default_fraction(1000)[0] == 0.1
     assert default_fraction(50_000)[0] == 0.1
@@ -132,7 +132,7 @@ def test_the_default_share_says_its_reason() -> None:
 
 def test_what_can_not_be_parted_is_said(write_rows: Write, tmp_path: Path) -> None:
     for rows, words in (
-        ([{"text": "x"}], "has 1 rows, and a split takes two"),
+        ([{"text": "x"}], "has 1 row, and a split takes two"),
         ([{"text": "x"}] * 9, "copies of each other"),
     ):
         with pytest.raises(AfinaError, match=words):

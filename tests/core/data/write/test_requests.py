@@ -116,6 +116,19 @@ def test_a_view_is_written_in_its_order(worker: PipeWorker, tmp_path: Path) -> N
     assert rows_of(out) == [ROWS[7], ROWS[3]]
 
 
+def test_rows_of_no_known_shape_are_edited_and_written(
+    worker: PipeWorker, tmp_path: Path, write_rows: Write
+) -> None:
+    path = write_rows([{"foo": 1}, {"foo": 2}], "odd.jsonl")
+    worker.call("open", path=str(path), recipe={"model": ""}, timeout=30)
+    assert worker.call("edit", row=0, text="foo: 3", timeout=30)["ok"]
+    out = tmp_path / "new.jsonl"
+    worker.call("write", out=str(out), timeout=30)
+    assert rows_of(out) == [{"foo": 3}, {"foo": 2}]
+    with pytest.raises(AfinaError, match="no shape that Afina knows"):
+        worker.call("write", out=str(tmp_path / "x.jsonl"), format="trl", timeout=30)
+
+
 def test_edits_outlive_the_worker_and_are_not_in_a_split(
     worker: PipeWorker, tmp_path: Path
 ) -> None:

@@ -215,6 +215,14 @@ def test_a_cancel_and_an_empty_result_leave_nothing(write_rows: Write, tmp_path:
     assert sorted(os.listdir(tmp_path)) == ["rows.jsonl"]
 
 
+def test_a_source_that_changes_meanwhile_leaves_nothing(write_rows: Write, tmp_path: Path) -> None:
+    path = write_rows([chat("Q", "A")] * 200)
+    task = Task(open_source(path), Reader("chat"))
+    with pytest.raises(AfinaError, match="has changed while it was read"):
+        write_file(task, tmp_path / "new.jsonl", on_progress=lambda *_: path.write_text("{}"))
+    assert sorted(os.listdir(tmp_path)) == ["rows.jsonl"]
+
+
 def test_a_disk_that_is_too_small_is_said_before(
     write_rows: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
