@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from core.data.report import show_rows
 from core.jobs import JobWorker
 from core.runs import create_run
 from core.train import precision
+from core.train.dataset import load
 from core.train.progress import Progress
 from core.train.recorder import Recorder
 from core.train.requests import Requests
@@ -36,6 +38,7 @@ TALK = [
     {"role": "assistant", "content": "They eat fish — señor."},
     {"role": "assistant", "content": "And figs."},
 ]
+PACKING = ("on", "off", "on", "off")
 ROLES = {"system": "system", "user": "human", "assistant": "gpt"}
 
 
@@ -65,7 +68,7 @@ SFT: dict[str, list[dict[str, Any]]] = {
 PREFERENCES = [
     {"prompt": "What do people eat?", "chosen": "Bread é.", "rejected": "Stones " * 20},
     {"chosen": [*TALK[3:5]], "rejected": [TALK[3], {"role": "assistant", "content": "Nothing."}]},
-    {"prompt": TALK[3:4], "chosen": TALK[4:5], "rejected": TALK[2:3]},
+    {"prompt": TALK[3:4], "chosen": TALK[4:5], "rejected": TALK[5:6]},
 ]
 JUDGED = [
     {"prompt": "What do people eat?", "completion": answer, "label": good}
@@ -91,7 +94,7 @@ class Seen:
         compute = trainer.compute_loss
 
         def watched(model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-            self.batches.append({name: value.clone() for name, value in inputs.items()})
+            self.batches.append(dict(inputs))
             return compute(model, inputs, *args, **kwargs)
 
         trainer.compute_loss = watched
@@ -183,26 +186,59 @@ def masked(batch: dict[str, Any]) -> list[Learned]:
     return found
 
 
-@pytest.mark.parametrize("supervise", SUPERVISE)
-@pytest.mark.parametrize("shape", SFT)
+RUNS = [
+    *(("chat", supervise, packing) for supervise, packing in zip(SUPERVISE, PACKING, strict=True)),
+    ("chat", "assistant", "off"),
+    ("sharegpt", "completion", "off"),
+    ("alpaca", "last_assistant", "on"),
+    ("prompt_completion", "assistant", "off"),
+    ("prompt_completion", "all", "on"),
+    ("template", "completion", "on"),
+    ("text", "assistant", "off"),
+    ("pretokenised", "assistant", "on"),
+    ("pretokenised", "last_assistant", "off"),
+]
+
+
+@pytest.mark.parametrize(("shape", "supervise", "packing"), RUNS)
 def test_the_model_is_trained_on_what_is_shown(
     shape: str,
     supervise: str,
+    packing: str,
     train: Callable[[Config], Seen],
     configured: Callable[..., Config],
 ) -> None:
-    words = [f"train.supervise={supervise}", f"data.format={shape}"]
-    words.append("train.packing=" + ("on", "off")[(len(shape) + len(supervise)) % 2])
-    if shape == "template":
-        words.append(r"data.prompt_template=City: {city} {{x}} food: {food}.")
-    config = configured(SFT[shape], *words)
-    rows = shown(config, len(SFT[shape]))
+    config = configured(SFT[shape], *words_of(shape, supervise), f"train.packing={packing}")
     seen = train(config)
     given = [row for batch in seen.batches for row in documents(batch)]
-    expected = predicted([labels_of(row) for row in rows if any(row["supervised"])])
-    assert expected
-    assert sorted(given) == expected
+    assert sorted(given) == predicted(learned(config))
     assert seen.read == [batch["input_ids"][0].tolist() for batch in seen.batches]
+
+
+@pytest.mark.parametrize("supervise", SUPERVISE)
+@pytest.mark.parametrize("shape", SFT)
+def test_the_trainer_loads_what_is_shown(
+    shape: str, supervise: str, configured: Callable[..., Config]
+) -> None:
+    config = configured(SFT[shape], *words_of(shape, supervise))
+    rows = load(config, Recipe.of(config).encoder(), lambda done, total: None).train
+    edges = [0, *accumulate(rows.lengths)]
+    flat = [(rows.ids[a:b].tolist(), rows.labels[a:b].tolist()) for a, b in pairwise(edges)]
+    assert sorted(flat) == sorted(learned(config))
+
+
+def words_of(shape: str, supervise: str) -> list[str]:
+    words = [f"train.supervise={supervise}", f"data.format={shape}"]
+    if shape == "template":
+        words.append('data.prompt_template="City: {city} {{x}} food: {food}."')
+    return words
+
+
+def learned(config: Config) -> list[Learned]:
+    """The rows that are shown as ones to learn from."""
+    rows = [row for row in shown(config, len(SFT[config.data.format])) if any(row["supervised"])]
+    assert rows
+    return [labels_of(row) for row in rows]
 
 
 @pytest.mark.parametrize("packing", ["on", "off"])

@@ -113,7 +113,7 @@ def test_a_template_with_a_date_is_written_with_todays(monkeypatch: pytest.Monke
     assert skeletons.fill(conversation("a", "b")) is None  # another microsecond
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.sampled_from(sorted(ALL)),
     st.booleans(),
