@@ -89,7 +89,7 @@ async def test_choices_are_stepped_through_with_the_arrows_and_space(
         await go(pilot, "train.supervise")
         await pilot.press("right")
         assert app.config.train.supervise == "last_assistant"
-        await pilot.press("space", "space")
+        await pilot.press("space", "space", "space")
         assert app.config.train.supervise == "assistant"
         await pilot.press("left")
         assert app.config.train.supervise == "all"
