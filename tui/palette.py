@@ -13,7 +13,7 @@ from tui.widgets.frame import Frame
 from tui.widgets.row_list import Column
 
 COLUMNS = (Column("action", 16), Column("key", 9), Column("what it does", 0), Column("where", 10))
-MOVES = ("list", "text", "form")
+MOVES = ("list", "text", "tokens", "form")
 Doable = tuple[Scoped, Action]
 
 

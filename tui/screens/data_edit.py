@@ -49,13 +49,20 @@ class DataEdit(DataBase):
     def _ask_pending(self) -> None:
         self.ask("pending", self._take_pending)
 
+    def _forget_requests(self) -> None:
+        super()._forget_requests()
+        self._keep(Pending())  # of another file; what is pending here is asked for once it is open
+
     def _take_pending(self, answer: Answer) -> None:
         lost = answer.get("lost", 0)
         if lost and lost != self.pending.lost:
             words = "An edit has" if lost == 1 else f"{lost:,} edits have"
             self.afina.say(f"{words} lost the row: the file has changed since.", "warning")
-        self.pending = Pending(frozenset(answer["edited"]), frozenset(answer["dropped"]), lost)
-        self.state.pending = self.pending.words()
+        self._keep(Pending(frozenset(answer["edited"]), frozenset(answer["dropped"]), lost))
+
+    def _keep(self, pending: Pending) -> None:
+        self.pending = pending
+        self.state.pending = pending.words()
         for place in (self.row, self.rows):
             place.edited, place.dropped = self.pending.edited, self.pending.dropped
         self.row.draw_words()

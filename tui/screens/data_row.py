@@ -68,7 +68,6 @@ class RowFrame(Frame):
         """Shows no row."""
         self.number = 0
         self.shown = ShownRow(())
-        self.edited = self.dropped = ()
         self._draw(stay=False)
 
     def show_row(self, number: int, row: ShownRow) -> None:
