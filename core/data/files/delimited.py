@@ -92,7 +92,7 @@ def scan_delimited(file: FileIO, columns: Columns) -> Iterator[Batch]:
     file.seek(columns.end)
     while block := file.read(max(BLOCK_BYTES, len(scanner.carry))):
         yield scanner.feed(block)
-    while scanner.carry:
+    while scanner.carry or scanner.passed:
         yield scanner.finish()
 
 
@@ -103,21 +103,44 @@ class _Scanner:
         self.delimiter = columns.delimiter
         self.start, self.line = columns.end, columns.line  # of the carry
         self.carry = b""  # a record without its end
+        self.passed = 0  # bytes of a line that is longer than any row, and not carried
         self.end = columns.end  # where the last row ended
 
     def feed(self, block: bytes) -> Batch:
         """The records that end in a block."""
+        batch = Batch()
+        if self.passed:
+            newline = block.find(b"\n")
+            size = newline + 1 if newline >= 0 else len(block)
+            self.passed += size
+            if newline >= 0:
+                self._end_line(batch)
+            block = block[size:]
         data = self.carry + block
         ends = self._find(data)
         if not len(ends) and len(data) > LONGEST_ROW_BYTES:
             ends = self._give_up(data)
-        return self._take(data, ends)
+            self.passed = 0 if ends else len(data)
+            data = data if ends else b""
+        return self._take(data, ends, len(data), batch)
 
     def finish(self) -> Batch:
         """What is left at the end of the file: a record without a newline, or an open quote."""
+        if self.passed:
+            batch = Batch()
+            self._end_line(batch)
+            return self._take(b"", [], 0, batch)
         data = self.carry if self.carry.endswith(b"\n") else self.carry + b"\n"
         ends = self._find(data)
-        return self._take(data, ends if len(ends) else self._give_up(data), len(self.carry))
+        return self._take(
+            data, ends if len(ends) else self._give_up(data), len(self.carry), Batch()
+        )
+
+    def _end_line(self, batch: Batch) -> None:
+        """Takes a line that was passed over as one row: it is too long to be read as such."""
+        batch.add(self.start, self.line, self.end)
+        self.start += self.passed
+        self.end, self.passed, self.line = self.start, 0, self.line + 1
 
     def _find(self, data: bytes) -> Any:
         if len(data) > SMALL_BYTES:
@@ -130,8 +153,9 @@ class _Scanner:
         newline = data.find(b"\n")
         return [newline] if newline >= 0 else []
 
-    def _take(self, data: bytes, ends: Any, size: int | None = None) -> Batch:
-        batch, begin, size = Batch(), 0, len(data) if size is None else size
+    def _take(self, data: bytes, ends: Any, size: int, batch: Batch) -> Batch:
+        """Adds the records with these ends; `size` leaves out a newline that was added."""
+        begin = 0
         for end in ends:
             record = data[begin : end + 1]
             if record.strip(b" \r\n"):

@@ -19,6 +19,7 @@ MOST_CARRY_BYTES = 16 << 20  # of an element that is looked at again with the ne
 # A whole string, a bracket, a comma, or the quote of a string that does not end in this block.
 _STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _TOKEN = re.compile(_STRING + rb'|[\[\]{},"]', re.DOTALL)
+_STRING_END = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NESTING = 6  # levels of brackets that are taken in one match, at the speed of the regex engine
 
 
@@ -99,6 +100,7 @@ class _ValueScanner:
         self.closed = False  # the array has ended
         self.region, self.region_line = start, 1  # where the current value's text begins
         self.touched = False  # a token of the current value was seen
+        self.in_string = False  # its quote was seen, and no other
         self.carry = b""
         self.line, self.counted = 1, start  # newlines before `counted` are in `line`
         self.batch = Batch()
@@ -120,8 +122,8 @@ class _ValueScanner:
     def _look(self, data: bytes, base: int, leap: bool) -> None:
         """Goes through the data token by token, or by leaps over whole elements of an array."""
         keep = len(data)
-        position = 0
-        while True:
+        position = self._end_string(data)
+        while position >= 0:
             if leap and self._is_between() and len(data) - position >= LEAST_LEAP_BYTES:
                 leap, position = False, self._leap(data, base)
                 if position < 0:
@@ -133,7 +135,8 @@ class _ValueScanner:
             position = end
             token = data[index : index + 1]
             if token == b'"' and end == index + 1:
-                keep = index  # the string goes on in the next block
+                self._touch(data, base, index)
+                self.in_string = True  # it goes on in the next block
                 break
             if self.depth == self.floor and token in b"[{" and not self.closed:
                 whole = _VALUE.match(data, index)
@@ -142,10 +145,20 @@ class _ValueScanner:
                     self._take_whole(data, base, index, position)
                     continue
             self._take(token, data, base, index, end)
-        if not self.touched:
+        if self.in_string:
+            keep -= _ends_in_escape(data)
+        elif not self.touched:
             keep = min(keep, max(0, self.region - base))
         self._count(data, base, keep)
         self.carry = data[keep:]
+
+    def _end_string(self, data: bytes) -> int:
+        """Where an open string ends, 0 if none is open, -1 if it goes on behind the data."""
+        if not self.in_string:
+            return 0
+        match = _STRING_END.match(data)
+        self.in_string = match is None
+        return match.end() if match else -1
 
     def _is_between(self) -> bool:
         """Whether what comes next is an element of the array, from its begin."""
@@ -229,3 +242,8 @@ class _ValueScanner:
         if base + upto > self.counted:
             self.line += data.count(b"\n", self.counted - base, upto)
             self.counted = base + upto
+
+
+def _ends_in_escape(data: bytes) -> bool:
+    """Whether the data end in a backslash that is itself not escaped."""
+    return (len(data) - len(data.rstrip(b"\\"))) % 2 == 1

@@ -59,7 +59,7 @@ class TableSource(Source):
         try:
             with self._lock:
                 names = self._open(self._reopen())
-        except (OSError, pyarrow.ArrowException, EOFError) as error:
+        except (OSError, pyarrow.ArrowException, EOFError, MemoryError) as error:
             self.close()
             kind = {"parquet": "a Parquet file", "arrow": "an Arrow file"}[self.layout]
             raise AfinaError(
@@ -142,7 +142,7 @@ class TableSource(Source):
             try:
                 self._reopen()
                 return self._keep(number, self._read(number))
-            except (OSError, pyarrow.ArrowException, EOFError, AfinaError) as error:
+            except (OSError, pyarrow.ArrowException, EOFError, MemoryError, AfinaError) as error:
                 return self._why(error)
 
     def _keep(self, number: int, batch: pyarrow.RecordBatch) -> pyarrow.RecordBatch:
@@ -338,7 +338,7 @@ class ArrowSource(TableSource):
             try:
                 with self._lock:
                     rows = self._file_reader().get_batch(number).num_rows
-            except (OSError, pyarrow.ArrowException) as error:
+            except (OSError, pyarrow.ArrowException, MemoryError) as error:
                 self._problems += (_damaged(number + 1, error),)
                 rows = 0
             yield number, size * (number + 1) // count, rows
@@ -355,12 +355,12 @@ class ArrowSource(TableSource):
                     message = pyarrow.ipc.read_message(stream)
                 except EOFError:  # the mark at the end, or the end without one
                     return
-                except (OSError, pyarrow.ArrowException):
+                except (OSError, pyarrow.ArrowException, MemoryError):
                     self._problems += (_broken_off(self._rows),)
                     return
                 try:
                     rows = pyarrow.ipc.read_record_batch(message, self._schema).num_rows
-                except (OSError, pyarrow.ArrowException) as error:
+                except (OSError, pyarrow.ArrowException, MemoryError) as error:
                     self._problems += (_damaged(len(self._places) + 1, error),)
                     rows = 0
                 yield place, file.tell(), rows

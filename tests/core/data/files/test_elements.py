@@ -29,7 +29,7 @@ PIECES = st.sampled_from(
     + ["{", "}", "[", "]", '"', "\\", '"é', '{"b":\n[{}]}', '{"c":"\\\\\\""}']
 )
 BOUNDED = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

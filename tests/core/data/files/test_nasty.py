@@ -181,3 +181,20 @@ def test_a_huge_number_is_read_or_named(write_rows: Write, digits: int) -> None:
     else:
         assert row.problem is not None
         assert row.problem.check == "invalid_json"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("a.json", b'[{"a": 1}, {"a": "'), ("a.csv", b'a\n1\n"'), ("a.csv", b"a\n1\n")],
+)
+def test_a_huge_value_that_never_ends_is_read_over_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: bytes
+) -> None:
+    monkeypatch.setattr(delimited, "LONGEST_ROW_BYTES", 1 << 20)
+    path = tmp_path / name
+    path.write_bytes(text + b"x" * (48 << 20) + (b"\n2\n" if name == "a.csv" else b""))
+    with open_source(path, cache=tmp_path / "cache") as source:
+        rows = list(source)
+    assert [row.problem.check if row.problem else row.value for row in rows] == (
+        [{"a": 1}, "row_too_long"] if name == "a.json" else [{"a": "1"}, "row_too_long", {"a": "2"}]
+    )
