@@ -190,6 +190,8 @@ def _long_line(rng: random.Random, data: bytes) -> bytes:
     size = rng.choices(LONG_BYTES, (20, 6, 1))[0]
     start = _place(rng, data)
     piece = rng.choice((b"a", b"word ", "é".encode(), b"\\", b'"', b"[", b"{}", b"\x00", b" "))
+    if piece == b"{}":  # a row each, where values follow each other
+        size = 4096
     return data[:start] + piece * (size // len(piece)) + data[start:]
 
 
