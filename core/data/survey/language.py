@@ -55,6 +55,11 @@ def script_code(text: str) -> int:
     return SCRIPTS.index(letters.most_common(1)[0][0])
 
 
+def load_languages() -> None:
+    """Loads what `language_of` needs, which takes a second, before anyone waits for it."""
+    language_of("a")
+
+
 def language_of(text: str) -> str:
     """The ISO 639-1 code of the language of a text's beginning; "" without letters."""
     head = text[:_LOOKED_AT]

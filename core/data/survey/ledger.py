@@ -35,7 +35,7 @@ class Ledger:
         self.counts: Counter[str] = Counter()  # check -> rows (or the file, once)
         self.severities: Counter[str] = Counter()
         self._counted: dict[int, int] = {}  # check -> the row that counted last
-        self._order: tuple[int, np.ndarray, np.ndarray] | None = None
+        self._order: np.ndarray | None = None
         self._lock = threading.RLock()
 
     def __len__(self) -> int:
@@ -103,9 +103,8 @@ class Ledger:
         import numpy as np
 
         with self._lock:
-            order, rows = self._sorted()
-            first, last = np.searchsorted(rows, [row - 1, row])
-            return [self._at(int(place)) for place in order[first:last]]
+            rows = np.frombuffer(self._rows.tobytes(), "u8")  # a copy: the array goes on growing
+            return [self._at(int(place)) for place in np.flatnonzero(rows == row)]
 
     def __iter__(self) -> Iterator[RowProblem]:
         for place in self._places(None):
@@ -122,18 +121,17 @@ class Ledger:
         import numpy as np
 
         with self._lock:
-            order, _ = self._sorted()
+            order = self._sorted()
             if check is None:
                 return order
             codes = np.frombuffer(self._checks.tobytes(), "u2")
             return order[codes[order] == self._codes.get(check, -1)]
 
-    def _sorted(self) -> tuple[np.ndarray, np.ndarray]:
-        """Places in the order of their rows, and these rows from 0; the file itself comes last."""
+    def _sorted(self) -> np.ndarray:
+        """Places in the order of their rows; those of the file itself come last."""
         import numpy as np
 
-        if self._order is None or self._order[0] != len(self):
+        if self._order is None or len(self._order) != len(self):
             rows = np.frombuffer(self._rows.tobytes(), "u8") - np.uint64(1)  # 0 becomes the largest
-            order = np.argsort(rows, kind="stable")
-            self._order = len(self), order, rows[order]
-        return self._order[1], self._order[2]
+            self._order = np.argsort(rows, kind="stable")
+        return self._order

@@ -108,7 +108,9 @@ class Surveying:
     def statistics(self, request: Request) -> Message:
         """What `data stats --json` prints about the rows surveyed so far."""
         opened = self._session.current()
-        return whole_stats(_survey_of(opened).facts, Batches(opened.recipe.max_length))
+        weights = tuple(opened.source.weights())
+        batches = Batches(opened.recipe.max_length, weights=weights)
+        return whole_stats(_survey_of(opened).facts, batches)
 
 
 def _survey_of(opened: Opened) -> Survey:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from core.data.files.rows import Span
 from core.data.survey.facts import Facts
 from core.data.survey.language import SCRIPTS
 from core.data.survey.packing import packed_bins
@@ -26,6 +28,7 @@ class Batches(msgspec.Struct, frozen=True):
     max_length: int | None = None  # tokens; None cuts nothing
     rows: int = 8  # in one pass of the model: per_device_train_batch_size
     accumulation: int = 1  # passes in a step
+    weights: tuple[Span, ...] = ()  # how often rows are seen in an epoch; once where it is empty
 
 
 def token_stats(facts: Facts) -> dict[str, Any]:
@@ -175,14 +178,24 @@ def _padded(lengths: np.ndarray, rows: int) -> int:
 
 
 def _epoch(facts: Facts, batches: Batches) -> dict[str, Any]:
-    """One pass over all usable rows as the run would do it."""
-    lengths = facts["tokens"][facts["tokens"] > 0]
+    """One pass over all usable rows as the run would do it, each as often as its weight says."""
+    import numpy as np
+
+    lengths = facts["tokens"]
     limit = batches.max_length or (int(lengths.max()) if len(lengths) else 1)
-    found = _at_length(lengths, limit, batches)
+    weights = np.ones(facts.rows)
+    for span in batches.weights:
+        weights[span.start : span.end] = span.weight
+    usable = lengths > 0
+    kept = np.minimum(lengths, limit)
+    rows, tokens = float(weights[usable].sum()), float((kept * weights).sum())
+    found = _at_length(lengths[usable], limit, batches)
+    per_step = batches.rows * batches.accumulation
+    bins = found["packed_rows"] * tokens / max(1, found["tokens"])
     return {
-        "rows": len(lengths),
-        "tokens": found["tokens"],
-        "batch_rows": batches.rows * batches.accumulation,
-        "steps": found["steps_per_epoch"],
-        "packed_steps": found["packed_steps_per_epoch"],
+        "rows": round(rows),
+        "tokens": round(tokens),
+        "batch_rows": per_step,
+        "steps": math.ceil(rows / per_step),
+        "packed_steps": math.ceil(bins / per_step),
     }

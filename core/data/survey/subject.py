@@ -15,6 +15,7 @@ from core.data.recipe import Recipe
 from core.data.shapes.read import Reader
 from core.data.survey.cache import key_of, model_hash
 from core.data.survey.facts import Shard
+from core.data.survey.language import load_languages
 from core.data.survey.passes import examine_form, examine_tokens
 from core.hub import model_folder
 
@@ -117,6 +118,8 @@ class Labour:
             tasks = (_task(phase, item, found) for item in ranges)
             yield from crew.shards(tasks, self.cancelled)
             return
+        if languages and phase == TOKENS:
+            load_languages()  # not under the guard
         for item in ranges:
             if self.cancelled():
                 return

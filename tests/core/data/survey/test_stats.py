@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from core.data.files.rows import Span
 from core.data.survey.facts import Facts, Shard
 from core.data.survey.packing import packed_bins
 from core.data.survey.stats import Batches, token_stats, whole_stats
@@ -53,6 +54,13 @@ def test_each_max_length_tells_what_it_cuts_and_what_padding_would_take() -> Non
     assert lengths[512]["padding_share"] == pytest.approx(200 / 600)
     assert (lengths[512]["packed_rows"], lengths[512]["packing_efficiency"]) == (1, 400 / 512)
     assert lengths[512]["steps_per_epoch"] == 1
+
+
+def test_an_epoch_sees_each_row_as_often_as_its_weight_says() -> None:
+    facts = facts_of([(100, 50, 0)] * 4)
+    batches = Batches(rows=2, weights=(Span(0, 2, 0.5), Span(2, 4, 3.0)))
+    epoch = whole_stats(facts, batches)["epoch"]
+    assert (epoch["rows"], epoch["tokens"], epoch["steps"]) == (7, 700, 4)
 
 
 def test_as_many_bins_are_counted_as_the_trainer_packs() -> None:
