@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from core.data.files.arrow import ArrowSource
 from core.data.files.cache import FileCache
 from core.data.files.compressed import CompressedSource
 from core.data.files.endings import require_ending, require_file
@@ -17,8 +18,8 @@ from core.data.files.gathering import Gathered, gather, gather_pattern, is_patte
 from core.data.files.hub import HubSource, is_dataset_id
 from core.data.files.joined import JoinedSource, Listing, Member
 from core.data.files.offsets import OffsetSource
+from core.data.files.parquet import ParquetSource
 from core.data.files.rows import Fingerprint, Row, Source, Span
-from core.data.files.tables import ArrowSource, ParquetSource
 from core.errors import AfinaError
 from core.paths import cache_folder
 

@@ -1,4 +1,4 @@
-"""Rows of Parquet and Arrow files, read by row group and batch, never as a whole.
+"""Rows of tables that lie in batches, read a batch at a time (parquet, arrow are the two kinds).
 
 pyarrow is loaded when such a file is opened. A row is a plain dict of JSON values (core.data.files.
 cells); a batch is kept for the rows beside it.
@@ -28,9 +28,8 @@ from core.data.problems import ERROR, RowProblem, problem
 from core.errors import AfinaError
 
 if TYPE_CHECKING:
-    import pyarrow.parquet
+    import pyarrow
 
-BATCH_ROWS = 256  # of a row group that are decoded at a time
 KEPT_BYTES = 32 << 20  # of batches that were read last; one is kept however large
 
 
@@ -63,7 +62,7 @@ class TableSource(Source):
             self.close()
             kind = {"parquet": "a Parquet file", "arrow": "an Arrow file"}[self.layout]
             raise AfinaError(
-                f'"{self.path}" is not {kind}, or is damaged: {_first_sentence(error)}.',
+                f'"{self.path}" is not {kind}, or is damaged: {first_sentence(error)}.',
                 "Write or download it again.",
             ) from error
         self._columns, self._problems = name_columns(names)
@@ -158,7 +157,7 @@ class TableSource(Source):
     def _why(self, error: Exception) -> RowProblem:
         if self.changed():
             return gone("a file that has been replaced, has become shorter or is gone")
-        found = f"a part of the file that can't be read: {_first_sentence(error)}"
+        found = f"a part of the file that can't be read: {first_sentence(error)}"
         return problem("unreadable_row", "", found, "a row", "Write or download the file again.")
 
     def _decode(self, index: int, batch: pyarrow.RecordBatch, start: int, count: int) -> list[Row]:
@@ -226,172 +225,7 @@ class TableSource(Source):
             self.rest()
 
 
-class ParquetSource(TableSource):
-    """Row groups, each decoded from its begin in batches as far as a row is wanted."""
-
-    layout = "parquet"
-
-    def _open(self, file: FileIO) -> list[str]:
-        self._reader = self._new_reader(file)
-        # (row group, its next batch, the rest of its batches)
-        self._cursor: tuple[int, int, Iterator[pyarrow.RecordBatch]] | None = None
-        metadata = self._reader.metadata
-        self._groups: list[int] = []  # first batch of each row group
-        for group in range(metadata.num_row_groups):
-            self._groups.append(len(self._starts))
-            count = metadata.row_group(group).num_rows
-            self._starts += range(self._rows, self._rows + count, BATCH_ROWS)
-            self._rows += count
-        return self._reader.schema_arrow.names
-
-    def _new_reader(self, file: FileIO) -> pyarrow.parquet.ParquetFile:
-        import pyarrow.parquet
-
-        return pyarrow.parquet.ParquetFile(file, memory_map=False, pre_buffer=False)
-
-    def _find(self, on_progress: OnProgress | None, cancelled: Cancelled | None) -> bool:
-        return True  # the footer has told everything
-
-    def _read(self, number: int) -> pyarrow.RecordBatch:
-        import pyarrow
-
-        group = bisect_right(self._groups, number) - 1
-        if self._reader is None:
-            self._reader = self._new_reader(self._reopen())
-        place, batches = self._groups[group], None
-        if self._cursor is not None and self._cursor[0] == group and self._cursor[1] <= number:
-            _, place, batches = self._cursor
-        self._cursor = None  # a reader that failed is not used again
-        if batches is None:
-            batches = self._reader.iter_batches(BATCH_ROWS, [group], use_threads=False)
-        for batch in batches:
-            if place == number:
-                if batch.num_rows != self._batch_rows(number):
-                    break
-                self._cursor = (group, place + 1, batches)
-                return batch
-            self._keep(place, batch)  # it cost as much to pass over it
-            place += 1
-        raise pyarrow.ArrowInvalid("a row group holds fewer rows than it says")
-
-    def _batch_rows(self, number: int) -> int:
-        """How many rows a batch has to have, so that no row is taken for another."""
-        after = self._starts[number + 1] if number + 1 < len(self._starts) else self._rows
-        return after - self._starts[number]
-
-    def _let_go(self) -> None:
-        self._reader = self._cursor = None
-
-
-class ArrowSource(TableSource):
-    """Record batches of an IPC file (with a footer) or of a stream, whose messages are listed."""
-
-    layout = "arrow"
-
-    def _open(self, file: FileIO) -> list[str]:
-        import pyarrow
-
-        self._places: list[int] = []  # of the batches: their number, or the offset in a stream
-        self._reader = None
-        file.seek(0)
-        self._is_stream = file.read(6) != b"ARROW1"
-        if self._is_stream:
-            file.seek(0)
-            message = pyarrow.ipc.read_message(pyarrow.PythonFile(file, "r"))
-            self._schema = pyarrow.ipc.read_schema(message)
-            self._first = file.tell()
-            if any(pyarrow.types.is_dictionary(kind) for kind in self._schema.types):
-                raise pyarrow.ArrowInvalid("it is a stream with dictionaries; save it as Parquet")
-        else:
-            self._schema = self._file_reader().schema
-        return self._schema.names
-
-    def _file_reader(self) -> pyarrow.RecordBatchFileReader:
-        import pyarrow
-
-        if self._reader is None:
-            self._reader = pyarrow.ipc.open_file(pyarrow.PythonFile(self._reopen(), "r"))
-        return self._reader
-
-    def _find(self, on_progress: OnProgress | None, cancelled: Cancelled | None) -> bool:
-        assert self.fingerprint is not None
-        for place, read, rows in self._stream_batches() if self._is_stream else self._batches():
-            if rows:
-                # The rows last: a reader in another thread finds the batch of every row it can see.
-                self._places.append(place)
-                self._starts.append(self._rows)
-                self._rows += rows
-            if on_progress:
-                on_progress(min(read, self.fingerprint.size), self.fingerprint.size)
-            if cancelled and cancelled():
-                return False
-        return True
-
-    def _batches(self) -> Iterator[tuple[int, int, int]]:
-        """(number, bytes behind us, rows) of the batches of a file."""
-        import pyarrow
-
-        with self._lock:
-            count = self._file_reader().num_record_batches
-        size = self.fingerprint.size if self.fingerprint else 0
-        for number in range(count):
-            try:
-                with self._lock:
-                    rows = self._file_reader().get_batch(number).num_rows
-            except (OSError, pyarrow.ArrowException, MemoryError) as error:
-                self._problems += (_damaged(number + 1, error),)
-                rows = 0
-            yield number, size * (number + 1) // count, rows
-
-    def _stream_batches(self) -> Iterator[tuple[int, int, int]]:
-        """(offset, bytes behind us, rows) of the messages of a stream."""
-        import pyarrow
-
-        with open_file(self.path) as file:
-            stream, place = pyarrow.PythonFile(file, "r"), self._first
-            file.seek(place)
-            while True:
-                try:
-                    message = pyarrow.ipc.read_message(stream)
-                except EOFError:  # the mark at the end, or the end without one
-                    return
-                except (OSError, pyarrow.ArrowException, MemoryError):
-                    self._problems += (_broken_off(self._rows),)
-                    return
-                try:
-                    rows = pyarrow.ipc.read_record_batch(message, self._schema).num_rows
-                except (OSError, pyarrow.ArrowException, MemoryError) as error:
-                    self._problems += (_damaged(len(self._places) + 1, error),)
-                    rows = 0
-                yield place, file.tell(), rows
-                place = file.tell()
-
-    def _read(self, number: int) -> pyarrow.RecordBatch:
-        import pyarrow
-
-        place = self._places[number]
-        if not self._is_stream:
-            return self._file_reader().get_batch(place)
-        file = self._reopen()
-        file.seek(place)
-        message = pyarrow.ipc.read_message(pyarrow.PythonFile(file, "r"))
-        return pyarrow.ipc.read_record_batch(message, self._schema)
-
-    def _let_go(self) -> None:
-        self._reader = None
-
-
-def _broken_off(rows: int) -> RowProblem:
-    found = f"a stream that breaks off after {rows:,} rows"
-    return problem("truncated_file", "", found, "a whole file", "Copy or download it again.")
-
-
-def _damaged(number: int, error: Exception) -> RowProblem:
-    found = f"a batch of rows, number {number}, that can't be read: {_first_sentence(error)}"
-    return problem("damaged_file", "", found, "a whole file", "Write or download it again.")
-
-
-def _first_sentence(error: Exception) -> str:
+def first_sentence(error: Exception) -> str:
     """What pyarrow says, without its details."""
     text = error.message if isinstance(error, AfinaError) else str(error)
     return text.split("\n")[0].split(". ")[0].rstrip(".")[:200]

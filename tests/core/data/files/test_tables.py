@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from core.data.files import tables
+from core.data.files import parquet, tables
 from core.data.files.source import Source, begin_source, open_source
 from core.errors import AfinaError
 
@@ -45,7 +45,7 @@ def value_of(source: Source, index: int) -> Any:
 def test_any_row_is_read_by_its_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(tables, "BATCH_ROWS", 64)
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 64)
     monkeypatch.setattr(tables, "KEPT_BYTES", 4096)
     with open_source(write_table(tmp_path / name, numbered())) as source:
         assert (len(source), source.indexed) == (ROWS, True)
