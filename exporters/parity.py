@@ -2,7 +2,9 @@
 
 Numbers come from measure.py. Bounds per type, with their sources:
 - KL of quantized types: llama.cpp's tools/perplexity/README.md, "LLaMA 3 8b Scoreboard", mean KL
-  without importance matrix: q8_0 0.0014, q6_K 0.0057, q5_K_M 0.011, q4_K_M 0.032, q4_0 0.074. Other
+  without importance matrix: q8_0 0.0014, q6_K 0.0055, q5_K_M 0.011, q5_K_S 0.017, q4_K_M 0.031,
+  q4_K_S 0.043, q4_0 0.072, q3_K_M 0.102, q2_K 0.445; iq4_NL and iq4_XS are there with a matrix only
+  (0.036), and get the bounds of q4_K_S. Other
   models and texts differ: a pass is up to 3 times that, a fail beyond 15 times. Seen: the sample
   model of 5.8 M parameters loses between a seventh and a third of it.
 - f32, f16, bf16: trials over ten families of random models, worst log p 0.001, 0.03 and 0.04 away;
@@ -38,8 +40,14 @@ BOUNDS = {
     "q8_0": Bounds((0.0042, 0.021), (0.05, 0.25)),
     "q6_k": Bounds((0.017, 0.085), (0.1, 0.35)),
     "q5_k_m": Bounds((0.033, 0.17), (0.15, 0.45)),
+    "q5_k_s": Bounds((0.05, 0.25), (0.2, 0.5)),
     "q4_k_m": Bounds((0.096, 0.48), (0.25, 0.6)),
+    "q4_k_s": Bounds((0.13, 0.65), (0.3, 0.65)),
+    "iq4_nl": Bounds((0.13, 0.65), (0.3, 0.65)),
+    "iq4_xs": Bounds((0.13, 0.65), (0.3, 0.65)),
     "q4_0": Bounds((0.22, 1.1), (0.35, 0.75)),
+    "q3_k_m": Bounds((0.31, 1.5), (0.4, 0.8)),
+    "q2_k": Bounds((1.3, 6.7), (0.6, 0.95)),
 }
 
 

@@ -58,7 +58,7 @@ class Plan(msgspec.Struct):
     target: str
     folder: str
     items: list[Item] = []
-    temporary_bytes: int = 0  # what is compared, and an f16 file that quantized ones come from
+    temporary_bytes: int = 0  # what is compared
     needed_bytes: int = 0  # of disk
     free_bytes: int = 0
     memory_bytes: int = 0  # peak, while the tuned model is compared in float32
@@ -112,8 +112,7 @@ def plan_for(home: Path, target: Target, wanted: list[Wanted], folder: Path | No
         return plan
     plan.notes.extend(prepared.notes)
     plan.items = [_item(prepared, target, folder, choice) for choice in wanted]
-    plan.temporary_bytes = _temporary_bytes(prepared, wanted)
-    plan.temporary_bytes += reference_bytes(len(prepared.vocabulary.tokens))
+    plan.temporary_bytes = reference_bytes(len(prepared.vocabulary.tokens))
     plan.needed_bytes = plan.temporary_bytes + sum(item.bytes for item in plan.items)
     plan.free_bytes = shutil.disk_usage(_existing(folder)).free
     plan.memory_bytes = prepared.merged.parameters * 4 * 5 // 4 + LIBRARIES_BYTES
@@ -122,25 +121,17 @@ def plan_for(home: Path, target: Target, wanted: list[Wanted], folder: Path | No
     return plan
 
 
-def intermediate(wanted: Sequence[Wanted]) -> str | None:
-    """The type that quantized files are made from: one that is asked for anyway, else f16."""
-    names = {choice.type for choice in wanted}
-    if not any(TYPES[name].quantized for name in names):
-        return None
-    return "f16" if "f16" in names or "f32" not in names else "f32"
-
-
 def _item(prepared: Prepared, target: Target, folder: Path, wanted: Wanted) -> Item:
     chosen, shapes = TYPES[wanted.type], prepared.shapes
     path = file_path(folder, target, wanted.kind, wanted.type)
     notes = []
-    other = fallbacks(shapes, chosen) if chosen.quantized else 0
+    other = fallbacks(shapes, chosen, prepared.traits) if chosen.quantized else 0
     if other:
         notes.append(
             f"{other} of {len(shapes)} tensors have rows that are not a multiple of 256 and get a "
             "larger type."
         )
-    size = file_bytes(shapes, chosen, _header_bytes(prepared))
+    size = file_bytes(prepared.kinds(chosen), shapes, _header_bytes(prepared))
     return Item(wanted.kind, wanted.type, str(path), size, path.is_file(), notes)
 
 
@@ -150,13 +141,6 @@ def _header_bytes(prepared: Prepared) -> int:
     texts = sum(len(token.encode()) + 8 for token in (*vocabulary.tokens, *vocabulary.merges))
     templates = sum(len(text) for text in prepared.templates.values())
     return texts + 4 * len(vocabulary.tokens) + templates + 64 * len(prepared.tensors) + 2048
-
-
-def _temporary_bytes(prepared: Prepared, wanted: list[Wanted]) -> int:
-    source = intermediate(wanted)
-    if source is None or Wanted("gguf", source) in wanted:
-        return 0
-    return file_bytes(prepared.shapes, TYPES[source], _header_bytes(prepared))
 
 
 def _check_disk(plan: Plan) -> None:

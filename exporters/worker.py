@@ -25,14 +25,12 @@ from core.runs import active_runs
 from core.targets import resolve
 from exporters.cancel import Cancelled, Requests
 from exporters.gguf.prepare import Prepared, prepare
-from exporters.gguf.quantize import quantize
-from exporters.gguf.types import TYPES
 from exporters.gguf.write import Progress, write_gguf
 from exporters.job import read_request
 from exporters.measure import measure
 from exporters.merge import changes_nothing
 from exporters.parity import judge, verdict
-from exporters.plan import Item, Plan, intermediate, parse_to, plan_for
+from exporters.plan import Item, Plan, parse_to, plan_for
 from exporters.reference import Reference
 from exporters.results import (
     FAIL,
@@ -149,30 +147,20 @@ class Export:
                 self.reference = Reference(
                     prepared, kept, self.requests, threads, self.counting("tuned model")
                 )
-                self.write_all(prepared, intermediate(wanted))
+                self.write_all(prepared)
             finally:
                 _sweep(self.folder)
         self.finish()
 
-    def write_all(self, prepared: Prepared, source: str | None) -> None:
-        """Whole numbers first, all from one pass; then the quantized types from one of those."""
-        whole = [item for item in self.plan.items if not TYPES[item.type].quantized]
-        outputs = {item.type: part(Path(item.path)) for item in whole}
-        if source is not None and source not in outputs:
-            first = Path(self.plan.items[0].path)
-            outputs[source] = part(first.with_name(f"from-{source}{first.suffix}"))
+    def write_all(self, prepared: Prepared) -> None:
+        """All files from one pass over the weights; then each is checked."""
+        outputs = {item.type: part(Path(item.path)) for item in self.plan.items}
         self.phase("writing", ", ".join(outputs))
         write_gguf(prepared, outputs, self.reporting("writing"))
-        for item in whole:
-            outputs[item.type] = self.check_and_publish(item)
         for item in self.plan.items:
-            if source is not None and item not in whole:
-                self.phase("quantizing", item.type)
-                report = self.reporting(f"quantizing {item.type}")
-                quantize(outputs[source], part(Path(item.path)), item.type, report)
-                self.check_and_publish(item)
+            self.check_and_publish(item)
 
-    def check_and_publish(self, item: Item) -> Path:
+    def check_and_publish(self, item: Item) -> None:
         """Compares a finished .part file with the tuned model and gives it its name."""
         path = part(Path(item.path))
         self.phase("checking", item.type)
@@ -193,7 +181,6 @@ class Export:
         self.results.append(result)
         self.worker.event("parity", result=msgspec.to_builtins(result))
         self.worker.update(step=len(self.results))
-        return final
 
     def compare(self, item: Item, path: Path) -> Result:
         result = Result(item.path, item.kind, item.type, 0, FAIL)

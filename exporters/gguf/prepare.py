@@ -16,9 +16,13 @@ from core.errors import AfinaError
 from core.hub import model_folder
 from core.targets import Target
 from exporters.gguf.families import Family, family_of
+from exporters.gguf.mixes import Traits
 from exporters.gguf.template import portable, turn_end, writes_bos
+from exporters.gguf.types import Type, tensor_types
 from exporters.gguf.vocabulary import Vocabulary, read_vocabulary
 from exporters.merge import INPUT, Merged
+
+EIGHTY = ("llama", "qwen2")  # architectures whose models of 80 layers llama.cpp calls "70B"
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -60,6 +64,18 @@ class Prepared(msgspec.Struct, frozen=True):
         """By GGUF name, with those that are computed while writing."""
         extra = self.family.extra_tensors(self.merged.config)
         return {t.name: t.shape for t in self.tensors} | {n: a.shape for n, a in extra.items()}
+
+    @property
+    def traits(self) -> Traits:
+        config = self.merged.config
+        heads = config["num_attention_heads"]
+        key_heads = config.get("num_key_value_heads") or heads
+        eighty = config["num_hidden_layers"] == 80 and self.family.architecture in EIGHTY
+        return Traits(heads // key_heads, eighty and heads != key_heads)
+
+    def kinds(self, wanted: Type) -> dict[str, str]:
+        """The ggml type of each tensor in a file of a type, by GGUF name."""
+        return tensor_types(self.shapes, wanted, self.traits)
 
 
 def prepare(target: Target) -> Prepared:

@@ -1,18 +1,17 @@
 """The number types of a GGUF file: what each is for, and how many bytes a model takes in it.
 
-Which tensors a mixed type keeps in more bits follows llama.cpp's src/llama-quant.cpp for the
-architecture "llama"; tests compare the sizes with files that llama.cpp wrote.
+Which tensors a mixed type keeps in more bits: mixes.py.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 
 import msgspec
 
-Shape = tuple[int, ...]
+from exporters.gguf.mixes import FALLBACKS, Shape, Traits, layer_of, wish
+
 ALIGNMENT = 32  # bytes; GGUF's default
 
 
@@ -23,7 +22,6 @@ class Type(msgspec.Struct, frozen=True):
     file_type: int  # llama_ftype in include/llama.h
     weights: str  # the type of most tensors
     description: str
-    more: str = ""  # the type of the tensors that lose most by few bits
 
     @property
     def quantized(self) -> bool:
@@ -38,9 +36,15 @@ TYPES = {
         Type("bf16", 32, "BF16", "Half precision with the range of f32; slow on older CPUs."),
         Type("q8_0", 7, "Q8_0", "8 bits: hardly to be told from f16, half its size."),
         Type("q6_k", 18, "Q6_K", "6.6 bits: very near to f16."),
-        Type("q5_k_m", 17, "Q5_K", "5.7 bits: near, for a little more than q4_k_m.", "Q6_K"),
-        Type("q4_k_m", 15, "Q4_K", "4.8 bits: the usual choice for a laptop.", "Q6_K"),
+        Type("q5_k_m", 17, "Q5_K", "5.7 bits: near, for a little more than q4_k_m."),
+        Type("q5_k_s", 16, "Q5_K", "5.5 bits: q5_k_m without its larger tensors."),
+        Type("q4_k_m", 15, "Q4_K", "4.8 bits: the usual choice for a laptop."),
+        Type("q4_k_s", 14, "Q4_K", "4.6 bits: q4_k_m with fewer larger tensors."),
+        Type("iq4_nl", 25, "IQ4_NL", "4.5 bits: uneven steps, for rows that 256 does not divide."),
         Type("q4_0", 2, "Q4_0", "4.5 bits: the simplest, fast on ARM, less exact than q4_k_m."),
+        Type("iq4_xs", 30, "IQ4_XS", "4.3 bits: smaller than q4_k_s, and nearly as near."),
+        Type("q3_k_m", 12, "Q3_K", "3.9 bits: when memory is short; the loss shows."),
+        Type("q2_k", 10, "Q2_K", "3.0 bits: the last resort for a large model."),
     )
 }
 BLOCKS = {  # ggml type: (values, bytes) of a block (ggml/src/ggml-common.h)
@@ -51,26 +55,28 @@ BLOCKS = {  # ggml type: (values, bytes) of a block (ggml/src/ggml-common.h)
     "Q5_0": (32, 22),
     "Q5_1": (32, 24),
     "Q8_0": (32, 34),
+    "IQ4_NL": (32, 18),
+    "IQ4_XS": (256, 136),
+    "Q2_K": (256, 84),
+    "Q3_K": (256, 110),
     "Q4_K": (256, 144),
     "Q5_K": (256, 176),
     "Q6_K": (256, 210),
 }
-FALLBACKS = {"Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}  # for rows that no block divides
 
 
-def tensor_types(shapes: Mapping[str, Shape], wanted: Type) -> dict[str, str]:
+def tensor_types(
+    shapes: Mapping[str, Shape], wanted: Type, traits: Traits | None = None
+) -> dict[str, str]:
     """The ggml type of each tensor, by GGUF name; 1-D tensors stay F32."""
-    layers = 1 + max((_layer(name) for name in shapes), default=0)
-    return {
-        name: "F32" if len(shape) == 1 else _fitting(_wish(name, shapes, wanted, layers), shape[-1])
-        for name, shape in shapes.items()
-    }
+    wishes = _wishes(shapes, wanted, traits or Traits())
+    return {name: _fitting(kind, shapes[name][-1]) for name, kind in wishes.items()}
 
 
-def file_bytes(shapes: Mapping[str, Shape], wanted: Type, header_bytes: int) -> int:
+def file_bytes(kinds: Mapping[str, str], shapes: Mapping[str, Shape], header_bytes: int) -> int:
     """Bytes of the file; `header_bytes` are those before the first tensor."""
     total = header_bytes
-    for name, kind in tensor_types(shapes, wanted).items():
+    for name, kind in kinds.items():
         total += math.ceil(tensor_bytes(shapes[name], kind) / ALIGNMENT) * ALIGNMENT
     return total
 
@@ -80,28 +86,23 @@ def tensor_bytes(shape: Shape, kind: str) -> int:
     return math.prod(shape) // values * size
 
 
-def fallbacks(shapes: Mapping[str, Shape], wanted: Type) -> int:
+def fallbacks(shapes: Mapping[str, Shape], wanted: Type, traits: Traits | None = None) -> int:
     """How many tensors get another type because their rows are not a multiple of 256."""
-    layers = 1 + max((_layer(name) for name in shapes), default=0)
-    kinds = tensor_types(shapes, wanted)
-    return sum(
-        len(shape) > 1 and kinds[name] != _wish(name, shapes, wanted, layers)
-        for name, shape in shapes.items()
-    )
+    wishes = _wishes(shapes, wanted, traits or Traits())
+    return sum(_fitting(kind, shapes[name][-1]) != kind for name, kind in wishes.items())
 
 
-def _wish(name: str, shapes: Mapping[str, Shape], wanted: Type, layers: int) -> str:
-    """The type that llama.cpp gives a tensor if its rows allow it."""
-    if not wanted.quantized or wanted.weights == "Q8_0":
-        return wanted.weights
-    output = "output.weight" if "output.weight" in shapes else "token_embd.weight"
-    if name == output:
-        return "Q6_K"
-    if wanted.more and name.endswith((".attn_v.weight", ".ffn_down.weight")):
-        place, eighth = _layer(name), layers // 8
-        if place < eighth or place >= 7 * layers // 8 or (place - eighth) % 3 == 2:
-            return wanted.more
-    return wanted.weights
+def _wishes(shapes: Mapping[str, Shape], wanted: Type, traits: Traits) -> dict[str, str]:
+    layers = 1 + max((layer_of(name) for name in shapes), default=0)
+    wishes = {}
+    for name, shape in shapes.items():
+        if len(shape) == 1:
+            wishes[name] = "F32"
+        elif wanted.quantized:
+            wishes[name] = wish(name, shapes, wanted.name, wanted.weights, layers, traits)
+        else:
+            wishes[name] = wanted.weights
+    return wishes
 
 
 def _fitting(kind: str, row: int) -> str:
@@ -110,8 +111,3 @@ def _fitting(kind: str, row: int) -> str:
         return kind
     kind = FALLBACKS.get(kind, "F16")
     return kind if row % BLOCKS[kind][0] == 0 else "F16"
-
-
-def _layer(name: str) -> int:
-    found = re.match(r"blk\.(\d+)\.", name)
-    return int(found[1]) if found else 0

@@ -1,7 +1,7 @@
-"""Writing GGUF files in f32, f16 and bf16, several from one pass over the weights.
+"""Writing GGUF files, several types from one pass over the weights.
 
-One merged tensor is in memory at a time. All tensor infos come first, then the data; nothing is
-renamed here, and quantized types are made from such a file (quantize.py).
+One merged tensor is in memory at a time, with its bytes in one type. All tensor infos come first,
+then the data; nothing is renamed here.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import AfinaError
 from exporters.gguf.prepare import Prepared
+from exporters.gguf.quantize import Quantizer
 from exporters.gguf.types import TYPES, Type, tensor_bytes
 
 if TYPE_CHECKING:
@@ -27,61 +28,71 @@ LARGEST_F16 = 65504.0
 
 def write_gguf(prepared: Prepared, outputs: dict[str, Path], progress: Progress) -> None:
     """Writes one file per type name in `outputs`. Raises AfinaError for weights that don't fit."""
-    types = {name: TYPES[name] for name in outputs}
     extra = prepared.family.extra_tensors(prepared.merged.config)
-    writers = {name: _begin(prepared, types[name], path, extra) for name, path in outputs.items()}
+    files = [_begin(prepared, TYPES[name], path, extra) for name, path in outputs.items()]
+    total, done = sum(math.prod(t.shape) for t in prepared.tensors), 0
+    at = ""
+
+    def check() -> None:
+        progress(at, done * 4, total * 4, "bytes")
+
     try:
-        total, done = sum(math.prod(t.shape) for t in prepared.tensors), 0
-        for tensor in prepared.tensors:
-            progress(tensor.name, done * 4, total * 4, "bytes")
-            values = prepared.merged.read(tensor.source)
-            values = prepared.family.convert(tensor.source, values, prepared.merged.config)
-            _write_tensor(writers, types, tensor.name, values)
-            done += values.size
+        with Quantizer(check) as quantizer:
+            for tensor in prepared.tensors:
+                at = tensor.name
+                check()
+                values = prepared.merged.read(tensor.source)
+                values = prepared.family.convert(tensor.source, values, prepared.merged.config)
+                _write_tensor(files, tensor.name, values, quantizer)
+                done += values.size
         for values in extra.values():
-            for writer in writers.values():
-                writer.write_tensor_data(values)
+            for file in files:
+                file.writer.write_tensor_data(values)
         progress("weights", total * 4, total * 4, "bytes")
     finally:
-        for writer in writers.values():
-            _close(writer)
+        for file in files:
+            _close(file.writer)
 
 
-def _write_tensor(
-    writers: dict[str, GGUFWriter], types: dict[str, Type], name: str, values: np.ndarray
-) -> None:
+class _File(NamedTuple):
+    """An open file and the ggml type of each of its tensors."""
+
+    writer: GGUFWriter
+    kinds: dict[str, str]
+
+
+def _write_tensor(files: list[_File], name: str, values: np.ndarray, quantizer: Quantizer) -> None:
     largest = float(max(values.max(), -values.min()))
     if not math.isfinite(largest):
         raise AfinaError(
             f'The tensor "{name}" holds a value that is not a number.',
             "The training diverged: export an earlier checkpoint (RUN@STEP).",
         )
-    for key, writer in writers.items():
-        kind = _kind(types[key], values.shape)
+    for kind in dict.fromkeys(file.kinds[name] for file in files):
         if kind == "F16" and largest > LARGEST_F16:
             raise AfinaError(
                 f'The tensor "{name}" holds {largest:g}, and f16 ends at {LARGEST_F16:g}.',
                 "Export to bf16 or f32.",
             )
-        writer.write_tensor_data(_encode(values, kind))
+        encoded = _encode(values, kind, quantizer)
+        for file in files:
+            if file.kinds[name] == kind:
+                file.writer.write_tensor_data(encoded)
 
 
-def _begin(
-    prepared: Prepared, wanted: Type, path: Path, extra: dict[str, np.ndarray]
-) -> GGUFWriter:
+def _begin(prepared: Prepared, wanted: Type, path: Path, extra: dict[str, np.ndarray]) -> _File:
     """A file with its header, key values and tensor infos written."""
     from gguf import GGUFWriter
 
     writer = GGUFWriter(path, prepared.family.architecture)
     _add_values(writer, prepared, wanted)
-    shapes = {tensor.name: tensor.shape for tensor in prepared.tensors}
-    shapes |= {name: values.shape for name, values in extra.items()}
-    for name, shape in shapes.items():
-        _add_info(writer, name, shape, "F32" if name in extra else _kind(wanted, shape))
+    kinds = prepared.kinds(wanted)
+    for name, shape in prepared.shapes.items():
+        _add_info(writer, name, shape, kinds[name])
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    return writer
+    return _File(writer, kinds)
 
 
 def _add_info(writer: GGUFWriter, name: str, shape: tuple[int, ...], kind: str) -> None:
@@ -89,13 +100,13 @@ def _add_info(writer: GGUFWriter, name: str, shape: tuple[int, ...], kind: str) 
     from gguf import GGMLQuantizationType
 
     size = tensor_bytes(shape, kind)
-    if kind == "BF16":  # the writer wants the shape in bytes for what numpy has no type for
-        shape = (*shape[:-1], shape[-1] * 2)
-        raw = GGMLQuantizationType.BF16
-        writer.add_tensor_info(name, shape, np.dtype(np.uint8), size, raw_dtype=raw)
-    else:
+    if kind in ("F16", "F32"):
         number = np.dtype(np.float16 if kind == "F16" else np.float32)
         writer.add_tensor_info(name, shape, number, size)
+    else:  # the writer wants the shape in bytes for what numpy has no type for
+        shape = (*shape[:-1], tensor_bytes(shape[-1:], kind))
+        raw = GGMLQuantizationType[kind]
+        writer.add_tensor_info(name, shape, np.dtype(np.uint8), size, raw_dtype=raw)
 
 
 def _add_values(writer: GGUFWriter, prepared: Prepared, wanted: Type) -> None:
@@ -143,19 +154,16 @@ def _add_value(writer: GGUFWriter, key: str, value: Any) -> None:
         writer.add_float32(key, value)
 
 
-def _kind(wanted: Type, shape: tuple[int, ...]) -> str:
-    """llama.cpp wants what is not a matrix in F32."""
-    return "F32" if len(shape) == 1 else wanted.weights
-
-
-def _encode(values: np.ndarray, kind: str) -> np.ndarray:
+def _encode(values: np.ndarray, kind: str, quantizer: Quantizer) -> np.ndarray:
     import numpy as np
 
+    if kind in ("F16", "F32"):
+        return values.astype(np.float16 if kind == "F16" else np.float32, copy=False)
     if kind == "BF16":
         from gguf import GGMLQuantizationType, quantize
 
         return quantize(values, GGMLQuantizationType.BF16)
-    return values.astype(np.float16 if kind == "F16" else np.float32, copy=False)
+    return quantizer.encode(values, kind)
 
 
 def _close(writer: GGUFWriter) -> None:

@@ -87,7 +87,7 @@ def test_events_tell_the_phases_and_the_progress_by_tensor_and_byte(done: Job) -
     phases = [event["name"] for event in events if event["kind"] == "phase"]
     assert phases[:4] == ["planning", "asking the tuned model", "writing", "checking"]
     units = {event["unit"] for event in events if event["kind"] == "progress"}
-    assert units == {"bytes", "tensors", "questions"}
+    assert units == {"bytes", "questions"}
     last = [e for e in events if e["kind"] == "progress" and e["label"] == "writing"][-1]
     assert last["done"] == last["total"] > 0
     assert len([event for event in events if event["kind"] == "parity"]) == 3

@@ -15,7 +15,7 @@ from core.figures import size
 from core.jobs import Job
 from core.runs import all_runs
 from exporters.gguf.types import TYPES
-from exporters.plan import Wanted, intermediate
+from exporters.plan import Wanted
 from tui.actions import bindings
 from tui.screens.chat_targets import offers
 from tui.screens.dialogs.question import Question
@@ -275,9 +275,6 @@ class ExportPane(Pane):
             return
         names = [each.type for each in wanted]
         needed = sum(self.rows.estimate(name) or 0 for name in names)
-        source = intermediate(wanted)
-        if source is not None and source not in names:
-            needed += self.rows.estimate(source) or 0
         what = f"{len(names)} marked" if self.rows.marked else f"gguf {names[0]}"
         dot = f" {self.symbols.dot} "
         disk = f"needs {size(needed)} of {size(plan.free_bytes)} free"
