@@ -59,7 +59,7 @@ def _bad_labels(ids: list[int], labels: list[int]) -> list[RowProblem]:
     if len(ids) != len(labels):
         found = f"{len(labels)} labels for {len(ids)} ids"
         fix = "Give each id a label, -100 where nothing is learned."
-        return [problem("wrong_type_label", "labels", found, "one label for each id", fix)]
+        return [problem("bad_token_labels", "labels", found, "one label for each id", fix)]
     pairs = enumerate(zip(ids, labels, strict=True))
     at = next((index for index, (a, b) in pairs if b not in (IGNORED, a)), None)
     if at is None:
@@ -67,7 +67,7 @@ def _bad_labels(ids: list[int], labels: list[int]) -> list[RowProblem]:
     found = f"the label {labels[at]} on the id {ids[at]}"
     fix = "Don't shift the labels: the model's loss does it."
     place = f"labels[{at}]"
-    return [problem("wrong_type_label", place, found, "the id itself, or -100", fix, token=at)]
+    return [problem("bad_token_labels", place, found, "the id itself, or -100", fix, token=at)]
 
 
 def _spell(ids: list[int], tokenizer: Tokenizer) -> tuple[str, list[Span]]:

@@ -187,8 +187,8 @@ def test_an_id_outside_the_vocabulary_is_a_problem_at_its_token(
 def test_shifted_labels_are_a_problem_at_their_token(tokenizer: Tokenizer) -> None:
     ids = [5, 6, 7, 8]
     encoding = Encoder(tokenizer, None).encode(Tokens(ids, [-100, 7, 8, -100]))
-    assert [(item.check, item.token) for item in encoding.problems] == [("wrong_type_label", 1)]
+    assert [(item.check, item.token) for item in encoding.problems] == [("bad_token_labels", 1)]
     assert not encoding.usable
     short = Encoder(tokenizer, None).encode(Tokens(ids, [5]))
-    assert [item.check for item in short.problems] == ["wrong_type_label"]
+    assert [item.check for item in short.problems] == ["bad_token_labels"]
     assert len(short.supervised) == len(short.ids)
