@@ -40,14 +40,14 @@ class TableSource(Source):
         self.path, self._cache = path, cache
         self._lock = threading.Lock()  # a file is read by one at a time
         self._file: FileIO | None = None
+        self._kept: OrderedDict[int, pyarrow.RecordBatch] = OrderedDict()
+        self._kept_bytes = 0
         self._begin()
 
     def _begin(self) -> None:
         """Opens the file as it is now and reads what it says about itself."""
         self.close()
         self.indexed = False
-        self._kept: OrderedDict[int, pyarrow.RecordBatch] = OrderedDict()
-        self._kept_bytes = 0
         self._starts: list[int] = []  # of the batches
         self._rows = 0
         self._columns: tuple[str, ...] = ()
@@ -221,8 +221,7 @@ class TableSource(Source):
         """Drops what reads from the open file."""
 
     def close(self) -> None:
-        if hasattr(self, "_kept"):
-            self.rest()
+        self.rest()
 
 
 def first_sentence(error: Exception) -> str:
