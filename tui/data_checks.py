@@ -52,7 +52,6 @@ CHECKS = {
     "tools_not_rendered": Check(WARNING, "The template leaves out the tools."),
     "tool_calls_not_rendered": Check(ERROR, "The template leaves out tool calls."),
     "id_out_of_vocabulary": Check(ERROR, "A token id that the model doesn't have."),
-    "bad_token_labels": Check(ERROR, "Labels that are not the ids of their tokens."),
     "pair_not_separated": Check(NOTE, "Nothing stands between the two texts."),
     "exact_duplicate": Check(WARNING, "The row says what an earlier one says."),
     "near_duplicate": Check(WARNING, "The row says nearly what an earlier one says."),

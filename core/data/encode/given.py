@@ -18,8 +18,8 @@ def encode_given(
 ) -> Encoding:
     """The ids of a row, cut at `limit`; labels of -100 are not learned, None learns every id.
 
-    An id that is not in the vocabulary, or a label that is not its token's id, leaves nothing to
-    learn from: the model could not be given such a row.
+    An id that is not in the vocabulary leaves nothing to learn from: the model could not be given
+    such a row.
     """
     ids, labels = sample.ids, sample.labels
     problems = _bad_ids(ids, tokenizer.vocab_size)
@@ -31,10 +31,9 @@ def encode_given(
         supervised = [True] * len(ids)
     else:
         supervised = [label != IGNORED for label in labels]
-        problems += _bad_labels(ids, labels)
     total = len(ids)
     cut = total if limit is None else limit
-    if problems or len(supervised) != total:
+    if problems:
         supervised = [False] * total
     else:
         problems += learning_problems(ids, supervised, cut, tokenizer)
@@ -52,22 +51,6 @@ def _bad_ids(ids: list[int], size: int) -> list[RowProblem]:
     expected = f"ids from 0 to {size - 1}, the tokenizer's vocabulary"
     fix = "Tokenize the text with this model's tokenizer, or choose the model that it was made for."
     return [problem("id_out_of_vocabulary", f"input_ids[{at}]", found, expected, fix, token=at)]
-
-
-def _bad_labels(ids: list[int], labels: list[int]) -> list[RowProblem]:
-    """Labels of another length, or the first that is neither -100 nor its token's id."""
-    if len(ids) != len(labels):
-        found = f"{len(labels)} labels for {len(ids)} ids"
-        fix = "Give each id a label, -100 where nothing is learned."
-        return [problem("bad_token_labels", "labels", found, "one label for each id", fix)]
-    pairs = enumerate(zip(ids, labels, strict=True))
-    at = next((index for index, (a, b) in pairs if b not in (IGNORED, a)), None)
-    if at is None:
-        return []
-    found = f"the label {labels[at]} on the id {ids[at]}"
-    fix = "Don't shift the labels: the model's loss does it."
-    place = f"labels[{at}]"
-    return [problem("bad_token_labels", place, found, "the id itself, or -100", fix, token=at)]
 
 
 def _spell(ids: list[int], tokenizer: Tokenizer) -> tuple[str, list[Span]]:

@@ -182,13 +182,3 @@ def test_an_id_outside_the_vocabulary_is_a_problem_at_its_token(
     assert (problem.check, problem.token) == ("id_out_of_vocabulary", 1)
     assert encoding.ids == [5, bad, 6]
     assert not encoding.usable
-
-
-def test_shifted_labels_are_a_problem_at_their_token(tokenizer: Tokenizer) -> None:
-    ids = [5, 6, 7, 8]
-    encoding = Encoder(tokenizer, None).encode(Tokens(ids, [-100, 7, 8, -100]))
-    assert [(item.check, item.token) for item in encoding.problems] == [("bad_token_labels", 1)]
-    assert not encoding.usable
-    short = Encoder(tokenizer, None).encode(Tokens(ids, [5]))
-    assert [item.check for item in short.problems] == ["bad_token_labels"]
-    assert len(short.supervised) == len(short.ids)
