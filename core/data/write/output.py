@@ -120,7 +120,12 @@ def publish(*outputs: Output) -> None:
 
 
 def line_of(row: Row, raw: bytes) -> bytes:
-    """A row of a source as one line: its own bytes, unless they span lines or are no JSON."""
+    """A row of a source as one line: its own bytes, unless they span lines or are no JSON.
+
+    Empty for a row of a table that has nothing in it to be kept.
+    """
+    if not raw.strip():
+        return b""
     value = row.value
     if isinstance(value, dict) and len(value) == 1 and "text" in value:
         text = value["text"]

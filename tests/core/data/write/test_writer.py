@@ -61,6 +61,13 @@ def test_rows_that_span_lines_become_one_line_each(write_rows: Write, tmp_path: 
     assert rows_of(tmp_path / "texts.jsonl") == [{"text": "Uno,\ndos."}, {"text": '{"a": 1}'}]
 
 
+def test_a_row_with_nothing_to_be_kept_is_counted(write_rows: Write, tmp_path: Path) -> None:
+    path = write_rows(b"text\nx\n\t\ny\n", "rows.tsv")
+    report = write(path, tmp_path / "new.jsonl", shape="text")
+    assert (report.rows, report.dropped) == (2, {"wrong_column_count": [2]})
+    assert rows_of(tmp_path / "new.jsonl") == [{"text": "x"}, {"text": "y"}]
+
+
 def test_edits_drops_and_views_are_applied(write_rows: Write, tmp_path: Path) -> None:
     source = open_source(write_rows([chat("Q", f"A{n}") for n in range(6)]))
     edits = Edits.load(source, tmp_path)
