@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
-from core.data.files.source import Source
+from core.data.files.source import Row, Source
 from core.data.shapes.read import Reader
 from core.data.survey.content import texts_of
 from core.data.survey.language import SCRIPTS, script_code
@@ -55,7 +55,11 @@ class Signed:
         import numpy as np
         from rensa import RMinHash  # type: ignore[attr-defined] - compiled, without types
 
-        found = [self._shingles(place) for place in range(start, stop)]
+        wanted = self.rows[start:stop].tolist()
+        if wanted[-1] - wanted[0] == stop - start - 1:  # read in one go
+            found = [self._of(row) for row in self.source.rows(wanted[0], wanted[-1] + 1)]
+        else:
+            found = [self._of(self.source.row(row)) for row in wanted]
         offsets = np.cumsum([0, *map(len, found)])
         hashes = np.concatenate(found).tolist()
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(
@@ -73,8 +77,11 @@ class Signed:
         self.halves[start:stop] = digests.reshape(stop - start, -1).astype("u2")
 
     def _shingles(self, place: int) -> np.ndarray:
+        return self._of(self.source.row(int(self.rows[place])))
+
+    def _of(self, row: Row) -> np.ndarray:
         """The distinct shingles of a row, hashed to 64 bits, ascending."""
-        sample = self.reader.read(self.source.row(int(self.rows[place]))).sample
+        sample = self.reader.read(row).sample
         said = [text for role, text in texts_of(sample) if role not in ("system", "developer")]
         return shingles_of("\n".join(said))
 
