@@ -27,10 +27,7 @@ def encode_given(
         text, offsets = _spell(ids, tokenizer)
     else:
         text, offsets = "" if problems else tokenizer.decode(ids), []
-    if labels is None:
-        supervised = [True] * len(ids)
-    else:
-        supervised = [label != IGNORED for label in labels]
+    supervised = [label != IGNORED for label in (ids if labels is None else labels)]
     total = len(ids)
     cut = total if limit is None else limit
     if problems:
@@ -44,9 +41,9 @@ def encode_given(
 
 def _bad_ids(ids: list[int], size: int) -> list[RowProblem]:
     """The first id that is outside the vocabulary."""
-    at = next((index for index, token in enumerate(ids) if not 0 <= token < size), None)
-    if at is None:
+    if min(ids, default=0) >= 0 and max(ids, default=0) < size:
         return []
+    at = next(index for index, token in enumerate(ids) if not 0 <= token < size)
     found = f"the id {ids[at]}"
     expected = f"ids from 0 to {size - 1}, the tokenizer's vocabulary"
     fix = "Tokenize the text with this model's tokenizer, or choose the model that it was made for."

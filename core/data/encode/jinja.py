@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
+from threading import RLock
 from typing import Any, NoReturn
 
 import jinja2
@@ -28,6 +29,7 @@ class GenerationTracker(Extension):
         super().__init__(environment)
         self._length = 0  # characters that the template has yielded so far
         self._spans: list[tuple[int, str]] = []
+        self.alone = RLock()  # a streamed run encodes in one thread and asks prompts in another
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno
@@ -41,12 +43,13 @@ class GenerationTracker(Extension):
 
     def follow(self, blocks: Iterable[str]) -> tuple[str, list[tuple[int, str]]]:
         """The text of a template's blocks, and (start, block) of every generation block in it."""
-        self._length, self._spans = 0, []
-        parts = []
-        for block in blocks:
-            parts.append(block)
-            self._length += len(block)
-        return "".join(parts), self._spans
+        with self.alone:
+            self._length, self._spans = 0, []
+            parts = []
+            for block in blocks:
+                parts.append(block)
+                self._length += len(block)
+            return "".join(parts), self._spans
 
 
 class _Dict:
@@ -106,7 +109,7 @@ def _strftime_now(format: str) -> str:
 
 @lru_cache(maxsize=8)
 def compile_template(source: str) -> tuple[jinja2.Template, GenerationTracker]:
-    """A compiled template with the tracker of its environment; not for two threads at once."""
+    """A compiled template with the tracker of its environment, which lets one thread in."""
     environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     tracker = equip(environment)
     return environment.from_string(source), tracker

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from core.data.encode.follow import Condition, Seen
 
 KEPT = 512  # structures that are remembered
+_UNKNOWN: Any = object()
 Place = tuple[int, int]  # a literal, and a character in it
 
 
@@ -75,11 +76,11 @@ class Skeletons:
             contents.append(content)
             structure.append((message["role"], not content, content.strip() == content))
         key = (sample.learn_from, sample.unlearned, *structure)
-        if key not in self._known:
+        skeleton = self._known.get(key, _UNKNOWN)
+        if skeleton is _UNKNOWN:
             if len(self._known) >= KEPT:
                 self._known.clear()
-            self._known[key] = _draw(self._template, sample, self._supervise)
-        skeleton = self._known[key]
+            self._known[key] = skeleton = _draw(self._template, sample, self._supervise)
         return None if skeleton is None else skeleton.fill(contents)
 
 
@@ -102,10 +103,11 @@ class _Followed:
 
         source = self._template.source()
         template, tracker, environment = following(source)
-        environment.seen = self._seen
         fields = self._template.fields(messages, tools, add_generation_prompt)
         try:
-            text, spans = tracker.follow(template.generate(**fields))
+            with tracker.alone:
+                environment.seen = self._seen
+                text, spans = tracker.follow(template.generate(**fields))
         except (jinja2.TemplateError, *FAILURES) as error:
             raise TemplateRefusal(str(error)) from error
         return Rendered.of(text, [(start, "".join((block,))) for start, block in spans], source)

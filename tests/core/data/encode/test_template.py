@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -164,3 +165,12 @@ def test_the_template_is_found_in_the_tokenizers_configuration(
     assert ChatTemplate.load(folder).render(CHAT, [TOOL]).text == "1 tools"
     (folder / "chat_template.jinja").write_text("file", encoding="utf-8")
     assert ChatTemplate.load(folder).render(CHAT).text == "file"
+
+
+def test_two_threads_do_not_mix_up_their_marks(model: Path) -> None:
+    template = ChatTemplate.load(model)
+    talks = [[*CHAT[:2], {"role": "assistant", "content": "a" * size}] * 40 for size in (50, 80)]
+    expected = [template.render(talk).generated for talk in talks]
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda at: template.render(talks[at % 2]).generated, range(60)))
+    assert found == [expected[at % 2] for at in range(60)]
