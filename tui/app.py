@@ -13,6 +13,7 @@ from textual.widgets import ContentSwitcher
 
 from core import config_io
 from core.config import Config
+from core.data.files.hub import is_dataset_id
 from core.data.visible import visible
 from tui import clipboard, keymap, session, terminal
 from tui.actions import Action, Scoped, bindings, of_scope, scoped_chain
@@ -273,12 +274,19 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
 
 def with_data(config: Config, path: str) -> Config:
     """The configuration on another data file; what belonged to the old one goes with it."""
-    full = str(Path(path).expanduser().resolve())
-    if full == str(Path(config.data.path).expanduser().resolve()):
+    full = _whole(path)
+    if full == _whole(config.data.path):
         return config
-    data = msgspec.structs.replace(config.data, path=full, eval_path=None, format="auto")
+    data = msgspec.structs.replace(
+        config.data, path=full, mix={}, eval_path=None, format="auto", prompt_template=None
+    )
     evaluation = msgspec.structs.replace(config.eval, watch_prompts=[])
     return msgspec.structs.replace(config, name=None, data=data, eval=evaluation)
+
+
+def _whole(path: str) -> str:
+    """A path that holds from any working directory; the name of a data set of the hub as it is."""
+    return path if is_dataset_id(path) else str(Path(path).expanduser().resolve())
 
 
 def _create(name: str) -> Pane:

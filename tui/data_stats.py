@@ -48,7 +48,7 @@ class Lengths(list[Mapping[str, Any]]):
             (number, f"bold {AMBER}") if here else number,
             (f"{row['rows_cut']:,}", YELLOW if row["rows_cut"] else SECONDARY),
             (percent(share), SECONDARY),
-            short(row["tokens_lost"]) if row["tokens_lost"] else "0",
+            tokens_words(row["tokens_lost"]),
             percent(row["padding_share"]),
             percent(row["packing_efficiency"]),
             f"{-(-units // per_step):,}",
@@ -60,6 +60,11 @@ def _is_packed(config: Config, tokens: int) -> bool:
     from core.train.dataset import should_pack
 
     return should_pack(config, tokens)
+
+
+def tokens_words(number: int) -> str:
+    """A number of tokens in six characters at most: 835, 9,120, 3.2M."""
+    return f"{number:,}" if number < 10_000 else short(number)
 
 
 def percent(share: float) -> str:

@@ -29,12 +29,14 @@ class Wish(NamedTuple):
     def fields(self, marked: set[int]) -> dict[str, Any]:
         """The wish as the request `view` has it."""
         fields: dict[str, Any] = {}
-        if self.filter:
+        if self.marked:
+            fields["filter"] = f"({self.filter}) and marked" if self.filter else "marked"
+        elif self.filter:
             fields["filter"] = self.filter
+        if fields and marked:
+            fields["marked"] = sorted(marked)
         if self.sort:
             fields |= {"sort": self.sort, "descending": self.descending}
-        if self.marked:
-            fields["marked"] = sorted(marked)
         return fields
 
 

@@ -107,7 +107,7 @@ class Dataset:
     def _index(self, work: _Indexing, generation: int) -> None:
         path = work.subject.path
         try:
-            source = begin_source(path)
+            source = begin_source(path, work.subject.mix)
             told = 0.0
 
             def tell(done: int, total: int) -> None:

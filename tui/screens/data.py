@@ -84,7 +84,7 @@ class DataPane(DataEdit, DataOut, DataTemplate, DataFile):
         if self.has_class("-row") or self.row.view.has_focus:
             self.remove_class("-row")
             self.table.focus()
-        elif self.state.reading is not None and self.rows.source is not None:
+        elif self.state.reading is not None:
             self.stop_reading()
         elif self.hits is not None:
             self.end_search()
@@ -106,7 +106,7 @@ class DataPane(DataEdit, DataOut, DataTemplate, DataFile):
         """What esc does now, where it does something."""
         if self.has_class("-row") and not self.wide:
             return "back"
-        if self.state.reading is not None and self.rows.source is not None:
+        if self.state.reading is not None:
             return "stop reading"
         if self.hits is not None:
             return "end search"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import glob
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from textual.app import ComposeResult
 
+from core.data.files.hub import is_dataset_id
 from core.data.visible import visible
 from tui.data_files import GLOB, can_be_data
 from tui.screens.dialogs.choice import ChoiceBox, Entry
@@ -20,7 +20,6 @@ from tui.widgets.footer import Footer
 from tui.widgets.frame import Frame
 
 MOST_COUNTED = 1000  # files of a pattern or a folder, before "1,000 and more"
-_HUB = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 class OpenData(Dialog[str]):
@@ -67,9 +66,9 @@ def _wholes(text: str) -> list[Entry]:
     """The pattern that was typed, or the folder, as one source."""
     path = os.path.expanduser(text)
     if any(letter in path for letter in GLOB):
-        names = glob.iglob(path, recursive=True)
+        names, what = glob.iglob(path, recursive=True), "these files"
     elif path.endswith("/") and os.path.isdir(path):
-        names = (entry.path for entry in os.scandir(path))
+        names, what = (entry.path for entry in os.scandir(path)), "this folder"
     else:
         return []
     number = 0
@@ -82,11 +81,11 @@ def _wholes(text: str) -> list[Entry]:
         return []
     more = " and more" if number >= MOST_COUNTED else ""
     words = "saved data set" if saved else f"{number:,} file{'' if number == 1 else 's'}{more}"
-    return [Entry(path, ((f"{visible(text)}  as one", AMBER), (words, SECONDARY)))]
+    return [Entry(path, ((f"{what}, as one", AMBER), (words, SECONDARY)))]
 
 
 def _hub(text: str, found: Sequence[Path]) -> list[Entry]:
     """The name of a data set, where no file has it."""
-    if found or not _HUB.fullmatch(text) or os.environ.get("HF_HUB_OFFLINE"):
+    if found or not is_dataset_id(text) or os.environ.get("HF_HUB_OFFLINE"):
         return []
     return [Entry(text, (visible(text), ("from the hub", SECONDARY)))]
