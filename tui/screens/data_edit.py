@@ -10,6 +10,7 @@ from collections.abc import Callable
 from core.data.visible import visible
 from core.errors import AfinaError
 from tui import editor
+from tui.actions import Action
 from tui.data_edits import Draft, Pending, refusal_words, rows_words
 from tui.dataset import Answer
 from tui.screens.data_base import DataBase
@@ -17,6 +18,8 @@ from tui.screens.dialogs.question import Question
 from tui.widgets.token_view import TokenView
 
 CHANGES = ("edit", "drop", "undo")
+LOOKS = ("ids", "boundaries", "json", "other_answer")
+IN_ROW = ("tokens", "edit", "drop")  # wanted most while a row is read
 
 
 class DataEdit(DataBase):
@@ -26,7 +29,16 @@ class DataEdit(DataBase):
         super().__init__(**options)
         self.pending = Pending()
 
+    def footer_actions(self) -> list[Action]:
+        """With the row in focus its keys come first; with pending work the one that writes it."""
+        first = IN_ROW if self.row.has_focus_within else ()
+        first = ("write", *first) if self.pending else first
+        actions = super().footer_actions()
+        return sorted(actions, key=lambda action: action.id not in first)
+
     def why_not(self, action: str) -> str:
+        if action in LOOKS:
+            return self._why_no_look(action)
         if action not in CHANGES:
             return super().why_not(action)
         if self.afina.readonly:
@@ -37,6 +49,15 @@ class DataEdit(DataBase):
             return self.state.trouble or "The rows are still being read."
         if action == "undo" and not self._to_undo():
             return f"{rows_words(self._wanted_rows()).capitalize()}: nothing is to be taken back."
+        return ""
+
+    def _why_no_look(self, action: str) -> str:
+        if self.here is None:
+            return "No rows are open."
+        if action != "json" and not self.rows.encodable:
+            return self.state.trouble or "The rows are not encoded yet."
+        if action == "other_answer" and self.row.shown.rejected is None:
+            return "The row has one answer; those of a preference have two."
         return ""
 
     # what is pending

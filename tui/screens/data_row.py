@@ -12,7 +12,7 @@ from textual.containers import Horizontal
 from tui.data_tokens import ShownRow, token_facts
 from tui.data_tokens_look import SIDES, Look, draw_row
 from tui.data_words import row_facts
-from tui.theme import Symbols
+from tui.theme import SECONDARY, Symbols
 from tui.widgets.frame import Frame
 from tui.widgets.token_view import TokenView
 
@@ -34,6 +34,7 @@ class RowFrame(Frame):
         self.look = Look()
         self.edited: Collection[int] = ()  # rows with an edit that is not written yet, from 0
         self.dropped: Collection[int] = ()
+        self.template = ""  # its name, where it is not the model's own
         self._side = 0  # where there is room for one answer only
         self._arriving = 0  # 1 or -1: the cursor is to go to the row's first or last problem
 
@@ -134,6 +135,8 @@ class RowFrame(Frame):
         # without colours a shade may be too faint, so lines part the tokens there
         plain = not self._symbols.subscripts or "NO_COLOR" in os.environ
         look = self.look._replace(separators=plain)
+        if look.mode == "turns" and self.shown.encoded and not self.shown.turns:
+            look = look._replace(mode="tokens", ids=True)  # it came as ids
         both = self.both
         if self._other.display and not both and self._other.has_focus:
             self.view.focus()
@@ -166,7 +169,10 @@ class RowFrame(Frame):
         if view.has_focus and view.cursor is not None and view.cursor < len(tokens.ids):
             self.set_facts(token_facts(tokens, view.cursor, dot))
         else:
-            self.set_facts(row_facts(self.shown, dot))
+            facts = row_facts(self.shown, dot)
+            if self.template and self.shown.encoded:
+                facts.append(f" {dot} ", SECONDARY).append(f"{self.template} template")
+            self.set_facts(facts)
 
     def _title(self) -> list[str]:
         parts = [f"row {self.number:,}"]

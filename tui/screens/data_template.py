@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.data.visible import visible
 from tui.dataset import Answer
 from tui.screens.data_base import DataBase
 from tui.screens.dialogs.template import TemplateDialog
@@ -16,6 +17,9 @@ class DataTemplate(DataBase):
         return super().why_not(action)
 
     def take_opened(self, answer: Answer) -> None:
+        if answer["kind"] == "opened":
+            model, own = answer["model"] or {}, self.config.data.chat_template is None
+            self.row.template = "" if own else visible(model.get("template_name", ""))
         super().take_opened(answer)
         for screen in self.app.screen_stack:
             if isinstance(screen, TemplateDialog) and answer["kind"] == "opened":
