@@ -44,7 +44,7 @@ def test_the_model_gets_what_is_shown(
 ) -> None:
     words = [f"data.path={FOLDER / name}", f"model.name_or_path={TINY_MODEL}"]
     words += [TEMPLATE] if name.startswith("template") else []
-    config = configure(*words, "data.eval_fraction=0", "train.packing=off", "data.max_length=160")
+    config = configure(*words, "data.eval_fraction=0", "train.packing=off", "data.max_length=320")
     seen: list[Any] = []
     for batch in assemble(config).get_train_dataloader():
         seen += documents_of(batch)
