@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from core.data.files.index import Places
 
 BLOCK_BYTES = 1 << 20
+FIRST_BLOCK_BYTES = 128 << 10  # small enough for plain Python: the first rows don't wait for numpy
 HEAD_BYTES = 1 << 20  # in which the header must end
 SMALL_BYTES = 256 << 10  # up to here plain Python; numpy is not loaded for a small file
 _DELIMITERS = (",", ";", "\t")  # the first one where none is found
@@ -93,8 +94,10 @@ def scan_delimited(file: FileIO, columns: Columns) -> Iterator[Batch]:
     """One row per record; a quote that is never closed spoils the row of its line, not the rest."""
     scanner = _Scanner(columns)
     file.seek(columns.end)
-    while block := file.read(max(BLOCK_BYTES, len(scanner.carry))):
+    size = min(BLOCK_BYTES, FIRST_BLOCK_BYTES)
+    while block := file.read(size):
         yield scanner.feed(block)
+        size = max(BLOCK_BYTES, len(scanner.carry))
     while scanner.carry or scanner.passed:
         yield scanner.finish()
 

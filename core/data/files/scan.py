@@ -14,6 +14,7 @@ from core.data.files.index import Batch
 from core.data.files.lines import scan_lines
 
 BLOCK_BYTES = 4 << 20
+FIRST_BLOCK_BYTES = 128 << 10  # less than is leapt over: the first rows don't wait for numpy
 LEAST_LEAP_BYTES = 256 << 10  # less is looked at token by token, without numpy
 MOST_CARRY_BYTES = 16 << 20  # of an element that is looked at again with the next block
 # A whole string, a bracket, a comma, or the quote of a string that does not end in this block.
@@ -38,9 +39,10 @@ _VALUE = _whole_value()
 def _blocks(file: FileIO, start: int) -> Iterator[tuple[int, bytes]]:
     """(offset, block) pairs up to the end of the file."""
     file.seek(start)
-    while block := file.read(BLOCK_BYTES):
+    size = min(BLOCK_BYTES, FIRST_BLOCK_BYTES)
+    while block := file.read(size):
         yield start, block
-        start += len(block)
+        start, size = start + len(block), BLOCK_BYTES
 
 
 def scan_paragraphs(file: FileIO, start: int) -> Iterator[Batch]:
