@@ -35,6 +35,11 @@ def check_data(config: Config, encoder: Encoder, encoded: Encoded) -> None:
             f'No row of "{config.data.path}" can be trained on: {_why_left_out(rows)}.',
             "`afina data check` lists the problems row by row.",
         )
+    if encoded.objective == "kto" and len(rows) == 1:
+        raise AfinaError(
+            "kto compares the rows of a batch, and there is one row to learn from.",
+            "Give more rows.",
+        )
     classes = encoded.classes
     if encoded.objective == "classification" and len(classes) < 2:
         raise AfinaError(

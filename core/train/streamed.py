@@ -119,24 +119,24 @@ def _estimate(stream: Stream, evaluation: Rows, on_progress: OnProgress) -> Stre
 
 
 def findings(passed: Passed) -> Iterator[Finding]:
-    """What a streamed run says at its end of the rows that went by."""
+    """What a streamed run says at its end of the rows."""
     if passed.left_out:
         yield Finding(
             "warning",
-            f"{passed.left_out:,} of {passed.rows:,} rows that went by were left out: "
-            f"the first was {passed.first_left_out}.",
+            f"{passed.left_out:,} of {passed.rows:,} rows that were encoded are left out: "
+            f"the first is {passed.first_left_out}.",
             "`afina data check` lists the problems row by row.",
         )
     if passed.truncated:
         yield Finding(
             "warning",
-            f"{passed.truncated:,} of {passed.rows:,} rows that went by were cut at "
+            f"{passed.truncated:,} of {passed.rows:,} rows that were encoded are cut at "
             "data.max_length.",
             "Raise data.max_length, or shorten the rows.",
         )
     if passed.copies:
         yield Finding(
             "note",
-            f"{passed.copies:,} of {passed.rows:,} rows that went by were left out: "
+            f"{passed.copies:,} of {passed.rows:,} rows that were encoded are left out: "
             "they are copies of rows that are held out.",
         )

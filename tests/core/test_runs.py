@@ -38,6 +38,20 @@ def test_a_run_keeps_its_whole_configuration_with_absolute_paths(
     assert run.config.train == CONFIG.train
 
 
+def test_mixtures_and_patterns_mean_the_same_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("more.jsonl", "chatml"):
+        (tmp_path / name).write_text("{}\n")
+    data = Data("parts/*.jsonl", mix={"more.jsonl": 2.0}, chat_template="chatml")
+    config = create_run(tmp_path / "home", Config(model=Model("a/b"), data=data)).config
+    assert config.data.path == str(tmp_path / "parts" / "*.jsonl")
+    assert config.data.mix == {str(tmp_path / "more.jsonl"): 2.0}
+    assert config.data.chat_template == "chatml"  # the built-in one, whatever lies in the folder
+    assert config.name == "parts-lora"
+
+
 def test_names_become_parts_of_folder_names(tmp_path: Path) -> None:
     assert slug("Été à Lima / v2!") == "ete-a-lima-v2"
     assert slug("***") == "run"

@@ -209,7 +209,7 @@ def test_a_killed_streamed_run_goes_on_with_the_same_losses(
     epochs = [event["epoch"] for event in steps(whole).values()]
     assert epochs == sorted(epochs) and 2.8 < epochs[-1] <= 3.2
     messages = [event["message"] for event in of_kind(whole, "finding")]
-    assert any("rows that went by were left out: the first was row 8" in m for m in messages)
+    assert any("rows that were encoded are left out: the first is row 8" in m for m in messages)
 
     worker = new_worker(configure(*WORDS, f"data.path={path}")).start()
     worker.until_step(6)

@@ -16,6 +16,7 @@ import pytest
 from safetensors.torch import load_file
 
 from core.config import Config
+from core.data.encode.template import template_text
 from core.paths import ROOT
 from core.runs import Run, create_run
 from core.train import checkpoints
@@ -146,6 +147,16 @@ def test_a_template_of_the_users_own_travels_with_the_result(
     assert worker.wait() == 0, worker.log()
     assert worker.run.result is not None
     assert (worker.run.result / "chat_template.jinja").read_text() == own.read_text()
+
+
+def test_a_template_that_is_built_in_travels_with_the_result(
+    new_worker: NewWorker, configure: Configure
+) -> None:
+    worker = new_worker(configure("data.chat_template=alpaca", "train.max_steps=2")).start()
+    assert worker.wait() == 0, worker.log()
+    assert worker.run.result is not None
+    saved = (worker.run.result / "chat_template.jinja").read_text()
+    assert saved == template_text("alpaca")
 
 
 def test_a_run_outlives_the_terminal_that_started_it(home: Path, configure: Configure) -> None:
