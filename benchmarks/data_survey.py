@@ -18,7 +18,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -32,22 +31,19 @@ from core.paths import SAMPLE_DATA
 from core.pipe import PipeWorker
 
 COMMON = ("where", "should", "I", "eat", "in", "Rome", "near", "the", "market", "with", "friends")
-VIEWS: list[tuple[str, dict[str, Any]]] = [
-    ("filter tokens > 300", {"filter": "tokens > 300"}),
-    ("filter '\"truncated\" in problems and turns >= 2'",
-     {"filter": '"truncated" in problems and turns >= 2'}),
-    ("sort by tokens", {"sort": "tokens"}),
+ALL = [  # views of all rows, without a model
+    ("filter bytes > 1150 and turns >= 2", {"filter": "bytes > 1150 and turns >= 2"}),
+    ("sort by bytes", {"sort": "bytes", "descending": True}),
     ("search, plain", {"search": "WORD1234 word77"}),
     ("search, not in ASCII", {"search": "señor"}),
-    ("filter role('user') contains", {"filter": "role('user') contains 'word1234 '"}),
-]  # fmt: skip
+]
+CONTENT = ("filter role('user') contains", {"filter": "role('user') contains 'word1234 '"})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--encoded", type=int, default=50_000, help="rows for tokens")
-    parser.add_argument("--compared", type=int, default=50_000, help="rows for near duplicates")
+    parser.add_argument("--encoded", type=int, default=50_000, help="rows encoded and compared")
     parser.add_argument("--model", default=str(SAMPLE_DATA / "tiny-travel"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +56,7 @@ def main() -> None:
         print("| what | rows | time | rate |\n| --- | ---: | ---: | ---: |")
         measure_form(path)
         measure_tokens(some, options)
-        measure_near(some, options.compared)
+        measure_near(some)
         measure_views(path, some, options)
         print(f"\nlargest process {peak_mb():,.0f} MB, load {load()}")
 
@@ -89,7 +85,7 @@ def measure_tokens(path: Path, options: argparse.Namespace) -> None:
             line(name, last.total, last.total / last.rows_per_s)
 
 
-def measure_near(path: Path, rows: int) -> None:
+def measure_near(path: Path) -> None:
     told: dict[str, Progress] = {}
     inquiry = Inquiry(Options(near=True))
     with surveyed(path, Recipe(), inquiry, lambda item: told.update({item.phase: item})) as survey:
@@ -112,16 +108,12 @@ def measure_views(path: Path, some: Path, options: argparse.Namespace) -> None:
         print(f"| show during a survey, median and worst | 1 | {waits[20] * 1e3:.1f} ms | "
               f"{waits[-1] * 1e3:.0f} ms |")  # fmt: skip
         worker.cancel(running)
-        worker.call("survey", near=False)
-        rows = options.encoded
-        for name, wish in VIEWS[:3]:
-            line(name, rows, worker.call("view", **wish)["seconds"])
+        name, wish = CONTENT
+        line(name, options.encoded, worker.call("view", **wish)["seconds"])
         worker.call("open", path=str(path), recipe={"model": ""})
-        for name, wish in VIEWS[3:5]:
+        worker.call("survey", near=False)
+        for name, wish in ALL:
             line(name, options.rows, worker.call("view", **wish)["seconds"])
-        worker.call("open", path=str(some), recipe={"model": ""})
-        for name, wish in VIEWS[5:]:
-            line(name, rows, worker.call("view", **wish)["seconds"])
 
 
 def write(path: Path, rows: int) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,6 +24,7 @@ from core.paths import home, make_folder
 VERSION = 1  # to be raised with every change to what the passes find
 MOST_BYTES = 2 << 30  # of all surveys together; the oldest are dropped
 WORTH_S = 0.3  # a pass that takes less is not kept
+_STALE_S = 24 * 3600.0
 _PROBLEMS = 4096  # that are read at a time
 
 
@@ -93,6 +95,9 @@ class SurveyCache:
 
     def prune(self, most_bytes: int = MOST_BYTES) -> None:
         """Drops the surveys that were not used for longest, down to so many bytes."""
+        for path in self.folder.glob("*.part"):  # of a process that did not come to the end
+            if path.stat().st_mtime < time.time() - _STALE_S:
+                path.unlink(missing_ok=True)
         found = [(path, path.stat()) for path in self.folder.glob("*.survey")]
         total = sum(status.st_size for _, status in found)
         for path, status in sorted(found, key=lambda item: item[1].st_mtime):

@@ -49,7 +49,10 @@ def near_checks(
         for band in range(BANDS):
             if cancelled():
                 return
-            _compare(signed, signed, _pairs(np.asarray(signed.bands[band, : len(rows)])), found)
+            pairs = _pairs(np.asarray(signed.bands[band, : len(rows)]))
+            _compare(signed, signed, pairs, found, cancelled)
+        if cancelled():
+            return
         problems = []
         for place in sorted(found):
             like, share = found[place]
@@ -121,7 +124,7 @@ def near_leaks(
                 return
             mine = np.asarray(here.bands[band, : len(here.rows)])
             theirs = np.asarray(there.bands[band, : len(there.rows)])
-            _compare(here, there, _matches(mine, theirs), found)
+            _compare(here, there, _matches(mine, theirs), found, cancelled)
         for place in sorted(found):
             like, share = found[place]
             yield int(here.rows[place]), int(there.rows[like]), share
@@ -154,7 +157,11 @@ def _matches(mine: np.ndarray, theirs: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _compare(
-    here: Signed, there: Signed, pairs: tuple[np.ndarray, np.ndarray], found: Found
+    here: Signed,
+    there: Signed,
+    pairs: tuple[np.ndarray, np.ndarray],
+    found: Found,
+    cancelled: Cancelled,
 ) -> None:
     """Adds the pairs that are alike for real; a place that is found already is not looked at."""
     mine, theirs = pairs
@@ -164,6 +171,8 @@ def _compare(
         for one, other in zip(a[likely].tolist(), b[likely].tolist(), strict=True):
             if one in found or (here is there and one == other):
                 continue
+            if cancelled():
+                return
             share = jaccard(here.shingles(one), there.shingles(other))
             if share >= THRESHOLD:
                 found[one] = other, share

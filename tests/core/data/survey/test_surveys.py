@@ -162,6 +162,8 @@ def test_the_cache_drops_what_was_not_used_for_longest(tmp_path: Path) -> None:
         path = tmp_path / f"{number}.survey"
         path.write_bytes(b"x" * 100)
         os.utime(path, (number, number))
+    (tmp_path / "left.survey.1.part").touch()
+    os.utime(tmp_path / "left.survey.1.part", (0, 0))
     cache.prune(250)
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["2", "3"]
 
