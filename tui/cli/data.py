@@ -45,6 +45,24 @@ PromptTemplate = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
+@app.command("open")
+def open_file(context: typer.Context, file: File) -> None:
+    """Opens the workbench on a file."""
+    from core.data.files.source import looks_like_data
+    from core.errors import AfinaError
+    from tui.cli.workbench import open_workbench
+
+    if reason := looks_like_data(file):
+        raise AfinaError(reason, "Check the name; it is taken from the working directory.")
+    options = context.find_root().params
+    open_workbench(
+        readonly=options["readonly"],
+        ascii=options["ascii"],
+        mouse=not options["no_mouse"],
+        data_path=file,
+    )
+
+
 @app.command()
 def check(
     file: File,

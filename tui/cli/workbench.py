@@ -15,8 +15,12 @@ def open_workbench(
     ascii: bool = False,
     mouse: bool = True,
     config: Config | None = None,
+    data_path: str | None = None,
 ) -> None:
-    """Runs the app until the person quits; needs a terminal on both sides."""
+    """Runs the app until the person quits; needs a terminal on both sides.
+
+    It opens on the Data pane where a configuration or data are given.
+    """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise AfinaError("The workbench needs a terminal.", "`afina --help` lists the commands.")
     from tui import terminal
@@ -26,4 +30,4 @@ def open_workbench(
     from tui.app import AfinaApp
 
     folder = make_folder(home())
-    AfinaApp(folder, config=config, readonly=readonly, ascii_only=ascii).run(mouse=mouse)
+    AfinaApp(folder, data_path, config, readonly=readonly, ascii_only=ascii).run(mouse=mouse)

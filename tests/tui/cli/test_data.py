@@ -183,3 +183,15 @@ def test_a_row_that_can_not_be_used_is_shown_with_its_problem(
     assert cut.returncode == 1
     assert "zero_supervised_tokens" in cut.stdout and "Raise max_length." in cut.stdout
     assert [item["check"] for item in shown["problems"]] == ["invalid_json"]
+
+
+def test_open_refuses_what_is_no_data_before_it_takes_the_terminal(tmp_path: Path) -> None:
+    done = afina("data", "open", tmp_path / "no.jsonl")
+    assert done.returncode == 2
+    assert done.stderr.startswith("afina: There is no file")
+    (tmp_path / "rows.jsonl").write_text("{}")
+    done = afina("data", "open", tmp_path / "rows.jsonl")
+    assert (done.returncode, done.stderr.split(".")[0]) == (
+        2,
+        "afina: The workbench needs a terminal",
+    )
