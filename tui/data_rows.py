@@ -46,7 +46,8 @@ class DataRows:
         self.edited: Collection[int] = ()  # rows with a change that is not written yet
         self.dropped: Collection[int] = ()
         self.extra = ""  # a fact that gets a column of its own
-        self.encodable = False  # whether facts can be had
+        self.readable = False  # whether facts can be had
+        self.encodable = False  # whether they tell of tokens
         self._missing = missing
         self._glances: OrderedDict[int, Glance] = OrderedDict()
         self._facts: OrderedDict[int, dict[str, Any]] = OrderedDict()
@@ -72,7 +73,7 @@ class DataRows:
         """Facts are to come anew: something that decides them has changed."""
         self._facts.clear()
         self._fresh.clear()
-        self.encodable = False
+        self.readable = self.encodable = False
 
     def refresh_facts(self) -> None:
         """More is known of the rows now: the facts are asked for again, the old ones stay seen."""
@@ -109,7 +110,7 @@ class DataRows:
     def cells(self, position: int) -> Sequence[Cell]:
         index = self.index_of(position)
         fact = self._facts.get(index)
-        if self.encodable and index not in self._fresh:
+        if self.readable and index not in self._fresh:
             self._missing(index)
         glance = self._glance(index)
         words = fact["first_words"] if fact else glance.first_words

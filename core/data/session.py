@@ -92,11 +92,14 @@ class Opened(msgspec.Struct):
         edited = self.edits is not None and row in self.edits.edited
         return None if edited else self.survey
 
-    def ready(self) -> tuple[Source, Reader, Encoder]:
-        """What encoding rows as they are to be takes; raises the refusal where it is not there."""
-        if self.refusal is not None:
+    def ready(self) -> tuple[Source, Reader, Encoder | None]:
+        """What reading rows as they are to be takes, and encoding them where there is a model.
+
+        Raises the refusal for rows of no shape.
+        """
+        if self.reader is None:
+            assert self.refusal is not None
             raise self.refusal
-        assert self.encoder is not None and self.reader is not None
         return self.rows, self.reader, self.encoder
 
     def subject(self) -> Subject:
@@ -150,6 +153,7 @@ class Session:
             "sampled": detection.sampled,
             "keys": detection.keys,
             "model": _model(opened.encoder, recipe),
+            "readable": opened.reader is not None,
             "refusal": _words_of(opened.refusal),
         }
 

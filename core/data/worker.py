@@ -5,10 +5,12 @@ marked * run beside the others and give way to them.
 
 open    {path, mix?: {path: weight}, recipe: the fields of core.data.recipe.Recipe}
         -> {kind "opened", path, rows, layout, files, shape, share, sampled, keys, cached, model,
-            refusal}
+            readable, refusal}
            cached: the index came from the cache
            model: {vocab_size, chat_template, template_name, generation_markers, stop_tokens}
            or null
+           readable: whether the rows have a shape; encode and show answer then, without tokens
+           where there is no model
            refusal: {message, hint} when rows can't be encoded (shape or model), else null
         on the way {kind "progress", done, total} in bytes
 encode  {rows} -> {kind "done", facts: [{index, line, turns, tokens, supervised, truncated,

@@ -128,8 +128,8 @@ class DataBase(Pane):
             refusal = answer["refusal"]
             if refusal:
                 self.refuse(refusal["message"], refusal["hint"])
-            else:
-                self.rows.encodable = True
+            self.rows.readable = answer["readable"]
+            self.rows.encodable = not refusal
             self.table.refresh()
             self.show_here()
             self.draw_facts()
@@ -157,7 +157,7 @@ class DataBase(Pane):
         """Says in the strip why the file can't be read, or its rows not be encoded."""
         self.state.trouble = f"{message} {hint}".strip()
         self.state.reading = None
-        self.rows.encodable = False
+        self.rows.readable = self.rows.encodable = False
         self.draw_figures()
         self.draw_facts()
         self.show_here()
@@ -228,7 +228,7 @@ class DataBase(Pane):
         index = self.here
         if index is None or not self.row_in_sight:
             self.row.clear()
-        elif self.rows.encodable:
+        elif self.rows.readable:
             self._shown.want(index)
         else:
             self._show_plain(index)
@@ -252,7 +252,8 @@ class DataBase(Pane):
             if index in self.row.edited:
                 row = Row(index, row.line, json.loads(answer["raw"]))
             turns = messages_of(row, self.rows.shape, self.rows.template)
-            self.row.show_row(index + 1, ShownRow(turns, **kept))
+            note = "" if self.rows.encodable else self.state.trouble
+            self.row.show_row(index + 1, ShownRow(turns, note=note, **kept))
         self._shown.done()
 
     def _take_not_shown(self, answer: Answer) -> None:

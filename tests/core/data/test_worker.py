@@ -207,16 +207,28 @@ def test_rows_are_answered_while_statistics_run(write_rows: Write, model: Path) 
         assert messages[-1]["kind"] == "cancelled"
 
 
-@pytest.mark.parametrize("missing", ["model", "shape"])
-def test_a_file_that_can_not_be_encoded_opens_and_says_why(
-    worker: PipeWorker, write_rows: Write, model: Path, missing: str
+def test_a_file_without_a_model_shows_what_can_be_said_of_its_form(
+    worker: PipeWorker, write_rows: Write
 ) -> None:
-    rows = ROWS if missing == "model" else [{"foo": 1}]
-    chosen = "/no/such/model" if missing == "model" else str(model)
-    answer = worker.call("open", path=str(write_rows(rows)), recipe={"model": chosen}, timeout=30)
-    words = "There is no model" if missing == "model" else "no shape that Afina knows"
-    assert answer["rows"] == len(rows)
-    assert words in answer["refusal"]["message"]
+    rows = [*ROWS, {"messages": []}]
+    recipe = {"model": "/no/such/model"}
+    answer = worker.call("open", path=str(write_rows(rows)), recipe=recipe, timeout=30)
+    assert answer["readable"] and "There is no model" in answer["refusal"]["message"]
+    last = len(rows) - 1
+    facts = worker.call("encode", rows=[0, last], timeout=30)["facts"]
+    assert facts[1]["problems"] == ["missing_messages"]
+    assert [fact["tokens"] for fact in facts] == [0, 0]
+    shown = worker.call("show", row=last, timeout=30)
+    assert [problem["check"] for problem in shown["problems"]] == ["missing_messages"]
+
+
+def test_a_file_of_no_shape_opens_and_says_why(
+    worker: PipeWorker, write_rows: Write, model: Path
+) -> None:
+    path = str(write_rows([{"foo": 1}]))
+    answer = worker.call("open", path=path, recipe={"model": str(model)}, timeout=30)
+    words = "no shape that Afina knows"
+    assert not answer["readable"] and words in answer["refusal"]["message"]
     with pytest.raises(AfinaError, match=words):
         worker.call("encode", rows=[0], timeout=30)
 
