@@ -31,6 +31,7 @@ class Subject(NamedTuple):
     path: str
     mix: Mapping[str, float]
     recipe: Recipe
+    eval_path: str | None = None  # rows that stand there too are named
 
 
 class Dataset:

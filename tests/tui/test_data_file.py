@@ -42,6 +42,22 @@ async def test_a_folder_is_opened_as_one_and_says_what_it_is(
             assert words in text_of(app), words
 
 
+async def test_rows_that_stand_in_the_evaluation_file_too_are_named(
+    home: Path, model: Path, tmp_path: Path
+) -> None:
+    rows = [chat(f"Question {n}?", f"Answer {n}.") for n in range(12)]
+    train, held = (write_rows(tmp_path / f"{name}.jsonl", rows) for name in ("train", "held"))
+    write_rows(held, rows[3:4])
+    config = config_of(train, model, eval_path=str(held))
+    app = AfinaApp(home, config=config)
+    async with app.run_test(size=WIDE) as pilot:
+        await until(pilot, lambda: "train_eval_leak" in text_of(app))
+        assert sum("train_eval_leak" in line for line in lines_of(app)) == 1
+        await until(pilot, lambda: app.query_one(DataPane).state.surveyed)
+        app.set_config(config_of(train, model))
+        await until(pilot, lambda: "train_eval_leak" not in text_of(app))
+
+
 async def test_another_shape_is_kept_in_the_configuration_and_the_rows_read_anew(
     home: Path, model: Path, tmp_path: Path
 ) -> None:

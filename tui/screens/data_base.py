@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.timer import Timer
 
-from core.data.files.source import Row
+from core.data.files.source import Row, looks_like_data
 from core.data.recipe import Recipe
 from tui.data_rows import EXTRA, DataRows, Order, columns, messages_of
 from tui.data_state import FileState
@@ -71,7 +71,8 @@ class DataBase(Pane):
     def subject(self) -> Subject:
         """What the current configuration trains on."""
         data = self.config.data
-        return Subject(data.path, data.mix, Recipe.of(self.config))
+        held = data.eval_path if data.eval_path and not looks_like_data(data.eval_path) else None
+        return Subject(data.path, data.mix, Recipe.of(self.config), held)
 
     # the worker
 
@@ -133,7 +134,8 @@ class DataBase(Pane):
             self.table.refresh()
             self.show_here()
             self.draw_facts()
-            self.ask("survey", self._take_survey, self._take_no_survey)
+            held = self.subject.eval_path
+            self.ask("survey", self._take_survey, self._take_no_survey, eval_path=held)
 
     def _take_survey(self, answer: Answer) -> None:
         before, state = self.state.survey.get("phase"), self.state
