@@ -108,7 +108,7 @@ class Drafter:
         if not segments and not special and self._skeletons is not None:
             filled = self._skeletons.fill(sample)
             if filled is not None:
-                return Draft(*filled, [], [])
+                return Draft(filled.text, filled.learned, [], [*filled.problems])
         messages, tools = sample.messages, sample.tools
         try:
             rendered = template.render(messages, tools)

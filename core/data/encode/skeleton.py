@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from core.data.encode.mask import Rendering, find_answers, learned_messages
+from core.data.encode.mask import (
+    Rendering,
+    find_answers,
+    find_segments,
+    learned_messages,
+    rewriting_problems,
+)
 from core.data.encode.spans import Span
 from core.data.encode.template import FAILURES, ChatTemplate, Rendered, TemplateRefusal
+from core.data.problems import RowProblem
 from core.data.sample import Conversation, Message
 
 if TYPE_CHECKING:
@@ -25,6 +32,14 @@ _UNKNOWN: Any = object()
 Place = tuple[int, int]  # a literal, and a character in it
 
 
+class Filled(NamedTuple):
+    """A row as text, in characters of it: what is learned, and its problems with their places."""
+
+    text: str
+    learned: list[Span]
+    problems: list[tuple[RowProblem, int]]
+
+
 class Skeleton(msgspec.Struct):
     """Literal text and the messages whose contents stand between: literals[0], order[0], ..."""
 
@@ -33,9 +48,10 @@ class Skeleton(msgspec.Struct):
     learned: list[tuple[Place, Place]] | None  # None learns everything
     conditions: list[Condition]
     clock: list[tuple[str, str]]  # (format of the time, what it must give)
+    problems: list[tuple[RowProblem, Place]]  # of every row of this structure
 
-    def fill(self, contents: list[str]) -> tuple[str, list[Span]] | None:
-        """The text of a row and what is learned of it; None where a condition fails."""
+    def fill(self, contents: list[str]) -> Filled | None:
+        """The text of a row with what is learned of it; None where a condition fails."""
         for condition in self.conditions:
             if not condition.holds(contents[condition.message]):
                 return None
@@ -50,9 +66,10 @@ class Skeleton(msgspec.Struct):
             at += len(literal)
             parts += (content, literal)
         if self.learned is None:
-            return "".join(parts), [(0, at)]
+            return Filled("".join(parts), [(0, at)], [])
         spans = [(starts[a] + b, starts[c] + d) for (a, b), (c, d) in self.learned]
-        return "".join(parts), spans
+        problems = [(found, starts[a] + b) for found, (a, b) in self.problems]
+        return Filled("".join(parts), spans, problems)
 
 
 class Skeletons:
@@ -63,7 +80,7 @@ class Skeletons:
         self._supervise = supervise
         self._known: dict[Any, Skeleton | None] = {}
 
-    def fill(self, sample: Conversation) -> tuple[str, list[Span]] | None:
+    def fill(self, sample: Conversation) -> Filled | None:
         """The text of a conversation and what is learned; None where it has to be rendered."""
         if sample.tools or (sample.unlearned and self._supervise == "all"):
             return None
@@ -128,17 +145,23 @@ def _draw(template: ChatTemplate, sample: Conversation, supervise: str) -> Skele
         rendered = followed.render(holes)
         wanted = learned_messages(sample, supervise)
         answers = find_answers(followed, holes, None, rendered, wanted)
+        segments = find_segments(followed, holes, None, rendered.text) if answers.rewritten else []
     except (NotFollowed, TemplateRefusal):
         return None
     parts = re.split(f"{OPEN}([0-9]+){CLOSE}", rendered.text)
     order = [int(part) for part in parts[1::2]]
     written = {index for index, message in enumerate(messages) if message["content"]}
-    if answers.rewritten or written != set(order):
-        return None  # there is something to say about such a row
+    if answers.lost or written != set(order):
+        return None  # such a row is looked at closer
     spans = [answers.spans[index] for index in wanted if index in answers.spans]
     places = [(_place(rendered.text, start), _place(rendered.text, end)) for start, end in spans]
     learned = None if supervise == "all" else places
-    return Skeleton(parts[0::2], order, learned, list(seen.conditions), list(seen.clock))
+    problems = [
+        (found, _place(rendered.text, segments[index][1]))
+        for index, found in rewriting_problems(answers)
+    ]
+    conditions, clock = list(seen.conditions), list(seen.clock)
+    return Skeleton(parts[0::2], order, learned, conditions, clock, problems)
 
 
 def _place(text: str, at: int) -> Place:

@@ -46,11 +46,11 @@ def test_a_conversation_of_known_structure_is_not_rendered_again(
     first = skeletons.fill(conversation("Q", "A", "R", "B"))
     assert first is not None
     monkeypatch.setattr(ChatTemplate, "fields", None)
-    text, spans = skeletons.fill(conversation("Qs", "😀 As", "Rs", "Bs")) or ("", [])
+    text, spans, _ = skeletons.fill(conversation("Qs", "😀 As", "Rs", "Bs")) or ("", [], [])
     assert [text[start:end] for start, end in spans] == ["😀 As<|im_end|>", "Bs<|im_end|>"]
 
 
-@pytest.mark.parametrize("style", sorted(set(ALL) - {"qwen3", "rewriting"}))
+@pytest.mark.parametrize("style", sorted(ALL))
 def test_templates_that_only_write_contents_down_are_followed(style: str) -> None:
     template = ChatTemplate({"default": ALL[style]}, {"bos_token": "<s>", "eos_token": "</s>"})
     sample = conversation("Where?", "Rome é", "And then?", "Home.")
@@ -159,4 +159,14 @@ def conversation(*contents: str) -> Conversation:
 
 
 def without_places(encoding: Encoding) -> Encoding:
-    return msgspec.structs.replace(encoding, offsets=[], segments=[])
+    """An encoding as far as both ways know it.
+
+    Where a template rewrites, rendering alone has to search for the turn by its words.
+    """
+    problems = [
+        msgspec.structs.replace(item, token=None)
+        if item.check == "template_rewrites_history"
+        else item
+        for item in encoding.problems
+    ]
+    return msgspec.structs.replace(encoding, offsets=[], segments=[], problems=problems)
