@@ -16,7 +16,7 @@ from core.pipe import Handler, Message, Request
 
 SNAPSHOT_S = 0.2  # between two answers about a survey's progress
 NEAR_ROWS = 50_000  # up to here near duplicates are looked for without being asked: seconds
-_NICE = 10  # of the processes that survey: whoever looks at rows comes first
+_NICE = 19  # of the processes that survey: whoever looks at rows comes first
 _STATS_SHARE = 10  # the time for statistics on the way is at most this part of all
 
 
