@@ -1,4 +1,5 @@
-"""Writes configuration.md from core/config.py and keys.md from tui/actions.py, beside itself.
+"""Writes configuration.md from core/config.py, keys.md from tui/actions.py and checks.md from
+core/data/catalog.py, beside itself.
 
 `python docs/write_reference.py`; with --check it writes nothing and ends with 1 when a page is not
 what the declarations give.
@@ -17,6 +18,7 @@ import msgspec
 import afina  # noqa: F401 - claims core and tui
 from core import config_io
 from core.config import Config
+from core.data.catalog import GROUPS
 from tui.actions import SCOPE_TITLES, of_scope
 from tui.widgets.footer import key_label
 
@@ -49,9 +51,20 @@ changed: help says where the keymap file lies; the last column has an action's n
 """
 
 
+CHECKS = """# The checks
+
+Written from `core/data/catalog.py` by `python docs/write_reference.py`; change it there.
+
+`afina data check FILE` and the Data pane run them on every row. A problem names the row, its line,
+the field, what was found, what was expected and a way to mend it. Severities: an *error* is a row
+that can't be used as it is or teaches nothing, a *warning* a row that is used while something of it
+is lost or odd, a *note* is worth a look. Two severities: it depends on the row.
+"""
+
+
 def pages() -> dict[str, str]:
     """Every page by its file name."""
-    return {"configuration.md": configuration(), "keys.md": keys()}
+    return {"configuration.md": configuration(), "keys.md": keys(), "checks.md": checks()}
 
 
 def configuration() -> str:
@@ -74,6 +87,17 @@ def keys() -> str:
             asks = " Asks first." if action.danger else ""
             words = f"{action.tooltip}{asks} | `{action.name}` |"
             lines.append(f"| {shown} | {words}".replace("`|`", "`\\|`"))
+        parts.append(f"\n## {title}\n\n" + "\n".join(lines) + "\n")
+    return "".join(parts)
+
+
+def checks() -> str:
+    """Every check, group by group."""
+    parts = [CHECKS]
+    for title, group in GROUPS.items():
+        lines = ["| check | severity | meaning |", "|---|---|---|"]
+        for name, check in group.items():
+            lines.append(f"| `{name}` | {' or '.join(check.severities)} | {check.meaning} |")
         parts.append(f"\n## {title}\n\n" + "\n".join(lines) + "\n")
     return "".join(parts)
 

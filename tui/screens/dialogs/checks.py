@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from textual.app import ComposeResult
 
-from tui.data_checks import check_of
+from core.data.catalog import CHECKS
 from tui.data_words import count
 from tui.screens.dialogs.choice import ChoiceBox, Entry
 from tui.screens.dialogs.dialog import Dialog
@@ -32,7 +32,7 @@ class Checks(Dialog[str]):
     def __init__(self, counts: Mapping[str, int], progress: str) -> None:
         super().__init__()
         self._found = sorted(
-            counts.items(), key=lambda item: (RANKS.index(check_of(item[0]).severity), -item[1])
+            counts.items(), key=lambda item: (RANKS.index(CHECKS[item[0]].severity), -item[1])
         )
         self._progress = progress
 
@@ -51,7 +51,7 @@ class Checks(Dialog[str]):
         return [
             _entry(name, rows)
             for name, rows in self._found
-            if all(word in f"{name} {check_of(name)[1]}".casefold() for word in text.split())
+            if all(word in f"{name} {CHECKS[name].meaning}".casefold() for word in text.split())
         ]
 
     def on_choice_box_taken(self, event: ChoiceBox.Taken) -> None:
@@ -60,6 +60,6 @@ class Checks(Dialog[str]):
 
 
 def _entry(name: str, rows: int) -> Entry:
-    severity, meaning = check_of(name)
-    colour = SEVERITY[severity]
-    return Entry(name, ((severity, colour), name, f"{rows:,}", (meaning, SECONDARY)))
+    check = CHECKS[name]
+    colour = SEVERITY[check.severity]
+    return Entry(name, ((check.severity, colour), name, f"{rows:,}", (check.meaning, SECONDARY)))
