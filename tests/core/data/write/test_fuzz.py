@@ -1,6 +1,6 @@
 """Broken files of every kind through everything that reads and writes data: a seeded handful.
 
-The long version is benchmarks/fuzz_data.py.
+The long version is benchmarks/data/fuzz.py.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.fuzz_data import Driver
-from benchmarks.mutants import mutants, seed_files
+from benchmarks.data.fuzz import Driver
+from benchmarks.data.mutants import mutants, seed_files
 
 FILES = 20
 MOST_BYTES = 1 << 18  # the huge ones are for the long version

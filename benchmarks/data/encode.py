@@ -1,6 +1,6 @@
 """What rendering and the mask cost on top of the tokenizer alone.
 
-    python benchmarks/data_encode.py [--rows N] [--rounds N] [--model DIR]
+    python -m benchmarks.data.encode [--rows N] [--rounds N] [--model DIR]
 
 Chat rows of some 250 bytes and of 1 KB, of sentences from the sample data. The peer is
 `tokenizers.encode_batch` on the same rendered texts, in turns with ours batch by batch, one thread
@@ -13,14 +13,12 @@ import argparse
 import json
 import os
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 os.environ |= {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from tokenizers import Tokenizer as RawTokenizer
 

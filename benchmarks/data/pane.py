@@ -1,4 +1,4 @@
-"""The Data pane over a million rows, in a pseudo-terminal: `python -m benchmarks.data_pane`.
+"""The Data pane over a million rows, in a pseudo-terminal: `python -m benchmarks.data.pane`.
 
 Writes a file of chat rows (or takes --data), opens it with the keys a person would press, and says
 how long the first rows took, how fast pages and single rows follow, the longest stall, and the
@@ -25,7 +25,7 @@ import termios
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 ROWS, COLUMNS = 45, 160
 LIMIT_S = 60.0
 PAGES_PER_S = 30

@@ -1,6 +1,6 @@
 """How fast all rows are surveyed, filtered, sorted, searched and compared.
 
-    python benchmarks/data_survey.py [--rows N] [--model DIR]
+    python -m benchmarks.data.survey [--rows N] [--model DIR]
 
 Writes chat rows of about 1 KB to a temporary file, with a home of its own beside it, and prints a
 markdown table. Rates are rows a second; "one core" is one process, "crew" as many as there are
@@ -14,12 +14,9 @@ import json
 import os
 import random
 import resource
-import sys
 import tempfile
 import time
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from core.data.recipe import Recipe
 from core.data.survey.checks import Inquiry, surveyed

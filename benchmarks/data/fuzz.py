@@ -1,6 +1,6 @@
 """Feeds broken files to everything that reads data, and counts what breaks: nothing may.
 
-    python -m benchmarks.fuzz_data [--minutes 2] [--seed 1] [--keep DIR]
+    python -m benchmarks.data.fuzz [--minutes 2] [--seed 1] [--keep DIR]
 
 Each file is opened, indexed, read row by row, recognised, checked, encoded with the sample model's
 tokenizer, shown, edited, converted, written and split, in a process of its own with a time limit.
@@ -26,9 +26,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-
-from benchmarks.mutants import mutants
+from benchmarks.data.mutants import mutants
 from core.data.encode.encoder import Encoder, walk_rows
 from core.data.files.source import Source, open_source
 from core.data.problems import ERROR
@@ -220,7 +218,7 @@ class Child:
             self._process = None
 
     def _start(self) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "benchmarks.fuzz_data", "--serve"]
+        command = [sys.executable, "-m", "benchmarks.data.fuzz", "--serve"]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT)
         return self._process

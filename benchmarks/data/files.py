@@ -1,4 +1,4 @@
-"""How fast large files open: `python -m benchmarks.data_files [--rows N] [--small N]`.
+"""How fast large files open: `python -m benchmarks.data.files [--rows N] [--small N]`.
 
 Writes chat rows of some 930 bytes (1 M of them: about 1 GB) and small rows to a temporary folder
 and opens them with Afina, `datasets.load_dataset("json")` and pandas, each in a process of its own.
@@ -79,7 +79,7 @@ def compare(
 
 def ask(who: str, path: Path, cache: Path) -> dict[str, float]:
     """Measures in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.data_files", "--measure", who, path, cache]
+    command = [sys.executable, "-m", "benchmarks.data.files", "--measure", who, path, cache]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(cache)}
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
