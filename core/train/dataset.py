@@ -10,6 +10,7 @@ import msgspec
 from core.config import Config
 from core.data.encode.encoder import Encoder, walk_rows
 from core.data.files.source import Source, open_source
+from core.data.problems import RowProblem
 from core.data.recipe import Recipe
 from core.data.shapes.read import Reader
 from core.data.write.split import split_source
@@ -36,6 +37,7 @@ class Encoded(msgspec.Struct):
     objective: str = "sft"
     streamed: Streamed | None = None
     unknown_classes: frozenset[Label] = frozenset()  # of held-out rows that are left out for it
+    of_files: Sequence[RowProblem] = ()  # what is to be said of whole files, such as skipped ones
 
     @property
     def classes(self) -> list[Label]:
@@ -65,8 +67,7 @@ class Encoded(msgspec.Struct):
 
 def open_rows(config: Config) -> Source:
     """The rows that a configuration names, those of its mixture behind those of its path."""
-    mix = config.data.mix
-    return open_source(config.data.path, mix=mix) if mix else open_source(config.data.path)
+    return open_source(config.data.path, config.data.mix)
 
 
 def load(config: Config, encoder: Encoder, on_progress: OnProgress) -> Encoded:
@@ -79,9 +80,11 @@ def load(config: Config, encoder: Encoder, on_progress: OnProgress) -> Encoded:
 
         seen = look(config, encoder, on_progress)
         shape = seen.stream.reader.shape
-        return Encoded(seen.sample, seen.evaluation, shape, objective_of(config, shape), seen)
+        objective = objective_of(config, shape)
+        return Encoded(seen.sample, seen.evaluation, shape, objective, seen, of_files=seen.of_files)
     recipe = Recipe.of(config)
     with open_rows(config) as source:
+        of_files = source.problems
         reader = recipe.reader(source)
         objective = objective_of(config, reader.shape)
         held_out: Sequence[int] = ()
@@ -94,9 +97,10 @@ def load(config: Config, encoder: Encoder, on_progress: OnProgress) -> Encoded:
         evaluation = _encode(source, reader, encoder, Drawn(held_out), on_progress)
     if config.data.eval_path is not None:
         with open_source(config.data.eval_path) as source:
+            of_files += source.problems
             there, rows = recipe.reader(source), Drawn(range(len(source)))
             evaluation = _encode(source, there, encoder, rows, on_progress)
-    encoded = Encoded(train, evaluation, reader.shape, objective)
+    encoded = Encoded(train, evaluation, reader.shape, objective, of_files=of_files)
     if objective == "classification":
         encoded.unknown_classes = frozenset(evaluation.judgements) - set(encoded.classes)
         encoded.evaluation = evaluation.without(encoded.unknown_classes)

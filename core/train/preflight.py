@@ -5,13 +5,14 @@ Each check raises AfinaError with what is wrong and the way out; `warnings` are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config import Config
 from core.data.encode.encoder import Encoder
 from core.data.encode.tokenizer import read_json
+from core.data.problems import NOTE, RowProblem
 from core.errors import AfinaError, nearest
 from core.figures import size
 from core.hardware import read_device
@@ -64,6 +65,8 @@ def check_data(config: Config, encoder: Encoder, encoded: Encoded) -> None:
 def data_warnings(config: Config, encoded: Encoded) -> Iterator[Finding]:
     """What the run can live with; of streamed rows, as far as the sample shows it."""
     rows = encoded.train
+    yield from _of_files(encoded.of_files)
+    yield from _losses(encoded.evaluation, "held-out row")
     if encoded.streamed:
         yield _estimate(encoded.streamed)
     else:
@@ -95,17 +98,28 @@ def data_warnings(config: Config, encoded: Encoded) -> Iterator[Finding]:
         )
 
 
-def _losses(rows: Rows) -> Iterator[Finding]:
+def _of_files(problems: Sequence[RowProblem]) -> Iterator[Finding]:
+    """What of whole files is not trained on, or is read in another way: one finding a check."""
+    found: dict[str, list[RowProblem]] = {}
+    for item in problems:
+        found.setdefault(item.check, []).append(item)
+    for check, items in found.items():
+        often = "once" if len(items) == 1 else f"{len(items):,} times"
+        severity = "note" if items[0].severity == NOTE else "warning"
+        yield Finding(severity, f"{check}, {often}: {items[0].found}.", items[0].fix)
+
+
+def _losses(rows: Rows, kind: str = "row") -> Iterator[Finding]:
     if rows.left_out:
         yield Finding(
             "warning",
-            f"{_rows(rows.left_out)} left out: {_why_left_out(rows)}.",
+            f"{_rows(rows.left_out, kind)} left out: {_why_left_out(rows)}.",
             "`afina data check` lists the problems row by row.",
         )
     if rows.truncated:
         yield Finding(
             "warning",
-            f"{_rows(rows.truncated)} cut at data.max_length.",
+            f"{_rows(rows.truncated, kind)} cut at data.max_length.",
             "Raise data.max_length, or shorten the rows.",
         )
 
@@ -236,5 +250,5 @@ def _why_left_out(rows: Rows) -> str:
     return f"the first is {rows.first_problem}"
 
 
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
+def _rows(count: int, kind: str = "row") -> str:
+    return f"1 {kind}" if count == 1 else f"{count:,} {kind}s"

@@ -138,8 +138,10 @@ class Rows(Flat):
         return Dataset(pyarrow.table(columns))
 
     def without(self, unknown: frozenset[Label]) -> Rows:
-        """The rows of a classification whose class is a known one."""
+        """The rows of a classification whose class is a known one; counts of losses stay."""
         kept, start = Rows(), 0
+        kept.left_out, kept.first_problem = self.left_out, self.first_problem
+        kept.truncated = self.truncated
         for length, label in zip(self.lengths, self.judgements, strict=True):
             if label not in unknown:
                 kept.append(

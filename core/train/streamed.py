@@ -13,6 +13,7 @@ from core.config import Config
 from core.data.encode.encoder import Encoder
 from core.data.files.rows import Span
 from core.data.files.source import Source, open_source
+from core.data.problems import RowProblem
 from core.data.recipe import Recipe
 from core.data.shapes.read import Reader
 from core.data.survey.duplicates import sample_key
@@ -38,6 +39,7 @@ class Streamed(msgspec.Struct):
     rows: int
     tokens: int
     supervised_tokens: int
+    of_files: Sequence[RowProblem] = ()  # what is to be said of whole files
 
     def batches(self, laying: Laying) -> int:
         """Batches of an epoch, about: packed, as full as the sample packs."""
@@ -65,9 +67,10 @@ def look(config: Config, encoder: Encoder, on_progress: OnProgress) -> Streamed:
     reader = recipe.reader(source)
     spans = source.weights() if config.data.mix else [Span(0, len(source), 1.0)]
     stream = Stream(source, reader, encoder, spans, config.train.seed)
-    evaluation = Rows()
+    evaluation, of_files = Rows(), source.problems
     if config.data.eval_path is not None:
         with open_source(config.data.eval_path) as other:
+            of_files += other.problems
             there = Stream(other, recipe.reader(other), encoder, [], config.train.seed)
             evaluation = there.encode(range(len(other)))[0]
     elif config.data.eval_fraction > 0:
@@ -75,7 +78,9 @@ def look(config: Config, encoder: Encoder, on_progress: OnProgress) -> Streamed:
         evaluation = stream.encode(held_out)[0]
         stream.held_out = frozenset(held_out)
         stream.held_keys = frozenset(_keys(source, reader, held_out))
-    return _estimate(stream, evaluation, on_progress)
+    seen = _estimate(stream, evaluation, on_progress)
+    seen.of_files = of_files
+    return seen
 
 
 def _draw(count: int, fraction: float, seed: int) -> list[int]:

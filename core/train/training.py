@@ -11,7 +11,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from core.config import Config
+from core.data.recipe import Recipe
 from core.errors import AfinaError
 from core.hardware import read_device
 from core.jobs import JobWorker
@@ -85,12 +88,10 @@ class Training:
         return base
 
     def _read_data(self, base: Path, progress: Progress) -> tuple[Encoder, Encoded]:
-        from core.data.encode.encoder import Encoder
-
         self._stop_before_training()
         self._phase("reading data", Path(self.config.data.path).name)
-        data, train = self.config.data, self.config.train
-        encoder = Encoder.load(base, data.max_length, train.supervise, data.chat_template)
+        fetched = msgspec.structs.replace(Recipe.of(self.config), model=str(base), revision=None)
+        encoder = fetched.encoder()
         encoded = self.load_rows(encoder)
         preflight.check_data(self.config, encoder, encoded)
         self._check_same_data(progress, encoded)

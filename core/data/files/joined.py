@@ -88,7 +88,12 @@ class JoinedSource(Source):
             problem("skipped_file", "", f"{path.name}: {why}", wanted, fix, NOTE)
             for path, why in self._listing.skipped
         ]
-        return skipped + [item for source in self._sources for item in source.problems]
+        inner = [
+            msgspec.structs.replace(item, found=f"{source.path.name}: {item.found}")
+            for source in self._sources
+            for item in source.problems
+        ]
+        return skipped + inner
 
     def close(self) -> None:
         for source in self._sources:

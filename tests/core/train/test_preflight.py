@@ -203,3 +203,26 @@ def test_the_system_prompt_that_most_rows_share_is_found(
     path = write_rows(tmp_path / "rows.jsonl", rows[4:])
     _, _, encoded = load(configure, f"data.path={path}", "data.eval_fraction=0")
     assert encoded.train.system_prompt is None  # half of them is not most
+
+
+def test_files_of_a_folder_that_are_not_read_are_told(configure: Configure, tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    write_rows(folder / "rows.jsonl", chat_rows(12))
+    (folder / "LICENSE").write_text("free")
+    config, _, encoded = load(configure, f"data.path={folder}")
+    (finding,) = preflight.data_warnings(config, encoded)
+    assert finding.severity == "note"
+    assert finding.message.startswith("skipped_file, once: LICENSE: ")
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+def test_held_out_rows_that_are_left_out_are_told(
+    configure: Configure, tmp_path: Path, streaming: str
+) -> None:
+    broken = {"messages": [{"role": "user", "content": "Hello?"}]}
+    held_out = write_rows(tmp_path / "held_out.jsonl", [*chat_rows(2), broken])
+    words = (f"data.eval_path={held_out}", f"data.streaming={streaming}")
+    config, _, encoded = load(configure, *words)
+    messages = [finding.message for finding in preflight.data_warnings(config, encoded)]
+    assert messages[0].startswith("1 held-out row left out: the first is row 3")
