@@ -11,6 +11,7 @@ import mmap
 import os
 import struct
 import tempfile
+import time
 import zlib
 from contextlib import suppress
 from io import FileIO
@@ -25,6 +26,7 @@ from core.paths import sync_folder
 LEAST_BYTES = 4 << 20  # smaller files are indexed faster than they are looked up
 MOST_BYTES = 2 << 30  # of all entries; the ones used longest ago go first
 MOST_COPY_BYTES = 50 << 30  # of all unpacked copies, likewise
+_STALE_S = 24 * 3600.0
 _MAGIC = b"afinaidx"
 _VERSION = 1  # of what the scanners find: raised when a row may begin elsewhere
 _SAMPLES, _SAMPLE_BYTES = 16, 4096
@@ -176,20 +178,22 @@ def _real(path: Path) -> bytes:
     return os.path.realpath(path).encode("utf-8", "surrogateescape")
 
 
-def prune(folder: Path, most_bytes: int, keep: Path) -> None:
-    """Deletes the files of a folder that were used longest ago, until the rest is small enough."""
+def prune(folder: Path, most_bytes: int, keep: Path | None = None) -> None:
+    """Deletes the files of a folder that were used longest ago, until the rest is small enough.
+
+    What a process that broke off left half written goes after a day.
+    """
     files = []
     for path in folder.iterdir():
         try:
             status = path.stat()
         except OSError:  # another process prunes too
             continue
-        files.append((status.st_mtime_ns, status.st_size, path))
+        files.append((status.st_mtime, status.st_size, path))
     total = sum(size for _, size, _ in files)
-    for _, size, path in sorted(files):
-        if total <= most_bytes:
-            return
-        if path != keep:
+    for used, size, path in sorted(files):
+        unfinished = path.name.startswith(".") and used < time.time() - _STALE_S
+        if path != keep and (unfinished or total > most_bytes):
             path.unlink(missing_ok=True)
             total -= size
 

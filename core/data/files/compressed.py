@@ -131,13 +131,17 @@ def _claimed(file: FileIO) -> int:
 def _gzip_blocks(file: FileIO) -> Iterator[tuple[int, bytes]]:
     """(bytes of the file behind us, text) of all members, one after the other."""
     member, data, behind = zlib.decompressobj(wbits=31), b"", 0
-    begun = False  # whether the member has taken any byte
+    begun, ended = False, 0  # whether the member has taken any byte; members behind us
     while True:
         if not data:
             data = file.read(BLOCK_BYTES)
             behind += len(data)
             if not data:
                 break
+        if ended and not begun:
+            data = data.lstrip(b"\0")  # members may be padded
+            if not data:
+                continue
         try:
             text = member.decompress(data, BLOCK_BYTES)
         except zlib.error as error:
@@ -146,8 +150,8 @@ def _gzip_blocks(file: FileIO) -> Iterator[tuple[int, bytes]]:
         yield behind, text
         data = member.unconsumed_tail
         if member.eof:
-            data = member.unused_data.lstrip(b"\0")  # members may be padded
-            member, begun = zlib.decompressobj(wbits=31), False
+            data = member.unused_data
+            member, begun, ended = zlib.decompressobj(wbits=31), False, ended + 1
     if begun or not behind:
         raise Broken("the gzip stream breaks off")
 

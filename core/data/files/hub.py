@@ -48,14 +48,15 @@ class HubSource(PreparedSource):
         return 100  # per cent: sizes are known to the hub only
 
     def _prepare(self, on_progress: OnProgress, cancelled: Cancelled) -> Source | None:
-        folder, names = _fetch(self._name, on_progress, cancelled)
+        folder, names, others = _fetch(self._name, on_progress, cancelled)
         if not names:
             return None
         members = [
             Member(path, lambda path=path: self._open_file(path), size=path.stat().st_size)
             for path in (folder / name for name in names)
         ]
-        return JoinedSource(self.path, lambda: Listing(members))
+        skipped = [(folder / other, "of another split or form") for other in others]
+        return JoinedSource(self.path, lambda: Listing(members, skipped))
 
     @property
     def files(self) -> list[Path]:
@@ -84,8 +85,13 @@ def choose(names: list[str]) -> list[str]:
     return sorted(chosen, key=lambda name: natural_key(Path(name)))
 
 
-def _fetch(name: str, on_progress: OnProgress, cancelled: Cancelled) -> tuple[Path, list[str]]:
-    """The folder and the names of the data files in it; no names when it was cancelled."""
+def _fetch(
+    name: str, on_progress: OnProgress, cancelled: Cancelled
+) -> tuple[Path, list[str], list[str]]:
+    """The folder, the names of the data files in it and of those that are not taken.
+
+    No names when it was cancelled.
+    """
     from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     from huggingface_hub.utils import disable_progress_bars
@@ -95,29 +101,37 @@ def _fetch(name: str, on_progress: OnProgress, cancelled: Cancelled) -> tuple[Pa
         if constants.HF_HUB_OFFLINE:
             folder = Path(snapshot_download(name, repo_type="dataset", local_files_only=True))
             files = [path for path in folder.rglob("*") if path.is_file()]
-            return folder, _require(name, [str(path.relative_to(folder)) for path in files])
+            there = [str(path.relative_to(folder)) for path in files]
+            return folder, *_require(name, there)
         info = HfApi().dataset_info(name)
-        names = _require(name, [entry.rfilename for entry in info.siblings or []])
+        names, others = _require(name, [entry.rfilename for entry in info.siblings or []])
         folder = Path()
         for done, file in enumerate(names):
             if cancelled():
-                return folder, []
+                return folder, [], []
             path = Path(hf_hub_download(name, file, repo_type="dataset", revision=info.sha))
             folder = Path(str(path).removesuffix(file))
             on_progress(done + 1, len(names))
-        return folder, names
+        return folder, names, others
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         raise _refusal(name, constants.HF_HUB_OFFLINE) from error
 
 
-def _require(name: str, names: list[str]) -> list[str]:
+def _require(name: str, names: list[str]) -> tuple[list[str], list[str]]:
+    """The data files that are taken, and those that are not; prose is no data beside any."""
     chosen = choose(names)
     if not chosen:
         raise AfinaError(
             f'The dataset "{name}" holds no files of text or tables.',
             f"Readable are {', '.join(_ENDINGS)}.",
         )
-    return chosen
+    endings = [ending_of(Path(other)) for other in names]
+    data = [
+        other
+        for other, ending in zip(names, endings, strict=True)
+        if ending and ending.suffix in _ENDINGS and not other.startswith(".")
+    ]
+    return chosen, sorted(set(data) - set(chosen))
 
 
 def _refusal(name: str, offline: bool) -> AfinaError:

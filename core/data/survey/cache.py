@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,14 +16,14 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from core.data.files.cache import prune
 from core.data.problems import RowProblem
 from core.data.survey.facts import Label
-from core.paths import home, make_folder
+from core.paths import cache_folder, make_folder
 
 VERSION = 1  # to be raised with every change to what the passes find
-MOST_BYTES = 2 << 30  # of all surveys together; the oldest are dropped
+MOST_BYTES = 2 << 30
 WORTH_S = 0.3  # a pass that takes less is not kept
-_STALE_S = 24 * 3600.0
 _PROBLEMS = 4096  # that are read at a time
 
 
@@ -52,9 +51,14 @@ class Kept(msgspec.Struct):
 class SurveyCache:
     """The folder of kept surveys; None as the folder is the one of the home."""
 
-    def __init__(self, folder: Path | None = None, worth_s: float = WORTH_S) -> None:
-        self.folder = folder or home() / "cache" / "survey"
-        self.worth_s = worth_s
+    def __init__(
+        self,
+        folder: Path | None = None,
+        worth_s: float = WORTH_S,
+        most_bytes: int = MOST_BYTES,  # of all surveys; those used longest ago are dropped
+    ) -> None:
+        self.folder = folder or cache_folder() / "survey"
+        self.worth_s, self.most_bytes = worth_s, most_bytes
 
     def load(self, key: str, rows: int) -> Kept | None:
         """A kept pass over so many rows; None if there is none or it is damaged."""
@@ -79,7 +83,7 @@ class SurveyCache:
         for part in parts:
             head.crc = zlib.crc32(part, head.crc)
         path = self.folder / f"{key}.survey"
-        temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             make_folder(self.folder)
             with temporary.open("wb") as file:
@@ -89,22 +93,9 @@ class SurveyCache:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, path)
-            self.prune()
+            prune(self.folder, self.most_bytes, path)
         except OSError:
             temporary.unlink(missing_ok=True)
-
-    def prune(self, most_bytes: int = MOST_BYTES) -> None:
-        """Drops the surveys that were not used for longest, down to so many bytes."""
-        for path in self.folder.glob("*.part"):  # of a process that did not come to the end
-            if path.stat().st_mtime < time.time() - _STALE_S:
-                path.unlink(missing_ok=True)
-        found = [(path, path.stat()) for path in self.folder.glob("*.survey")]
-        total = sum(status.st_size for _, status in found)
-        for path, status in sorted(found, key=lambda item: item[1].st_mtime):
-            if total <= most_bytes:
-                break
-            path.unlink(missing_ok=True)
-            total -= status.st_size
 
 
 def key_of(*parts: Any) -> str:

@@ -15,7 +15,8 @@ from typing import Any, Self
 
 import msgspec
 
-from core.data.files.rows import Cancelled, OnProgress, Row, Source
+from core.data.files.rows import Cancelled, OnProgress, Row, Source, Span
+from core.data.problems import RowProblem
 from core.data.survey.duplicates import bytes_key
 from core.data.write.output import line_from
 from core.errors import AfinaError
@@ -145,6 +146,20 @@ class EditedSource(Source):
     @property
     def files(self) -> list[Path]:
         return self._source.files
+
+    @property
+    def problems(self) -> list[RowProblem]:
+        return self._source.problems
+
+    @property
+    def skipped(self) -> list[tuple[Path, str]]:
+        return self._source.skipped
+
+    def place(self, index: int) -> tuple[Path, int]:
+        return self._source.place(index)
+
+    def weights(self) -> list[Span]:
+        return self._source.weights()
 
     def close(self) -> None:
         self._source.close()

@@ -131,3 +131,17 @@ def test_a_bomb_is_unpacked_in_small_pieces(tmp_path: Path) -> None:
         sizes = [len(text) for _, text in compressed._gzip_blocks(file)]
     assert sum(sizes) == 20 << 20
     assert max(sizes) <= compressed.BLOCK_BYTES
+
+
+def test_members_of_gzip_may_be_padded_across_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compressed, "BLOCK_BYTES", 16)
+    path = tmp_path / "rows.jsonl.gz"
+    member = gzip.compress(b'{"n": 1}\n')
+    path.write_bytes(member + bytes(50) + member + bytes(50))
+    with open_source(path, cache=tmp_path / "cache") as source:
+        assert [row.value for row in source] == [{"n": 1}, {"n": 1}]
+    path.write_bytes(bytes(50))
+    with pytest.raises(AfinaError, match="is damaged"):
+        open_source(path, cache=tmp_path / "cache")

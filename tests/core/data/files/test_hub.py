@@ -38,6 +38,9 @@ def test_a_dataset_in_the_local_cache_is_read(offline: Path) -> None:
         assert [path.name for path in source.files] == ["train-0.jsonl", "train-1.jsonl"]
         assert source.place(1) == (source.files[1], 1)
         assert not source.changed()
+        (problem,) = source.problems
+        assert problem.check == "skipped_file"
+        assert "test-0.jsonl: of another split or form" in problem.found
 
 
 def test_one_that_is_not_there_is_one_sentence_when_offline() -> None:

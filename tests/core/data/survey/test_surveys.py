@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from core.data.survey import subject as subjects
-from core.data.survey.cache import SurveyCache
+from core.data.survey.cache import Head, SurveyCache
 from core.data.survey.checks import Inquiry, form_of, surveyed
 from core.data.survey.crew import Crew
 from core.data.survey.subject import Labour
@@ -157,15 +157,16 @@ def test_what_decides_tokens_is_in_the_name_of_what_is_kept(tmp_path: Path, mode
 
 
 def test_the_cache_drops_what_was_not_used_for_longest(tmp_path: Path) -> None:
-    cache = SurveyCache(tmp_path)
+    cache = SurveyCache(tmp_path, most_bytes=850)
     for number in range(4):
         path = tmp_path / f"{number}.survey"
-        path.write_bytes(b"x" * 100)
+        path.write_bytes(b"x" * 300)
         os.utime(path, (number, number))
-    (tmp_path / "left.survey.1.part").touch()
-    os.utime(tmp_path / "left.survey.1.part", (0, 0))
-    cache.prune(250)
-    assert sorted(path.stem for path in tmp_path.iterdir()) == ["2", "3"]
+    left = tmp_path / ".left.survey.1.part"
+    left.touch()
+    os.utime(left, (0, 0))
+    cache.store("new", Head(0, {}, 0, [], [], {}), [])
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["2", "3", "new"]
 
 
 def test_near_copies_are_found_and_only_those(tmp_path: Path) -> None:

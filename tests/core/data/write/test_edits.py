@@ -99,3 +99,16 @@ def test_two_files_have_edits_of_their_own(edited: Path, write_rows: Write, tmp_
     assert values(other, tmp_path) == ROWS
     kept = json.loads(Edits.load(open_source(edited), tmp_path).place.read_text())
     assert kept["path"] == str(edited)
+
+
+def test_edited_rows_of_a_mixture_keep_their_places_and_weights(
+    write_rows: Write, tmp_path: Path
+) -> None:
+    first = write_rows(ROWS)
+    other = tmp_path / "other.jsonl"
+    other.write_text('{"text": "other"}\n')
+    with open_source(first, {str(other): 0.5}) as source:
+        edited = EditedSource(source, Edits.load(source, tmp_path))
+        assert edited.place(6) == (other, 1)
+        assert edited.weights() == source.weights()
+        assert edited.weights()[-1].weight == 0.5
