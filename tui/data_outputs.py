@@ -30,7 +30,7 @@ class Fix(NamedTuple):
 FIXES = (
     Fix("drop_errors", "drop rows with errors", ""),
     Fix("drop_duplicates", "drop exact duplicates", "exact_duplicate"),
-    Fix("drop:near_duplicate", "drop near duplicates", "near_duplicate"),
+    Fix("drop_near_duplicates", "drop near duplicates", "near_duplicate"),
     Fix("truncate", "shorten to max_length", "truncated", drops=False),
 )
 

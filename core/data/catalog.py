@@ -5,9 +5,12 @@ What was found in a row, and how to mend it, is said by the problem itself.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from core.data.problems import ERROR, NOTE, WARNING
+from core.errors import AfinaError, nearest
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -33,8 +36,17 @@ def _note(meaning: str) -> Check:
     return Check((NOTE,), meaning)
 
 
+FILES, TOKENS, COMPARED = "Whole files", "Tokens (these need a model)", "All rows together"
+
 GROUPS: dict[str, dict[str, Check]] = {
-    "Files": {
+    FILES: {
+        "skipped_file": _note("A file of the folder is not read as data."),
+        "truncated_file": _error("The file ends in the middle."),
+        "damaged_file": _error("A part of the file can't be read."),
+        "empty_column_name": _warning("A column has no name in the header."),
+        "duplicate_column_name": _warning("Two columns have one name in the header."),
+    },
+    "Lines and cells": {
         "invalid_json": _error("The line is not JSON."),
         "not_an_object": _error("The line is JSON, but neither an object nor a list of messages."),
         "bad_encoding": _error("The line is not UTF-8."),
@@ -42,15 +54,9 @@ GROUPS: dict[str, dict[str, Check]] = {
         "duplicate_key": _warning("A key stands twice in one object; the last one is used."),
         "invalid_csv": _error("A quote of the table is not closed."),
         "wrong_column_count": _error("The row has more or fewer columns than the header."),
-        "empty_column_name": _warning("A column has no name in the header."),
-        "duplicate_column_name": _warning("Two columns have one name in the header."),
         "binary_value": _warning("A value that is neither text nor a number is read as null."),
         "unreadable_row": _error("The row of the table can't be read."),
-        "damaged_file": _error("A part of the file can't be read."),
-        "truncated_file": _error("The file ends in the middle."),
-        "skipped_file": _note("A file of the folder is not read as data."),
         "file_changed": _error("The row is no longer where it was in the file."),
-        "too_few_examples": _error("Under 10 rows: too few to learn from.", WARNING),
     },
     "Conversations": {
         "missing_messages": _error("The row has no list of messages."),
@@ -78,10 +84,8 @@ GROUPS: dict[str, dict[str, Check]] = {
         "empty_side": _error("An answer of the pair is empty."),
         "prompt_mismatch": _error("The two answers have different prompts.", WARNING),
         "wrong_type_label": _error("A label is missing, of the wrong kind, or not its token."),
-        "label_not_seen_in_train": _error("A label of the evaluation that training lacks."),
-        "class_imbalance": _warning("Few rows have this label."),
     },
-    "Tokens (these need a model)": {
+    TOKENS: {
         "zero_supervised_tokens": _error("No token is left to learn from."),
         "truncated": _warning("Tokens beyond max_length are cut."),
         "prompt_fills_max_length": _warning("The prompt leaves no room for the answer."),
@@ -97,7 +101,10 @@ GROUPS: dict[str, dict[str, Check]] = {
         "tools_not_rendered": _warning("The template leaves out the tools."),
         "tool_calls_not_rendered": _error("The template leaves out tool calls."),
     },
-    "Row against row": {
+    COMPARED: {
+        "label_not_seen_in_train": _error("A label of the evaluation that training lacks."),
+        "class_imbalance": _warning("Few rows have this label."),
+        "too_few_examples": _error("Under 10 rows: too few to learn from.", WARNING),
         "exact_duplicate": _warning("The row says what an earlier one says."),
         "near_duplicate": _warning("The row says nearly what an earlier one says."),
         "train_eval_leak": _warning("The evaluation has the row too."),
@@ -106,3 +113,21 @@ GROUPS: dict[str, dict[str, Check]] = {
     },
 }
 CHECKS = {name: check for group in GROUPS.values() for name, check in group.items()}
+
+
+def require_checks_of_rows(names: Iterable[str], tokens: bool) -> None:
+    """Raises AfinaError for a check that can't tell whether a row by itself is to be left out.
+
+    tokens: whether rows are encoded, so that the checks on tokens are made.
+    """
+    for name in names:
+        if name not in CHECKS:
+            hint = nearest(name, CHECKS) or "`afina data check FILE` names those of its rows."
+            raise AfinaError(f'There is no check "{name}".', hint)
+        if name in GROUPS[FILES] or name in GROUPS[COMPARED]:
+            raise AfinaError(
+                f'"{name}" is not found in a row by itself, so no row is left out for it.',
+                "Copies have fixes of their own: --dedupe and --dedupe-near.",
+            )
+        if name in GROUPS[TOKENS] and not tokens:
+            raise AfinaError(f'"{name}" is a check on tokens, so it needs a model.', "Name one.")

@@ -47,7 +47,8 @@ class Subject(msgspec.Struct):
 
     def key(self, phase: str, languages: bool) -> str:
         """A name for all that decides what a pass finds."""
-        reader = msgspec.to_builtins(self.reader)
+        # The ending decides how the same bytes are parted into rows and columns.
+        reader = [msgspec.to_builtins(self.reader), [file.suffixes for file in self.source.files]]
         if phase == FORM:
             return key_of(phase, self.source.content_hash(), reader)
         recipe = self.recipe

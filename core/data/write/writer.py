@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from core.data.catalog import require_checks_of_rows
 from core.data.encode.encoder import Encoder
 from core.data.files.source import Row, Source
 from core.data.problems import ERROR, RowProblem
@@ -116,6 +117,7 @@ def write_file(
     With `complete` there is no file unless every row is in it; the report tells which are not.
     Raises AfinaError where nothing could be written, and Cancel; both leave nothing behind.
     """
+    require_checks_of_rows(task.fixes.drop_checks, task.encoder is not None)
     writer = Writer(task, cancelled or (lambda: False))
     total = writer.report.rows_in
     files = task.source.files

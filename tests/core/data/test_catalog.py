@@ -10,7 +10,9 @@ import pytest
 from core.data import problems
 from core.data.catalog import CHECKS
 from core.data.survey import facts
+from core.data.write import requests
 from core.paths import ROOT
+from tui import data_outputs
 
 NAMES = {"ERROR": problems.ERROR, "WARNING": problems.WARNING, "NOTE": problems.NOTE}
 
@@ -69,6 +71,10 @@ def test_a_check_of_the_code_is_listed_with_its_severity(
 def test_every_check_of_the_list_is_one_of_the_code_with_each_of_its_severities() -> None:
     listed = {(name, one) for name, check in CHECKS.items() for one in check.severities}
     assert listed == {(check, severity) for _, check, severity in RAISED}
+
+
+def test_every_fix_of_the_pane_is_one_of_the_writer() -> None:
+    assert {fix.name for fix in data_outputs.FIXES} == set(requests.FIXES)
 
 
 def test_the_facts_of_a_row_have_a_bit_for_every_check() -> None:

@@ -215,7 +215,7 @@ def test_a_cancel_and_an_empty_result_leave_nothing(write_rows: Write, tmp_path:
     task = Task(open_source(write_rows([chat("Q", "A")] * 200)), Reader("chat"))
     with pytest.raises(Cancel):
         write_file(task, tmp_path / "new.jsonl", cancelled=lambda: True)
-    task.fixes = Fixes(drop_checks=("exact_duplicate",), drop_duplicates=True)
+    task.fixes = Fixes(drop_checks=("empty_content",), drop_duplicates=True)
     task.rows = []
     with pytest.raises(AfinaError, match="None of the 0 rows"):
         write_file(task, tmp_path / "new.jsonl")
@@ -250,3 +250,21 @@ def test_rows_that_do_not_fit_the_form_are_counted(write_rows: Write, tmp_path: 
     assert report.dropped == {"turn_order": [2], "missing_messages": [3]}
     assert report.lost == {'field "label"': [4]}
     assert rows_of(tmp_path / "new.jsonl")[0] == {"instruction": "Q", "input": "", "output": "A"}
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ("trunctated", 'no check "trunctated"'),
+        ("truncated", "needs a model"),
+        ("near_duplicate", "not found in a row by itself"),
+        ("skipped_file", "not found in a row by itself"),
+    ],
+)
+def test_a_check_that_would_drop_nothing_is_refused(
+    write_rows: Write, tmp_path: Path, check: str, words: str
+) -> None:
+    path = write_rows([chat("Q", "A")])
+    with pytest.raises(AfinaError, match=words):
+        write(path, tmp_path / "new.jsonl", fixes=Fixes(drop_checks=(check,)))
+    assert not (tmp_path / "new.jsonl").exists()
