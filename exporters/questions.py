@@ -7,7 +7,6 @@ those are too few, some plain questions.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -79,14 +78,14 @@ def _rows(config: Config, count: int) -> list[Question]:
     """Questions out of the evaluation rows, spread over them."""
     from core.data.files.source import open_source
     from core.data.recipe import Recipe
-    from core.data.write.split import split_source
+    from core.train.dataset import held_out_rows, open_rows
 
     data = config.data
-    with open_source(Path(data.eval_path or data.path)) as source:
+    with open_source(data.eval_path) if data.eval_path else open_rows(config) as source:
         reader = Recipe.of(config).reader(source)
         indexes: Sequence[int] = range(len(source))
         if data.eval_path is None and data.eval_fraction > 0:
-            indexes = split_source(source, reader, data.eval_fraction, config.train.seed).eval
+            indexes = held_out_rows(config, source, reader)
         step = max(1, len(indexes) // count)
         found = []
         for index in indexes[::step]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
-import msgspec
-
 from core.config import Config
+from core.data.files.hub import is_dataset_id
+from core.data.files.source import begin_source
+from core.data.recipe import Recipe
 from core.data.sample import Conversation, Judged, Preference
-from core.data.shapes.detect import SHAPES, shape_of
-from core.data.shapes.read import read_sample
 from core.errors import AfinaError
 from core.runs import Run
 from core.targets import Target
 
-MOST_BYTES = 1 << 20  # of a first row
+MOST_S = 1.0  # for the first row: somebody waits for the chat
 
 
 def system_prompt_of(targets: Iterable[Target]) -> str:
@@ -31,19 +31,20 @@ def system_prompt_of(targets: Iterable[Target]) -> str:
 def first_system_prompt(config: Config) -> str:
     """The system prompt of the first row that a run trains on; empty when there is none.
 
-    Only the first line is read, so a file whose rows span lines has none for us.
+    Only the first rows are looked for, and only in files of this machine.
     """
+    data = config.data
+    if data.prompt_template or is_dataset_id(data.path):
+        return ""  # a text without roles; or nothing to be fetched for a greeting
     try:
-        with open(config.data.path, "rb") as file:
-            value = msgspec.json.decode(file.readline(MOST_BYTES))
-    except (OSError, msgspec.DecodeError):
+        with begin_source(data.path) as source:
+            late = time.monotonic() + MOST_S  # a packed file may have to be unpacked first
+            source.index(cancelled=lambda: len(source) > 0 or time.monotonic() > late)
+            if not len(source):
+                return ""
+            sample = Recipe.of(config).reader(source).read(source.row(0)).sample
+    except AfinaError:
         return ""
-    if not isinstance(value, dict | list):
-        return ""
-    if config.data.prompt_template:
-        return ""  # a text without roles
-    shape = shape_of(value) if config.data.format == "auto" else config.data.format
-    sample = read_sample(shape, value).sample if shape in SHAPES else None
     if isinstance(sample, Preference):
         sample = sample.chosen
     elif isinstance(sample, Judged):

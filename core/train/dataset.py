@@ -70,6 +70,15 @@ def open_rows(config: Config) -> Source:
     return open_source(config.data.path, config.data.mix)
 
 
+def held_out_rows(config: Config, source: Source, reader: Reader) -> Sequence[int]:
+    """The rows of data.path and its mixture that a run evaluates on, ascending."""
+    if config.data.streaming:
+        from core.train.streamed import draw_held_out
+
+        return draw_held_out(len(source), config.data.eval_fraction, config.train.seed)
+    return split_source(source, reader, config.data.eval_fraction, config.train.seed).eval
+
+
 def load(config: Config, encoder: Encoder, on_progress: OnProgress) -> Encoded:
     """Reads, splits and encodes the rows that a configuration names.
 

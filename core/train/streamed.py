@@ -74,7 +74,7 @@ def look(config: Config, encoder: Encoder, on_progress: OnProgress) -> Streamed:
             there = Stream(other, recipe.reader(other), encoder, [], config.train.seed)
             evaluation = there.encode(range(len(other)))[0]
     elif config.data.eval_fraction > 0:
-        held_out = _draw(len(source), config.data.eval_fraction, config.train.seed)
+        held_out = draw_held_out(len(source), config.data.eval_fraction, config.train.seed)
         evaluation = stream.encode(held_out)[0]
         stream.held_out = frozenset(held_out)
         stream.held_keys = frozenset(_keys(source, reader, held_out))
@@ -83,7 +83,7 @@ def look(config: Config, encoder: Encoder, on_progress: OnProgress) -> Streamed:
     return seen
 
 
-def _draw(count: int, fraction: float, seed: int) -> list[int]:
+def draw_held_out(count: int, fraction: float, seed: int) -> list[int]:
     """The rows that are held out, ascending."""
     import numpy
 

@@ -132,13 +132,11 @@ def write(
     at the border of a token; what can't be cut like this is left out. --filter is asked of the rows
     as the file has them, such as: turns >= 3 and not "truncated" in problems
     """
-    from core.data.encode.encoder import Encoder
     from core.data.recipe import Recipe
     from core.data.write.edits import Edits
     from core.data.write.filter import filter_rows, parse_filter
     from core.data.write.writer import Fixes, Task, write_file
     from core.errors import AfinaError
-    from core.hub import model_folder
 
     if truncate is not None and model is None:
         raise AfinaError("--truncate counts tokens, so it needs a model.", "Add --model DIR.")
@@ -151,12 +149,12 @@ def write(
         drop_near=dedupe_near,
         truncate=truncate is not None,
     )
-    encoder = Encoder.load(model_folder(model), truncate) if model is not None else None
+    recipe = Recipe(model or "", None, truncate, shape=shape)
+    encoder = recipe.encoder() if model is not None else None
     with _opened(file, shape) as (source, reader), _progress("Writing rows") as tell:
         pending = Edits.load(source) if edits else None
         task = Task(source, reader, encoder, pending, fixes=fixes)
         if filter_by is not None:
-            recipe = Recipe(model or "", None, truncate, shape=shape)
             task.passed = filter_rows(file, recipe, filter_by, Edits.load(source))
         report = write_file(task, out, overwrite, tell)
     _print_written(file, report, as_json)

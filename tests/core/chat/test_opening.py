@@ -40,6 +40,16 @@ def test_pairs_and_judged_answers_have_it_in_their_prompt(
     assert system_prompt_of([target_over(home, {"system": "S", "prompt": "Hi", **answers})]) == "S"
 
 
+def test_tables_and_folders_have_it_as_lines_do(home: Path) -> None:
+    folder = home / "rows"
+    folder.mkdir()
+    (folder / "rows.csv").write_text("system,prompt,completion\nBe kind.,Hi,Hello\n")
+    for path in (folder, folder / "rows.csv"):
+        data = Data(path=str(path))
+        config = Config(model=Model(name_or_path=str(home)), data=data)
+        assert system_prompt_of([of_run(create_run(home, config), "base")]) == "Be kind."
+
+
 def test_a_text_of_the_users_own_template_has_no_roles_and_so_no_system_prompt(home: Path) -> None:
     row = {"system": "S", "prompt": "Hi", "completion": "Hello"}
     assert system_prompt_of([target_over(home, row)]) == "S"

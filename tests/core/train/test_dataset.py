@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from core.config import Config
+from core.data.encode.encoder import encode_rows
 from core.data.recipe import Recipe
 from core.errors import AfinaError
 from core.plan import look_at_data
@@ -65,6 +66,24 @@ def test_no_row_that_is_held_out_is_trained_on_whatever_its_weight(
     assert held_out and not held_out.keys() & trained.keys()
     assert set(trained.values()) == {1, 4}
     assert set(held_out.values()) <= {1, 2}
+
+
+@pytest.mark.parametrize("streaming", ["false", "true"])
+def test_the_held_out_rows_that_are_named_are_those_that_a_run_evaluates_on(
+    configure: Configure, tmp_path: Path, streaming: str
+) -> None:
+    rows = chat_rows(30)
+    first = write_rows(tmp_path / "first.jsonl", rows[:20])
+    mix = f"data.mix={{'{write_rows(tmp_path / 'second.jsonl', rows[20:])}': 1}}"
+    words = (mix, "data.eval_fraction=0.3", f"data.streaming={streaming}")
+    config = configure(f"data.path={first}", *words)
+    recipe = Recipe.of(config)
+    with dataset.open_rows(config) as source:
+        reader = recipe.reader(source)
+        named = dataset.held_out_rows(config, source, reader)
+        ids = [item.ids for item in encode_rows(source, reader, recipe.encoder(), named)]
+    assert len(ids) == 9
+    assert times_seen(load(config).evaluation) == Counter(map(tuple, ids))
 
 
 def test_rows_that_an_objective_can_not_take_are_told(configure: Configure) -> None:
