@@ -265,10 +265,12 @@ def _refuse_utf16(path: Path, head: bytes) -> None:
 
 def _json_layout(suffix: str, file: FileIO, begin: int) -> str:
     """How JSON lies in a file: lines, array or values (that span lines)."""
-    first = _first_line(file, begin)
+    first, *others = [*_first_lines(file, begin, 3), b""]
     if first.startswith(b"["):
-        # In .jsonl one line may be a bare list of messages; in .json a list is the list of rows.
-        return "lines" if suffix != ".json" and _is_json(first) else "array"
+        # In .json a list is the list of rows. In .jsonl one line may be a bare list of messages, or
+        # broken: an array's elements end in commas, so its lines are not whole one after another.
+        broken = len(others) > 2 and all(map(_is_json, others[:2]))
+        return "lines" if suffix != ".json" and (_is_json(first) or broken) else "array"
     if suffix == ".json" and first.startswith(b"{") and not _is_json(first):
         return "values"
     return "lines"
@@ -282,11 +284,12 @@ def _is_json(text: bytes) -> bool:
     return True
 
 
-def _first_line(file: FileIO, begin: int) -> bytes:
-    """The first line that is not blank, as far as 8 MiB of it."""
+def _first_lines(file: FileIO, begin: int, count: int) -> list[bytes]:
+    """The first lines that are not blank, as far as 8 MiB of each."""
+    lines: list[bytes] = []
     with open(file.fileno(), "rb", closefd=False) as buffered:
         buffered.seek(begin)
-        while line := buffered.readline(8 << 20):
+        while len(lines) < count and (line := buffered.readline(8 << 20)):
             if line.strip():
-                return line.strip()
-    return b""
+                lines.append(line.strip())
+    return lines

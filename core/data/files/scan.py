@@ -119,6 +119,10 @@ class _ValueScanner:
         self._look(self.carry, self.end_of_data - len(self.carry), leap=False)
         if self.touched or self.carry.strip():
             self._emit(self.end_of_data)
+        whole = self.depth == self.floor and not self.in_string
+        if self.floor == 1 and whole and not self.closed:
+            self.region = self.end_of_data  # the end that an array lacks is a broken row, too
+            self._emit(self.end_of_data)
         return self.batch
 
     def _look(self, data: bytes, base: int, leap: bool) -> None:

@@ -58,7 +58,7 @@ class TableSource(Source):
         try:
             with self._lock:
                 names = self._open(self._reopen())
-        except (OSError, pyarrow.ArrowException, EOFError, MemoryError) as error:
+        except (OSError, pyarrow.ArrowException, EOFError, MemoryError, UnicodeError) as error:
             self.close()
             kind = {"parquet": "a Parquet file", "arrow": "an Arrow file"}[self.layout]
             raise AfinaError(

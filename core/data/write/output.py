@@ -22,6 +22,7 @@ from core.paths import make_folder, sync_folder
 
 SUFFIXES = (".jsonl", ".ndjson")
 _MARGIN = 64 << 20  # bytes that are left free on the disk
+_MARKS = (b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")  # byte order marks
 
 
 class Output:
@@ -63,6 +64,8 @@ class Output:
     def add(self, line: bytes) -> None:
         """Writes one row; `line` has no newline in it."""
         try:
+            if not self.rows and line.startswith(_MARKS):
+                self._file.write(b"\n")  # a broken first row must not pass for the mark
             self._file.write(line)
             self._file.write(b"\n")
         except OSError as error:

@@ -198,3 +198,23 @@ def test_a_huge_value_that_never_ends_is_read_over_once(
     assert [row.problem.check if row.problem else row.value for row in rows] == (
         [{"a": 1}, "row_too_long"] if name == "a.json" else [{"a": "1"}, "row_too_long", {"a": "2"}]
     )
+
+
+@pytest.mark.parametrize(
+    ("content", "checks"),
+    [
+        (b"[", ["invalid_json"]),
+        (b"[\n", ["invalid_json"]),
+        (b'[{"a": 1}', ["", "invalid_json"]),
+        (b'[{"a": 1},', ["", "invalid_json"]),
+        (b'[{"a": 1},{"b', ["", "invalid_json"]),
+        (b'[{"a": 1}]', [""]),
+    ],
+)
+def test_an_array_that_lacks_its_end_says_so_in_a_row(
+    tmp_path: Path, content: bytes, checks: list[str]
+) -> None:
+    path = tmp_path / "rows.json"
+    path.write_bytes(content)
+    with open_source(path) as source:
+        assert [row.problem.check if row.problem else "" for row in source] == checks

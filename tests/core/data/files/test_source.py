@@ -27,6 +27,8 @@ FILES = {
     "k.txt": b"one\r\ntwo\n\n\nthree\n \nfour",
     "l.md": b"# a\n\nb\n",
     "m.jsonl": b'\n\n{"a":1}',
+    "n.jsonl": b'[{"a":1},\n{"b":2},\n{"c":3}]\n',
+    "o.jsonl": b'[{"a":1\n{"b":2}\n{"c":3}\n',
 }
 FOUND = {  # (line, value or the name of the problem)
     "a.jsonl": [(1, {"a": 1}), (4, {"b": "é"}), (5, "invalid_json")],
@@ -45,10 +47,12 @@ FOUND = {  # (line, value or the name of the problem)
     "g.json": [(1, {"a": 1}), (1, "invalid_json")],
     "h.json": [],
     "i.json": [],
-    "j.json": [(1, {"a": "\\"}), (1, {"b": '"'})],
+    "j.json": [(1, {"a": "\\"}), (1, {"b": '"'}), (1, "invalid_json")],
     "k.txt": [(1, {"text": "one\r\ntwo"}), (5, {"text": "three"}), (7, {"text": "four"})],
     "l.md": [(1, {"text": "# a\n\nb"})],
     "m.jsonl": [(3, {"a": 1})],
+    "n.jsonl": [(1, {"a": 1}), (2, {"b": 2}), (3, {"c": 3})],
+    "o.jsonl": [(1, "invalid_json"), (2, {"b": 2}), (3, {"c": 3})],
 }
 
 
