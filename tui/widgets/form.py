@@ -40,7 +40,11 @@ class ValueInput(Scoped, Input):
 class Form(Container, can_focus=False):
     """The lines, and the input that lies over a value while it is written."""
 
-    DEFAULT_CSS = "Form { width: 1fr; height: 1fr; }"
+    DEFAULT_CSS = """
+    Form { width: 1fr; height: 1fr; layers: lines value; }
+    Form > FormLines { layer: lines; }
+    Form > ValueInput { layer: value; }
+    """
 
     class Edited(Message):
         """A value was written or chosen; None asks for the default."""

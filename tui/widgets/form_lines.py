@@ -104,6 +104,8 @@ class FormLines(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         self.set_reactive(FormLines.cursor, max(0, min(place, len(names) - 1)))
         self.refresh()
         if self.option is not None:
+            if before is not None and self.option.problems != before.problems:
+                self.show_cursor()  # a new problem may stand below what is in sight
             self.post_message(self.Moved(self.option))
 
     @property
