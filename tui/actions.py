@@ -142,8 +142,14 @@ ACTIONS: list[Action] = [
     Action("next_problem", "]", "next problem", "To the next row with a problem.", "data"),
     Action("tokens", "t", "tokens", "Show every token that the model sees, or the turns.", "data"),
     Action("edit", "e", "edit", "Edit the row in $EDITOR; the file stays as it is.", "data"),
-    Action("drop", "d", "drop", "Leave the row, or the marked ones, out of the new file.", "data",
-           danger=True),  # fmt: skip
+    Action(
+        "drop",
+        "d",
+        "drop",
+        "Leave the row, or the marked ones, out of the new file.",
+        "data",
+        danger=True,
+    ),  # fmt: skip
     Action("write", "w", "write", "Write the rows to a new file, with edits and fixes.", "data"),
     Action("open_file", "o", "open", "Open another data file.", "data"),
     Action("copy", "y", "copy", "Copy the row to the clipboard and to a file.", "data"),

@@ -25,14 +25,14 @@ path.write_text(path.read_text().replace(old, new))
 
 
 @pytest.fixture
-def swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+def swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], object]:
     """Makes $EDITOR a program that replaces "old>new"."""
     script = tmp_path / "editor.py"
     script.write_text(EDITOR)
     monkeypatch.setenv("EDITOR", f"{sys.executable} {script}")
     monkeypatch.delenv("VISUAL", raising=False)
     monkeypatch.setattr(AfinaApp, "suspend", lambda app: contextlib.nullcontext())
-    return lambda words: (tmp_path / "swap").write_text(words, encoding="utf-8") and None
+    return lambda words: (tmp_path / "swap").write_text(words, encoding="utf-8")
 
 
 def opened(home: Path, data: Path, model: Path, **options) -> AfinaApp:  # noqa: ANN003
@@ -44,7 +44,7 @@ def ready(app: AfinaApp) -> bool:
 
 
 async def test_an_edited_row_is_shown_as_it_will_be_and_the_file_stays(
-    home: Path, model: Path, rows_file: Path, tmp_path: Path, swap: Callable[[str], None]
+    home: Path, model: Path, rows_file: Path, tmp_path: Path, swap: Callable[[str], object]
 ) -> None:
     before = rows_file.read_bytes()
     app = opened(home, rows_file, model)
@@ -69,7 +69,7 @@ async def test_an_edited_row_is_shown_as_it_will_be_and_the_file_stays(
 
 
 async def test_a_text_that_is_not_yaml_is_kept_and_gone_on_with(
-    home: Path, model: Path, rows_file: Path, tmp_path: Path, swap: Callable[[str], None]
+    home: Path, model: Path, rows_file: Path, tmp_path: Path, swap: Callable[[str], object]
 ) -> None:
     app = opened(home, rows_file, model)
     async with app.run_test(size=SMALL, notifications=True) as pilot:
@@ -93,7 +93,7 @@ async def test_a_text_that_is_not_yaml_is_kept_and_gone_on_with(
 
 
 async def test_a_text_that_is_no_row_of_the_shape_is_told_with_its_field(
-    home: Path, model: Path, rows_file: Path, swap: Callable[[str], None]
+    home: Path, model: Path, rows_file: Path, swap: Callable[[str], object]
 ) -> None:
     app = opened(home, rows_file, model)
     async with app.run_test(size=SMALL, notifications=True) as pilot:

@@ -12,6 +12,7 @@ from tui.app import AfinaApp
 from tui.data_edits import Pending
 from tui.data_outputs import Rows, plan_words, proposed
 from tui.screens.data import DataPane
+from tui.screens.dialogs.output import Work
 from tui.screens.dialogs.write_data import WriteDialog
 from tui.widgets.form import ValueInput
 
@@ -103,6 +104,30 @@ async def test_what_the_worker_refuses_is_said_in_the_dialog(
         assert not (tmp_path / "rows.png").exists()
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, WriteDialog))
+
+
+async def test_a_write_tells_how_far_it_is_and_esc_cancels_it_before_it_closes(
+    home: Path, model: Path, rows_file: Path, tmp_path: Path
+) -> None:
+    app = opened(home, rows_file, model)
+    cancelled: list[int | None] = []
+    work = Work(lambda **fields: 7, cancelled.append)
+    rows = Rows(40, None, Pending(), {}, True)
+    dialog = WriteDialog(work, tmp_path / "new.jsonl", [rows_file], rows, None)
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
+        app.push_screen(dialog)
+        await until(pilot, lambda: "40 rows" in text_of(app))
+        await pilot.press("w")
+        dialog.take({"kind": "progress", "done": 10, "total": 40})
+        await until(pilot, lambda: "writing 25%  10 of 40 rows" in text_of(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "Cancelled: nothing was written." in text_of(app))
+        assert cancelled == [7] and app.screen is dialog
+        dialog.take({"kind": "progress", "done": 20, "total": 40})
+        await pilot.pause()
+        assert "writing" not in text_of(app)
+        await pilot.press("escape")
+        await until(pilot, lambda: app.screen is not dialog)
 
 
 async def test_only_the_rows_that_a_filter_shows_are_written(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -114,7 +115,7 @@ async def test_markup_and_escape_sequences_in_data_are_text(
 async def test_problems_stand_in_the_list_and_below_the_row_with_their_fix(
     home: Path, model: Path, tmp_path: Path
 ) -> None:
-    rows = [chat(f"Q {n}?", f"A {n}.") for n in range(30)]
+    rows: list[Any] = [chat(f"Q {n}?", f"A {n}.") for n in range(30)]
     rows[7] = {"messages": [{"role": "user", "content": "Nobody answers."}]}
     rows[20] = '{"messages": [not json'
     data = write_rows(tmp_path / "bad.jsonl", rows)
