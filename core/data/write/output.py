@@ -64,8 +64,8 @@ class Output:
     def add(self, line: bytes) -> None:
         """Writes one row; `line` has no newline in it."""
         try:
-            if not self.rows and line.startswith(_MARKS):
-                self._file.write(b"\n")  # a broken first row must not pass for the mark
+            if not self.rows and (line.startswith(_MARKS) or b"\0" in line[:64]):
+                self._file.write(b"\n\n")  # a broken first row must not pass for UTF-16
             self._file.write(line)
             self._file.write(b"\n")
         except OSError as error:

@@ -16,6 +16,7 @@ from core.data.files.source import open_source
 from core.data.shapes.read import Reader
 from core.data.write.convert import target
 from core.data.write.edits import Edits
+from core.data.write.output import Output
 from core.data.write.writer import Cancel, Fixes, Task, Written, write_file
 from core.errors import AfinaError
 
@@ -268,3 +269,17 @@ def test_a_check_that_would_drop_nothing_is_refused(
     with pytest.raises(AfinaError, match=words):
         write(path, tmp_path / "new.jsonl", fixes=Fixes(drop_checks=(check,)))
     assert not (tmp_path / "new.jsonl").exists()
+
+
+@pytest.mark.parametrize("first", [b"\xff\xfe{", b"\xef\xbb\xbf{", b"\0{\0a\0b", b"{\0a\0b\0"])
+def test_a_broken_first_row_does_not_pass_for_another_encoding(
+    tmp_path: Path, first: bytes
+) -> None:
+    path = tmp_path / "new.jsonl"
+    with Output(path) as output:
+        output.add(first)
+        output.add(b'{"a": 1}')
+        output.finish()
+        output.publish()
+    with open_source(path) as source:
+        assert [source.raw(index) for index in range(len(source))] == [first, b'{"a": 1}']
