@@ -108,7 +108,10 @@ class Output:
 
 
 def publish(*outputs: Output) -> None:
-    """Gives finished files their names: all of them, or none where one can't have its own."""
+    """Gives finished files their names: all of them, or none where one can't have its own.
+
+    A file that was there and was to be replaced stays replaced in both cases.
+    """
     named: list[Path] = []
     try:
         for output in outputs:

@@ -16,7 +16,7 @@ from core.data.files.source import open_source
 from core.data.shapes.read import Reader
 from core.data.write.convert import target
 from core.data.write.edits import Edits
-from core.data.write.output import Output
+from core.data.write.output import Output, publish
 from core.data.write.writer import Cancel, Fixes, Task, Written, write_file
 from core.errors import AfinaError
 
@@ -280,6 +280,6 @@ def test_a_broken_first_row_does_not_pass_for_another_encoding(
         output.add(first)
         output.add(b'{"a": 1}')
         output.finish()
-        output.publish()
+        publish(output)
     with open_source(path) as source:
         assert [source.raw(index) for index in range(len(source))] == [first, b'{"a": 1}']
