@@ -91,6 +91,8 @@ def check(
     from core.data.survey.survey import Options
     from tui.cli.data_report import Bar, print_report, print_report_json
 
+    if model is None:
+        _refuse_token_options(supervise, chat_template)
     recipe = Recipe(model or "", None, max_length, supervise, shape, chat_template, prompt_template)
     inquiry = Inquiry(Options(near=near), eval_path=eval_file, cache=True)
     with Bar() as bar, surveyed(file, recipe, inquiry, bar.tell) as survey:
@@ -175,11 +177,27 @@ def stats(
             "cached": survey.cached,
             **whole_stats(survey.facts, Batches(max_length, batch_size)),
         }
-    fields["epoch"] |= _time(recipe, fields["epoch"]["tokens"])
+    if fields["epoch"]:  # None where no row was encoded
+        fields["epoch"] |= _time(recipe, fields["epoch"]["tokens"])
     if as_json:
         print_json(fields)
     else:
         print_stats(fields, sample_model=model is None)
+
+
+def _refuse_token_options(supervise: str, chat_template: str | None) -> None:
+    """Raises AfinaError for options that would do nothing in a check of form."""
+    from core.errors import AfinaError
+
+    given = {
+        "--supervise": supervise != "assistant",
+        "--chat-template": chat_template is not None,
+    }
+    if names := [name for name, is_given in given.items() if is_given]:
+        raise AfinaError(
+            f"Without a model no tokens are checked, so {' and '.join(names)} would do nothing.",
+            "Add --model DIR.",
+        )
 
 
 def _time(recipe: Recipe, tokens: int) -> dict[str, float | str | None]:

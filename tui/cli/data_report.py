@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from core.data.encode.encoder import EncodedRow
+    from core.data.encode.encoder import EncodedRow, Encoding
     from core.data.problems import RowProblem
     from core.data.survey.survey import Progress, Survey
 
@@ -129,27 +129,62 @@ def _print_problem(console: Console, item: RowProblem) -> None:
 
 
 def print_row(item: EncodedRow, sample_model: bool) -> None:
+    """A row as the model sees it; of a preference both answers, and the label where it has one."""
     from rich.console import Console
+    from rich.text import Text
+
+    from core.data.visible import visible
+
+    console = Console(highlight=False)
+    encoding = item.encoding
+    place = f"row {item.row.number} · line {item.row.line}"
+    console.print(Text(f"{place} · {_counts(encoding)}"))
+    if sample_model:
+        console.print(Text("Tokens of the sample model; --model DIR for another.", "dim"))
+    if encoding.label is not None:
+        label = _label_word(encoding.label)
+        console.print(Text(visible(f"label: {label}", newlines=False)), soft_wrap=True)
+    if encoding.rejected is not None:
+        console.print(Text("chosen:", "dim"))
+    _print_tokens(console, encoding)
+    if encoding.rejected is not None:
+        console.print(Text(f"rejected: {_counts(encoding.rejected)}", "dim"))
+        _print_tokens(console, encoding.rejected)
+    for found in encoding.problems:
+        _print_problem(console, found)
+    if encoding.supervised_tokens:
+        console.print(Text(_legend(encoding), "dim"))
+
+
+def _legend(encoding: Encoding) -> str:
+    if encoding.rejected is not None:
+        return "Underlined tokens are compared: the chosen ones are to become likelier."
+    if encoding.label is False:
+        return "Underlined tokens are to become less likely."
+    return "Underlined tokens are learned."
+
+
+def _label_word(label: bool | int | str) -> str:
+    """A label as it is written in a file: true and false, else the value."""
+    return str(label).lower() if isinstance(label, bool) else str(label)
+
+
+def _counts(encoding: Encoding) -> str:
+    counts = f"{count(len(encoding.ids), 'token')} · {encoding.supervised_tokens:,} supervised"
+    if encoding.truncated_tokens:
+        counts += f" · {encoding.truncated_tokens:,} cut"
+    return counts
+
+
+def _print_tokens(console: Console, encoding: Encoding) -> None:
     from rich.text import Text
 
     from core.data.report import token_pieces
     from core.data.visible import visible
 
-    console = Console(highlight=False)
-    encoding = item.encoding
-    counts = f"{len(encoding.ids):,} tokens · {encoding.supervised_tokens:,} supervised"
-    if encoding.truncated_tokens:
-        counts += f" · {encoding.truncated_tokens:,} cut"
-    console.print(Text(f"row {item.row.number} · line {item.row.line} · {counts}"))
-    if sample_model:
-        console.print(Text("Tokens of the sample model; --model DIR for another.", "dim"))
-    drawn = Text()
+    drawn, read = Text(), 0
     for piece, learned in zip(token_pieces(encoding), encoding.supervised, strict=True):
         drawn.append(visible(piece), "underline green" if learned else "")
-    lost = encoding.text[len(drawn.plain) :]
-    drawn.append(visible(lost), "strike dim")
+        read += len(piece)
+    drawn.append(visible(encoding.text[read:]), "strike dim")
     console.print(drawn, soft_wrap=True)
-    for found in encoding.problems:
-        _print_problem(console, found)
-    if encoding.ids:
-        console.print(Text("Underlined tokens are learned.", "dim"))

@@ -195,3 +195,36 @@ def test_open_refuses_what_is_no_data_before_it_takes_the_terminal(tmp_path: Pat
         2,
         "afina: The workbench needs a terminal",
     )
+
+
+def test_statistics_of_a_file_without_rows_say_so(tmp_path: Path, model: Path) -> None:  # noqa: F811
+    path = tmp_path / "empty.jsonl"
+    path.touch()
+    done = afina("data", "stats", path, "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert "No row has tokens" in done.stdout
+    told = json.loads(afina("data", "stats", path, "--model", model, "--json").stdout)
+    assert (told["rows"], told["epoch"]) == (0, None)
+
+
+def test_options_that_need_tokens_are_refused_without_a_model(
+    write_rows: Callable[..., Path],  # noqa: F811
+) -> None:
+    done = afina("data", "check", write_rows(GOOD), "--supervise", "foo")
+    assert done.returncode == 2
+    assert "--supervise would do nothing. Add --model DIR." in done.stderr
+
+
+def test_show_prints_both_sides_of_a_preference_and_the_label_of_an_answer(
+    write_rows: Callable[..., Path],  # noqa: F811
+    model: Path,  # noqa: F811
+) -> None:
+    pair = {"prompt": "Where?", "chosen": "By the sea", "rejected": "At the airport"}
+    done = afina("data", "show", write_rows([pair] * 2), "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.index("By the sea") < done.stdout.index("rejected:")
+    assert done.stdout.index("rejected:") < done.stdout.index("At the airport")
+    judged = {"prompt": "Where?", "completion": "At the airport", "label": False}
+    done = afina("data", "show", write_rows([judged] * 2), "--model", model)
+    assert "label: false" in done.stdout
+    assert "less likely" in done.stdout
