@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-ERROR = "error"  # the row can't be used as it is, or teaches nothing
+ERROR = "error"  # services refuse such a row; where it teaches nothing it is not trained
 WARNING = "warning"  # the row is used, and something of it is lost or odd
 NOTE = "note"  # worth a look
 

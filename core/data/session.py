@@ -18,7 +18,7 @@ from core.data.shapes.detect import Detection, detect
 from core.data.shapes.read import Reader
 from core.data.survey.content import label_of, texts_of, turns_of
 from core.data.survey.facts import SEVERITIES
-from core.data.survey.passes import whole_length
+from core.data.survey.passes import sides_of, whole_length
 from core.data.survey.stats import spell
 from core.data.survey.subject import Subject
 from core.data.survey.survey import Survey
@@ -215,7 +215,7 @@ class Session:
 
 def _facts(item: EncodedRow, opened: Opened) -> dict[str, Any]:
     encoding, sample = item.encoding, item.sample
-    index = item.row.index
+    index, sides = item.row.index, sides_of(encoding)
     survey, edits = opened.survey_of(index), opened.edits
     problems = list(dict.fromkeys(problem.check for problem in encoding.problems))
     severity = max((SEVERITIES.index(found.severity) for found in encoding.problems), default=0)
@@ -227,8 +227,8 @@ def _facts(item: EncodedRow, opened: Opened) -> dict[str, Any]:
         "line": item.row.line,
         "turns": turns_of(sample),
         "tokens": whole_length(encoding),
-        "supervised": encoding.supervised_tokens,
-        "truncated": encoding.truncated_tokens,
+        "supervised": sum(side.supervised_tokens for side in sides),
+        "truncated": sum(side.truncated_tokens for side in sides),
         "problems": problems,
         "severity": SEVERITIES[severity],
         "first_words": _first_words(item),

@@ -52,7 +52,9 @@ def _print_facts(console: Console, fields: dict[str, Any]) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row(Text("tokens in a row"), Text(_spread(tokens)))
     table.add_row(Text("supervised"), Text(_spread(fields["supervised"])))
-    whole = f"{tokens['tokens']:,} tokens, {tokens['supervised_share']:.1%} of them supervised"
+    whole = f"{tokens['tokens']:,} tokens"
+    if tokens["supervised_tokens"]:  # classes are learned from whole rows
+        whole += f", {tokens['supervised_share']:.1%} of them supervised"
     table.add_row(Text("in all"), Text(whole))
     if tokens["truncated"]:
         cut = f"{count(tokens['truncated'], 'row')} cut at {fields['max_length']:,}, "

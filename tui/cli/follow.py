@@ -155,13 +155,19 @@ class HumanLines:
         self._bar.console.print(Text(line))
 
 
+def _learned(event: Event) -> str:
+    """Classes are learned from whole rows: no token of them is supervised."""
+    supervised, tokens = event["supervised_tokens"], event["tokens_per_epoch"]
+    return f"{supervised:,} of {tokens:,} tokens supervised" if supervised else f"{tokens:,} tokens"
+
+
 def _line(event: Event) -> str:
     """What deserves a line of its own; empty for what the bar shows."""
     kind = event["kind"]
     if kind == "plan":
         return (
             f"{event['rows']:,} rows, {event['eval_rows']:,} held out; "
-            f"{event['supervised_tokens']:,} of {event['tokens_per_epoch']:,} tokens supervised; "
+            f"{_learned(event)}; "
             f"{event['trainable']:,} of {event['parameters']:,} parameters; "
             f"{event['steps']:,} steps on {event['device']} in {event['dtype']}"
         )

@@ -29,6 +29,7 @@ FORM = {  # numpy types of what the form pass finds
 }
 TOKENS = {
     "tokens": "u4",  # before the cut at max_length; of a pair's longer side
+    "kept": "u4",  # that go through the model: cut at max_length, both sides of a pair
     "supervised": "u4",
     "truncated": "u4",  # tokens beyond max_length
     "language": "u1",  # place in Facts.languages; 0 is unknown

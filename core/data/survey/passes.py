@@ -86,17 +86,19 @@ def examine_tokens(
     languages: bool,
 ) -> Shard:
     """What the tokenizer adds; `found` has the problems of form of each row, which come first."""
-    tokens, supervised, truncated = array("I"), array("I"), array("I")
+    tokens, kept, supervised, truncated = array("I"), array("I"), array("I"), array("I")
     language = array("B")
     names = Names()
     problems: list[RowProblem] = []
     for item, known in zip(walk_rows(source, reader, encoder, rows), found, strict=True):
+        sides = sides_of(item.encoding)
         tokens.append(whole_length(item.encoding))
-        supervised.append(item.encoding.supervised_tokens)
-        truncated.append(item.encoding.truncated_tokens)
+        kept.append(sum(len(side.ids) for side in sides))
+        supervised.append(sum(side.supervised_tokens for side in sides))
+        truncated.append(sum(side.truncated_tokens for side in sides))
         problems += item.encoding.problems[known:]
         language.append(names.code(_language(item)) if languages and item.sample else 0)
-    columns = {"tokens": tokens, "supervised": supervised, "truncated": truncated}
+    columns = {"tokens": tokens, "kept": kept, "supervised": supervised, "truncated": truncated}
     return Shard(
         rows.start,
         len(rows),
@@ -108,9 +110,12 @@ def examine_tokens(
 
 def whole_length(encoding: Encoding) -> int:
     """Tokens of a row before the cut at max_length; of a pair, those of the longer side."""
-    length = len(encoding.ids) + encoding.truncated_tokens
-    other = getattr(encoding, "rejected", None)
-    return length if other is None else max(length, whole_length(other))
+    return max(len(side.ids) + side.truncated_tokens for side in sides_of(encoding))
+
+
+def sides_of(encoding: Encoding) -> list[Encoding]:
+    """The encodings that go through the model for a row: two of a preference, else one."""
+    return [encoding] if encoding.rejected is None else [encoding, encoding.rejected]
 
 
 def _language(item: EncodedRow) -> str:

@@ -38,12 +38,12 @@ def token_stats(facts: Facts) -> dict[str, Any]:
     known = slice(0, facts.encoded)
     lengths, cut = facts["tokens"][known], facts["truncated"][known]
     supervised = int(facts["supervised"][known].sum(dtype="u8"))
-    total = int(lengths.sum(dtype="u8")) - int(cut.sum(dtype="u8"))
+    total = int(facts["kept"][known].sum(dtype="u8"))
     filled = np.sort(lengths[lengths > 0])
     return {
         "rows": facts.encoded,
         "empty": facts.encoded - len(filled),  # rows without tokens: unreadable or unusable
-        "tokens": total,  # of all rows, cut ones not counted
+        "tokens": total,  # that go through the model: of both sides of a pair, cut ones not counted
         "supervised_tokens": supervised,
         "supervised_share": supervised / total if total else 0.0,
         "truncated": int((cut > 0).sum()),
@@ -187,11 +187,11 @@ def _epoch(facts: Facts, batches: Batches) -> dict[str, Any]:
     for span in batches.weights:
         weights[span.start : span.end] = span.weight
     usable = lengths > 0
-    kept = np.minimum(lengths, limit)
-    rows, tokens = float(weights[usable].sum()), float((kept * weights).sum())
+    rows, tokens = float(weights[usable].sum()), float((facts["kept"] * weights).sum())
     found = _at_length(lengths[usable], limit, batches)
     per_step = batches.rows * batches.accumulation
-    bins = found["packed_rows"] * tokens / max(1, found["tokens"])
+    packed = float((np.minimum(lengths, limit) * weights).sum())
+    bins = found["packed_rows"] * packed / max(1, found["tokens"])
     return {
         "rows": round(rows),
         "tokens": round(tokens),

@@ -19,8 +19,10 @@ def facts_of(rows: list[tuple[int, int, int]]) -> Facts:
 
 
 def add(facts: Facts, rows: list[tuple[int, int, int]]) -> None:
-    columns = zip(("tokens", "supervised", "truncated"), zip(*rows, strict=True), strict=True)
-    data = {name: np.array(values, "u4").tobytes() for name, values in columns}
+    names = ("tokens", "supervised", "truncated")
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    columns["kept"] = tuple(length - cut for length, _, cut in rows)
+    data = {name: np.array(values, "u4").tobytes() for name, values in columns.items()}
     facts.add_tokens(Shard(facts.encoded, len(rows), data, []))
 
 

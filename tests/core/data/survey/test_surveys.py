@@ -16,6 +16,7 @@ from core.data.survey import subject as subjects
 from core.data.survey.cache import Head, SurveyCache
 from core.data.survey.checks import Inquiry, form_of, surveyed
 from core.data.survey.crew import Crew
+from core.data.survey.stats import token_stats
 from core.data.survey.subject import Labour
 from core.data.survey.survey import Options, Survey
 from core.errors import AfinaError
@@ -236,3 +237,23 @@ def test_a_copy_is_told_from_the_first_that_says_it() -> None:
     facts["key"][[70_000, 90_000]] = 12
     copies, origins = first_of_copies(facts)
     assert (copies.tolist(), origins.tolist()) == ([70_000, 90_000], [12, 12])
+
+
+def test_both_answers_of_a_preference_are_counted(tmp_path: Path, model: Path) -> None:
+    turn = [{"role": "user", "content": "Where to?"}]
+    chosen = [{"role": "assistant", "content": "To the sea."}]
+    rejected = [{"role": "assistant", "content": "To the market, where it is lively and cheap."}]
+    row = {"prompt": turn, "chosen": chosen, "rejected": rejected}
+    alone = [{"messages": turn + answer} for answer in (chosen, rejected)]
+    totals = []
+    for name, rows in (("pair", [row]), ("alone", alone)):
+        folder = tmp_path / name
+        folder.mkdir()
+        with survey_of(rows, folder, Inquiry(processes=1), model=model) as survey:
+            totals.append(token_stats(survey.facts))
+    pair, both = totals
+    assert (pair["tokens"], pair["supervised_tokens"]) == (
+        both["tokens"],
+        both["supervised_tokens"],
+    )
+    assert pair["max"] == both["max"] < pair["tokens"]
