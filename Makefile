@@ -12,7 +12,7 @@ demo: .venv/installed ## install, then the whole journey on the sample data
 	@$(BIN)/afina demo $(ARGS)
 
 test: .venv/developer ## install, then the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 check: .venv/developer ## ruff, pyright and the layers between the packages
 	@$(BIN)/ruff format --check .

@@ -179,15 +179,18 @@ class JobWorker:
         return self._events.write(kind, **fields)
 
     def update(self, state: str | None = None, **fields: Any) -> None:
-        """Replaces state.json; a change of the state itself is an event too."""
+        """Replaces state.json; a change of the state itself is an event too.
+
+        The event comes first: whoever sees the last state finds all that led to it in the events.
+        """
         changed = state is not None and state != self.current.state
         if state is not None:
             self.current.state = state
         for name, value in fields.items():
             setattr(self.current, name, value)
-        self.job.write_state(self.current)
         if changed:
             self.event("state", state=self.current.state, reason=self.current.reason)
+        self.job.write_state(self.current)
 
     def requests(self) -> list[Event]:
         """What was asked since the last call: events whose kind is the action."""

@@ -57,7 +57,7 @@ def raised() -> Iterator[tuple[str, str, str]]:
                 yield from ((place, check, one) for check in checks for one in severities)
 
 
-RAISED = list(raised())
+RAISED = sorted(raised())
 
 
 @pytest.mark.parametrize(("place", "check", "severity"), RAISED)
