@@ -27,7 +27,7 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-DEADLINE_S = 6.0
+DEADLINE_S = 30.0
 
 
 def byte_model(folder: Path) -> Path:
