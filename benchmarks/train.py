@@ -24,13 +24,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import afina  # noqa: F401 - claims core
-from core import config_io
-from core.config import Config
+from core.config import Config, config_io
 from core.data.encode.encoder import Encoder
 from core.jobs import JobWorker
 from core.runs import create_run
 from core.samples import TINY_MODEL, TRAVEL
-from core.train import dataset, precision
+from core.train.feed import dataset
+from core.train.model import precision
 from core.train.progress import Progress
 from core.train.requests import Requests
 from core.train.setup import Setup
@@ -97,7 +97,7 @@ def compare(home: Path, base: Path, rows: Path, method: str, options: argparse.N
 
 def speed(trainer: Any) -> tuple[float, float]:
     """Real tokens per second, by the wall clock and by the processor, warm steps left out."""
-    from core.train.trainer import real_tokens
+    from core.train.objectives.sft import real_tokens
 
     done: list[tuple[int, float, float]] = []
     step = trainer.training_step
@@ -121,7 +121,7 @@ def trl_trainer(home: Path, config: Config) -> Any:
     from trl.trainer.sft_config import SFTConfig
     from trl.trainer.sft_trainer import SFTTrainer
 
-    from core.train.build import adapter
+    from core.train.model.adapters import adapter
 
     trainer = SFTTrainer(
         model=config.model.name_or_path,

@@ -14,8 +14,7 @@ from typing import Any
 
 import msgspec
 
-from core import config_io
-from core.config import Config
+from core.config import Config, config_io
 from core.data.encode.template import BUILT_IN
 from core.errors import AfinaError, nearest
 from core.events import number

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from core import config_io
-from core.config import Config
+from core.config import Config, config_io
 from core.paths import ROOT, SAMPLE_DATA
 
 TINY_MODEL = SAMPLE_DATA / "tiny-travel"

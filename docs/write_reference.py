@@ -1,4 +1,4 @@
-"""Writes configuration.md from core/config.py, keys.md from tui/actions.py and checks.md from
+"""Writes configuration.md from core/config/, keys.md from tui/actions.py and checks.md from
 core/data/catalog.py, beside itself.
 
 `python docs/write_reference.py`; with --check it writes nothing and ends with 1 when a page is not
@@ -16,8 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import msgspec
 
 import afina  # noqa: F401 - claims core and tui
-from core import config_io
-from core.config import Config
+from core.config import Config, config_io
 from core.data.catalog import GROUPS
 from tui.actions import SCOPE_TITLES, of_scope
 from tui.widgets.footer import key_label
@@ -26,7 +25,7 @@ FOLDER = Path(__file__).parent
 
 CONFIGURATION = """# The configuration of a run
 
-Written from `core/config.py` by `python docs/write_reference.py`; change it there.
+Written from `core/config/` by `python docs/write_reference.py`; change it there.
 
 One YAML file with a group for each part. What is left out has its default, a key that does not
 exist is refused with the nearest one, and every problem is told at once. On the command line

@@ -78,7 +78,7 @@ def _rows(config: Config, count: int) -> list[Question]:
     """Questions out of the evaluation rows, spread over them."""
     from core.data.files.source import open_source
     from core.data.recipe import Recipe
-    from core.train.dataset import held_out_rows, open_rows
+    from core.train.feed.dataset import held_out_rows, open_rows
 
     data = config.data
     with open_source(data.eval_path) if data.eval_path else open_rows(config) as source:

@@ -76,7 +76,7 @@ def test_a_worker_of_an_unknown_kind_is_refused() -> None:
 LIGHT = [
     "tui.app",
     "core.config",
-    "core.config_io",
+    "core.config.config_io",
     "core.runs",
     "core.events",
     "core.jobs",

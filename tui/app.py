@@ -11,8 +11,7 @@ from textual.css.query import NoMatches
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher
 
-from core import config_io
-from core.config import Config
+from core.config import Config, config_io
 from core.data.files.hub import is_dataset_id
 from core.data.visible import visible
 from tui import clipboard, keymap, session, terminal

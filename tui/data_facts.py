@@ -9,7 +9,7 @@ from core.errors import FieldProblem
 from tui.data_words import count, steps_per_epoch, training_share
 
 if TYPE_CHECKING:
-    from core.plan import DataFacts as PlanFacts
+    from core.plan.plan import DataFacts as PlanFacts
 
 
 class DataFacts(NamedTuple):
@@ -21,8 +21,8 @@ class DataFacts(NamedTuple):
     stats: dict[str, Any]
 
     def for_plan(self, config: Config) -> PlanFacts | None:
-        """What core.plan wants to know of the rows; None until they are encoded."""
-        from core.plan import DataFacts as PlanFacts
+        """What core.plan.plan wants to know of the rows; None until they are encoded."""
+        from core.plan.plan import DataFacts as PlanFacts
 
         if self.path != config.data.path or not self.stats.get("tokens"):
             return None

@@ -10,8 +10,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from core import config_io
-from core.config import Config
+from core.config import Config, config_io
 from core.errors import FieldProblem
 from core.figures import exponent
 from tui.widgets.form_lines import Group, Option

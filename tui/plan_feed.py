@@ -14,7 +14,7 @@ from core.errors import AfinaError
 from tui.data_facts import DataFacts
 
 if TYPE_CHECKING:
-    from core.plan import Plan
+    from core.plan.plan import Plan
 
 
 class PlanMade(Message):
@@ -58,7 +58,7 @@ class PlanFeed:
             self._post(self._make(config, facts))
 
     def _make(self, config: Config, facts: DataFacts | None) -> PlanMade:
-        from core.plan import make_plan
+        from core.plan.plan import make_plan
 
         try:
             plan = make_plan(self._home, config, facts.for_plan(config) if facts else None)

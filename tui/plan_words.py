@@ -25,7 +25,7 @@ from tui.theme import (
 )
 
 if TYPE_CHECKING:
-    from core.plan import Plan
+    from core.plan.plan import Plan
 
 LABEL_CELLS = 9
 PART_CELLS = 20

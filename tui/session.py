@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from core import config_io, samples
-from core.config import Config
+from core import samples
+from core.config import Config, config_io
 from core.errors import AfinaError
 from core.paths import write_atomic
 

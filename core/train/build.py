@@ -1,4 +1,4 @@
-"""From a configuration and encoded rows to a trainer: model, adapter, attention, arguments."""
+"""From a model and encoded rows to a trainer: layout of the batches, trainer, arguments."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import msgspec
 
 from core.config import Config
 from core.errors import AfinaError
-from core.train import attention
-from core.train.dataset import Encoded, pack, should_pack
+from core.train.feed.dataset import Encoded, pack, should_pack
+from core.train.model import attention
+from core.train.model.adapters import adapter, leave_casts_to_autocast
+from core.train.model.load import load_model
+from core.train.optimize import arguments
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
-    from peft import LoraConfig
-    from transformers import TrainingArguments
-
-    from core.train.recorded import RecordedTrainer
+    from core.train.objectives.recorded import RecordedTrainer
+    from core.train.objectives.sft import RunTrainer
     from core.train.recorder import Recorder
-    from core.train.trainer import RunTrainer
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -38,24 +38,6 @@ class Parts(msgspec.Struct, frozen=True):
     model: Any
     tokenizer: Any  # transformers' one, of which TRL asks the padding only
     recorder: Recorder
-
-
-def load_model(setup: Setup, encoded: Encoded) -> Any:
-    """The base model; frozen weights in the type of the products, trained ones in float32."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
-
-    rounded = setup.precision.autocast and not setup.full
-    dtype = torch.bfloat16 if rounded else torch.float32
-    given: dict[str, Any] = {"dtype": dtype, "use_safetensors": True, "trust_remote_code": False}
-    kind: Any = AutoModelForCausalLM
-    if encoded.objective == "classification":
-        kind = AutoModelForSequenceClassification
-        names = [str(label) for label in encoded.classes]
-        given |= {"id2label": dict(enumerate(names)), "num_labels": len(names)}
-        given["label2id"] = {name: place for place, name in enumerate(names)}
-        torch.manual_seed(setup.config.train.seed)  # the head's first weights follow from it
-    return kind.from_pretrained(str(setup.base), **given).to(setup.precision.device)
 
 
 def choose_layout(model: Any, config: Config, encoded: Encoded) -> Layout:
@@ -79,29 +61,6 @@ def choose_layout(model: Any, config: Config, encoded: Encoded) -> Layout:
             "Set train.packing to auto or off.",
         )
     return Layout(False, False, own, own)
-
-
-def adapter(config: Config, objective: str = "sft") -> LoraConfig | None:
-    """PEFT's configuration of the adapter; None for full tuning."""
-    from peft import LoraConfig
-
-    method = config.method
-    if method.kind == "full":
-        return None
-    words = method.target_modules
-    return LoraConfig(
-        task_type="SEQ_CLS" if objective == "classification" else "CAUSAL_LM",
-        r=method.rank,
-        lora_alpha=method.alpha,  # type: ignore[arg-type] - PEFT divides it by the rank
-        lora_dropout=method.dropout,
-        target_modules=words if words == "all-linear" else module_names(words),
-        use_rslora=method.rslora,
-        use_dora=method.dora,
-    )
-
-
-def module_names(words: str) -> list[str]:
-    return [word.strip() for word in words.split(",") if word.strip()]
 
 
 def build_trainer(parts: Parts, layout: Layout) -> RecordedTrainer:
@@ -128,14 +87,14 @@ def build_trainer(parts: Parts, layout: Layout) -> RecordedTrainer:
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
     if not parts.setup.full and not config.method.dora and parts.setup.precision.autocast:
-        _leave_casts_to_autocast(trainer.model)
+        leave_casts_to_autocast(trainer.model)
     return trainer
 
 
 def _sft(parts: Parts, given: dict[str, Any]) -> RunTrainer:
     from trl.trainer.sft_config import SFTConfig
 
-    from core.train.trainer import RunTrainer
+    from core.train.objectives.sft import RunTrainer
 
     config = parts.setup.config
     args = arguments(
@@ -153,8 +112,8 @@ def _sft(parts: Parts, given: dict[str, Any]) -> RunTrainer:
 
 def _stream(trainer: RunTrainer, parts: Parts) -> None:
     """Gives a trainer the streamed rows in the place of its dataset, and settles its steps."""
-    from core.train.batches import Batches
-    from core.train.stream import Laying
+    from core.train.feed.batches import Batches
+    from core.train.feed.stream import Laying
 
     streamed, args, data = parts.encoded.streamed, trainer.args, parts.setup.config.data
     assert streamed is not None
@@ -174,7 +133,7 @@ def _stream(trainer: RunTrainer, parts: Parts) -> None:
 def _dpo(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
     from trl.trainer.dpo_config import DPOConfig
 
-    from core.train.preference import PairTrainer
+    from core.train.objectives.preference import PairTrainer
 
     return PairTrainer(
         pad_id=pad_id(parts.tokenizer),
@@ -188,7 +147,7 @@ def _dpo(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
 def _kto(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
     from trl.trainer.kto_config import KTOConfig
 
-    from core.train.preference import JudgedTrainer
+    from core.train.objectives.preference import JudgedTrainer
 
     sequential = {"train_sampling_strategy": "sequential"}  # KTOTrainer insists; see JudgedTrainer
     return JudgedTrainer(
@@ -221,7 +180,7 @@ def _classification(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
     from peft import get_peft_model
     from transformers import TrainingArguments, set_seed
 
-    from core.train.classifier import ClassTrainer
+    from core.train.objectives.classifier import ClassTrainer
 
     config, pad = parts.setup.config, pad_id(parts.tokenizer)
     parts.model.config.get_text_config().pad_token_id = pad  # by it the head finds the last token
@@ -242,50 +201,3 @@ def pad_id(tokenizer: Any) -> int:
         if token is not None:
             return token
     return 0
-
-
-def arguments(kind: type[TrainingArguments], parts: Parts, **more: Any) -> Any:
-    """The trainer's arguments. When to evaluate, save and stop is the recorder's: no strategies."""
-    setup = parts.setup
-    config, precision = setup.config, setup.precision
-    train = config.train
-    return kind(
-        output_dir=str(setup.run / "checkpoints"),
-        use_cpu=precision.device == "cpu",
-        bf16=precision.autocast,
-        num_train_epochs=train.num_train_epochs,
-        max_steps=train.max_steps or -1,
-        per_device_train_batch_size=train.per_device_train_batch_size,
-        per_device_eval_batch_size=train.per_device_train_batch_size,
-        gradient_accumulation_steps=train.gradient_accumulation_steps,
-        learning_rate=train.learning_rate,
-        lr_scheduler_type=train.lr_scheduler_type,
-        warmup_steps=train.warmup_ratio,  # below 1 it is a share of the steps
-        weight_decay=train.weight_decay,
-        max_grad_norm=train.max_grad_norm,
-        gradient_checkpointing=train.gradient_checkpointing,  # TRL would turn it on
-        seed=train.seed,
-        data_seed=train.seed,
-        dataloader_pin_memory=precision.device == "cuda",
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # it would put an earlier loss in the place of a NaN
-        eval_strategy="no",
-        eval_on_start=not parts.recorder.progress.losses,
-        save_strategy="no",
-        report_to=[],
-        disable_tqdm=True,
-        log_level="error",
-        **more,
-    )
-
-
-def _leave_casts_to_autocast(model: Any) -> None:
-    """Autocast already casts the adapter's float32 weights; PEFT would cast every input, and back.
-
-    The weights stay float32, so small updates aren't lost to rounding.
-    """
-    from peft.tuners.tuners_utils import BaseTunerLayer
-
-    for module in model.modules():
-        if isinstance(module, BaseTunerLayer):
-            module.cast_input_dtype_enabled = False  # type: ignore[attr-defined] - PEFT asks for it

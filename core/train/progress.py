@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from core.train.batches import Passed
+from core.train.feed.batches import Passed
 
 WINDOW = 20  # steps over which speed and the reported training loss are taken
 

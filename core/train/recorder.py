@@ -17,11 +17,11 @@ from core.config import Config
 from core.curves import curve
 from core.events import Event
 from core.jobs import JobWorker
-from core.train import checkpoints
-from core.train.checkpoints import Manifest
-from core.train.findings import Diverged, Finding, overfitting, worse_than_base
 from core.train.progress import Pace, Progress
 from core.train.requests import Requests
+from core.train.safety import checkpoints
+from core.train.safety.checkpoints import Manifest
+from core.train.safety.findings import Diverged, Finding, overfitting, worse_than_base
 
 STATE_EVERY_S = 1.0  # state.json is synced to disk, so it is not written at each step
 # What objectives measure beside the loss, by the trainers' names and by ours
@@ -230,7 +230,7 @@ class Recorder(TrainerCallback):
     def _keeps_the_best(self) -> bool:
         """An adapter is small; a whole model is saved out of turn only if the end depends on it."""
         patience = self.config.checkpoint.early_stopping_patience
-        return self.config.method.kind == "lora" or patience is not None
+        return self.config.method.kind != "full" or patience is not None
 
     # --- events ---
 

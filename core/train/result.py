@@ -12,15 +12,15 @@ from core.data.encode.template import template_text
 from core.errors import AfinaError
 from core.paths import write_atomic
 from core.targets import is_classifier
-from core.train import checkpoints
-from core.train.checkpoints import MANIFEST
 from core.train.progress import Progress
+from core.train.safety import checkpoints
+from core.train.safety.checkpoints import MANIFEST
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
     import torch
 
-    from core.train.recorded import RecordedTrainer
+    from core.train.objectives.recorded import RecordedTrainer
 
 WEIGHTS = "*.safetensors"
 # What a folder needs besides weights so that its prompts are those of the training

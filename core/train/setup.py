@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from core.config import Config
-from core.train.precision import Precision
+from core.train.model.precision import Precision
 
 
 class Setup(msgspec.Struct, frozen=True):

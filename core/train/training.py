@@ -19,16 +19,17 @@ from core.errors import AfinaError
 from core.hardware import read_device
 from core.jobs import JobWorker
 from core.runs import Run
-from core.train import checkpoints, preflight, streamed
-from core.train.dataset import Encoded, load
+from core.train.feed import streamed
+from core.train.feed.dataset import Encoded, load
+from core.train.feed.stream import Laying
 from core.train.progress import Progress
 from core.train.requests import Requests
+from core.train.safety import checkpoints, preflight
 from core.train.setup import Setup
-from core.train.stream import Laying
 
 if TYPE_CHECKING:
     from core.data.encode.encoder import Encoder
-    from core.train.recorded import RecordedTrainer
+    from core.train.objectives.recorded import RecordedTrainer
     from core.train.recorder import Recorder
 
 PROGRESS_EVERY_S = 0.5
@@ -104,7 +105,7 @@ class Training:
         self._phase("loading packages")
         preflight.check_family(base, encoded.objective)
         quiet_libraries()
-        from core.train import precision
+        from core.train.model import precision
         from core.train.recorder import Recorder
         from core.train.watch import Watch
 
@@ -145,10 +146,11 @@ class Training:
         from transformers import AutoTokenizer
 
         from core.train import build
+        from core.train.model.load import load_model
 
         self._stop_before_training()
         self._phase("loading model", setup.base.name)
-        model = build.load_model(setup, encoded)
+        model = load_model(setup, encoded)
         tokenizer = AutoTokenizer.from_pretrained(str(setup.base))
         preflight.check_model(self.config, encoder, encoded, model)
         self._stop_before_training()

@@ -10,7 +10,7 @@ from core.events import encode
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
-    from core.train.recorded import RecordedTrainer
+    from core.train.objectives.recorded import RecordedTrainer
 
 
 class Watch:

@@ -15,9 +15,9 @@ from types import FrameType
 from core.errors import AfinaError
 from core.jobs import JobWorker, sole_worker
 from core.runs import Run
-from core.train import checkpoints
-from core.train.findings import Diverged
 from core.train.requests import Requests
+from core.train.safety import checkpoints
+from core.train.safety.findings import Diverged
 from core.train.training import StoppedEarly, Training, log
 
 

@@ -189,7 +189,7 @@ def test_a_missing_stop_token_is_caught(
 
 
 def test_questions_are_the_runs_own_first(base: Path, home: Path, tmp_path: Path) -> None:
-    from core import config_io
+    from core.config import config_io
 
     rows = [
         [("system", "Be kind."), ("user", f"Question {n}?"), ("assistant", "Yes.")]

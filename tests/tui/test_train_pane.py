@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core import config_io
-from core.config import Config
+from core.config import Config, config_io
 from core.runs import Run, all_runs
 from tests.tui.homes import write_run
 from tests.tui.pilots import byte_model, config_of, lines_of, text_of, until, write_weights

@@ -11,7 +11,7 @@ from textual.app import App, ComposeResult
 from textual.widget import Widget
 
 from core.config import Config
-from core.config_io import ConfigError
+from core.config.config_io import ConfigError
 from tests.tui.pilots import lines_of, until
 from tui import data_facts, form_options
 from tui.clipboard import osc52

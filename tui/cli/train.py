@@ -24,9 +24,9 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Train a model. Ctrl+C leaves the run going; exit code 1 when it fails, 2 on a bad config."""
-    from core import config_io
-    from core.config_io import ConfigError
-    from core.config_problems import problems
+    from core.config import config_io
+    from core.config.config_io import ConfigError
+    from core.config.problems import problems
     from core.events import EventTail
     from core.paths import home
     from core.runs import create_run

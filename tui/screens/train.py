@@ -9,9 +9,8 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Container
 
-from core import config_io, presets
-from core.config import Config
-from core.config_problems import problems
+from core.config import Config, config_io, presets
+from core.config.problems import problems
 from core.data.visible import visible
 from core.errors import AfinaError, FieldProblem
 from core.paths import SAMPLE_DATA, write_atomic
@@ -32,7 +31,7 @@ from tui.widgets.frame import Frame, Words
 from tui.widgets.text_view import TextView
 
 if TYPE_CHECKING:
-    from core.plan import Plan
+    from core.plan.plan import Plan
 
 YAML = (".yaml", ".yml")
 MOST_OFFERS = 8

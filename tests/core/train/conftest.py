@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from core import config_io
-from core.config import Config
+from core.config import Config, config_io
 from core.jobs import ENDED
 from core.runs import Run, create_run
 from tests.core.train import forked

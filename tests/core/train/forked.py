@@ -10,7 +10,13 @@ from pathlib import Path
 
 from core.workers import main
 
-PRELOAD = ["afina", "core.train.worker", "core.train.trainer", "core.train.watch", "datasets"]
+PRELOAD = [
+    "afina",
+    "core.train.worker",
+    "core.train.objectives.sft",
+    "core.train.watch",
+    "datasets",
+]
 
 
 def start(directory: Path) -> BaseProcess:

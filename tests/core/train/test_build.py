@@ -16,10 +16,11 @@ from core.data.shapes.read import Reader
 from core.data.write.split import split_source
 from core.jobs import JobWorker
 from core.runs import create_run
-from core.train import checkpoints, precision
+from core.train.model import precision
 from core.train.progress import Progress
 from core.train.recorder import Recorder
 from core.train.requests import Requests
+from core.train.safety import checkpoints
 from core.train.setup import Setup
 from core.train.training import Training
 from core.train.watch import Watch
@@ -116,7 +117,7 @@ def test_our_loss_equals_that_of_trl(
         return loss.detach(), torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
 
     ours = loss_and_gradient()
-    monkeypatch.setattr("core.train.trainer.MAX_LOGITS", 0)
+    monkeypatch.setattr("core.train.objectives.sft.MAX_LOGITS", 0)
     theirs = loss_and_gradient()
     torch.testing.assert_close(ours[0], theirs[0], rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(ours[1], theirs[1], rtol=1e-4, atol=1e-6)
@@ -194,7 +195,7 @@ def test_named_layers_get_the_adapter_and_others_do_not(
 def test_a_model_that_mixes_rows_is_padded_instead(
     assemble: Assemble, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.train.attention.isolates", lambda model, name: False)
+    monkeypatch.setattr("core.train.model.attention.isolates", lambda model, name: False)
     config = configure()
     trainer = assemble(config)
     assert not trainer.layout.flat

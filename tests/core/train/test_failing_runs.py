@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from core.runs import Run
-from core.train import checkpoints
+from core.train.safety import checkpoints
 from tests.core.train.conftest import (
     Configure,
     NewWorker,

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 from core.errors import AfinaError
 from core.runs import Run
-from core.train.findings import Diverged
 from core.train.result import verify
+from core.train.safety.findings import Diverged
 from core.train.worker import failure_of
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from core.config import Config
 from core.runs import Run, is_complete
-from core.train import checkpoints
+from core.train.safety import checkpoints
 from tests.core.train.conftest import (
     LORA,
     Configure,

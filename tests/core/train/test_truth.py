@@ -20,8 +20,8 @@ from core.data.recipe import Recipe
 from core.data.report import show_rows
 from core.jobs import JobWorker
 from core.runs import create_run
-from core.train import precision
-from core.train.dataset import load
+from core.train.feed.dataset import load
+from core.train.model import precision
 from core.train.progress import Progress
 from core.train.recorder import Recorder
 from core.train.requests import Requests

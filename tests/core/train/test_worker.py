@@ -19,7 +19,7 @@ from core.config import Config
 from core.data.encode.template import template_text
 from core.paths import ROOT
 from core.runs import Run, create_run
-from core.train import checkpoints
+from core.train.safety import checkpoints
 from tests.core.train.conftest import (
     STEPS,
     Configure,

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from core import config_io
-from core.config import Config
+from core.config import Config, config_io
 from core.jobs import ENDED
 from core.paths import ROOT
 from core.runs import Run, all_runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from core.config import Config
-from core.presets import PRESETS, Preset, apply
+from core.config.presets import PRESETS, Preset, apply
 from tui.form_options import label_of, text_of, value_of
 from tui.screens.dialogs.choice import ChoiceBox, Entry
 from tui.screens.dialogs.dialog import Dialog

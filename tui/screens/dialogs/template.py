@@ -9,8 +9,7 @@ import msgspec
 from textual.app import ComposeResult
 from textual.widgets import Input
 
-from core import config_io
-from core.config import Config
+from core.config import Config, config_io
 from core.data.files.source import Row
 from core.errors import AfinaError
 from tui import form_options

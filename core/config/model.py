@@ -1,0 +1,33 @@
+"""The group model: what is tuned."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from core.config.option import option
+
+
+class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The base model."""
+
+    name_or_path: Annotated[
+        str,
+        option("Folder of a model with safetensors weights, or a hub id where there is a network."),
+    ] = ""
+    revision: Annotated[str | None, option("Branch, tag or commit of a hub id.")] = None
+    dtype: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        option(
+            "Number type of the matrix products; auto measures what this device does well. "
+            "Trained weights stay in float32."
+        ),
+    ] = "auto"
+    continue_from: Annotated[
+        str | None,
+        option(
+            "What goes on learning: a run, run@step (or @best), or the folder of an adapter. The "
+            "model may be left out where a run is named."
+        ),
+    ] = None

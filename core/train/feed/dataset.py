@@ -1,0 +1,152 @@
+"""From the data file to the rows a trainer takes: encoded by core.data, split, packed. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from core.config import Config
+from core.data.encode.encoder import Encoder, walk_rows
+from core.data.files.source import Source, open_source
+from core.data.problems import RowProblem
+from core.data.recipe import Recipe
+from core.data.shapes.read import Reader
+from core.data.write.split import split_source
+from core.train.feed.mixture import Drawn, draw
+from core.train.feed.rows import Label, Rows
+from core.train.objectives.choice import objective_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from core.train.feed.streamed import Streamed
+
+LARGE_SHARE = 0.5  # of the free memory: encoded rows that take more are better streamed
+MIN_PACKED_STEPS = 100  # what packing must leave of a run to be chosen by "auto"
+OnProgress = Callable[[int, int], None]  # rows done, rows in all
+
+
+class Encoded(msgspec.Struct):
+    """Both sides of a run's data; of streamed rows, `train` are only those that were looked at."""
+
+    train: Rows
+    evaluation: Rows
+    shape: str
+    objective: str = "sft"
+    streamed: Streamed | None = None
+    unknown_classes: frozenset[Label] = frozenset()  # of held-out rows that are left out for it
+    of_files: Sequence[RowProblem] = ()  # what is to be said of whole files, such as skipped ones
+
+    @property
+    def classes(self) -> list[Label]:
+        """The classes of a classification in the order of its outputs; else none."""
+        if self.objective != "classification":
+            return []
+        return sorted(set(self.train.judgements), key=lambda label: (isinstance(label, str), label))
+
+    @property
+    def rows(self) -> int:
+        """Rows of an epoch; of streamed ones, as `tokens`, an estimate."""
+        return self.streamed.rows if self.streamed else len(self.train)
+
+    @property
+    def tokens(self) -> int:
+        return self.streamed.tokens if self.streamed else self.train.tokens
+
+    @property
+    def supervised_tokens(self) -> int:
+        return (self.streamed or self.train).supervised_tokens
+
+    def digest(self) -> str:
+        if self.streamed:
+            return self.streamed.digest()
+        return f"{self.train.digest()[:32]}{self.evaluation.digest()[:32]}"
+
+
+def open_rows(config: Config) -> Source:
+    """The rows that a configuration names, those of its mixture behind those of its path."""
+    return open_source(config.data.path, config.data.mix)
+
+
+def held_out_rows(config: Config, source: Source, reader: Reader) -> Sequence[int]:
+    """The rows of data.path and its mixture that a run evaluates on, ascending."""
+    if config.data.streaming:
+        from core.train.feed.streamed import draw_held_out
+
+        return draw_held_out(len(source), config.data.eval_fraction, config.train.seed)
+    return split_source(source, reader, config.data.eval_fraction, config.train.seed).eval
+
+
+def load(config: Config, encoder: Encoder, on_progress: OnProgress) -> Encoded:
+    """Reads, splits and encodes the rows that a configuration names.
+
+    Rows are held out before the mixture's weights repeat or draw what is left.
+    """
+    if config.data.streaming:
+        from core.train.feed.streamed import look
+
+        seen = look(config, encoder, on_progress)
+        shape = seen.stream.reader.shape
+        objective = objective_of(config, shape)
+        return Encoded(seen.sample, seen.evaluation, shape, objective, seen, of_files=seen.of_files)
+    recipe = Recipe.of(config)
+    with open_rows(config) as source:
+        of_files = source.problems
+        reader = recipe.reader(source)
+        objective = objective_of(config, reader.shape)
+        held_out: Sequence[int] = ()
+        kept: Sequence[int] = range(len(source))
+        if config.data.eval_path is None and config.data.eval_fraction > 0:
+            split = split_source(source, reader, config.data.eval_fraction, config.train.seed)
+            kept, held_out = split.train, split.eval
+        drawn = draw(kept, source.weights() if config.data.mix else (), config.train.seed)
+        train = _encode(source, reader, encoder, drawn, on_progress)
+        evaluation = _encode(source, reader, encoder, Drawn(held_out), on_progress)
+    if config.data.eval_path is not None:
+        with open_source(config.data.eval_path) as source:
+            of_files += source.problems
+            there, rows = recipe.reader(source), Drawn(range(len(source)))
+            evaluation = _encode(source, there, encoder, rows, on_progress)
+    encoded = Encoded(train, evaluation, reader.shape, objective, of_files=of_files)
+    if objective == "classification":
+        encoded.unknown_classes = frozenset(evaluation.judgements) - set(encoded.classes)
+        encoded.evaluation = evaluation.without(encoded.unknown_classes)
+    return encoded
+
+
+def _encode(
+    source: Source, reader: Reader, encoder: Encoder, drawn: Drawn, on_progress: OnProgress
+) -> Rows:
+    rows = Rows()
+    for place, row in enumerate(walk_rows(source, reader, encoder, drawn.rows)):
+        rows.add(row.sample, row.encoding, encoder, drawn.times_of(place))
+        on_progress(place + 1, len(drawn.rows))
+    return rows
+
+
+def encoded_bytes(tokens: int) -> int:
+    """Memory for the encoded rows of a run: ids and labels, flat, as a table, and packed."""
+    return 3 * 2 * 4 * tokens
+
+
+def should_pack(config: Config, tokens: int) -> bool:
+    """Whether the rows of sft are laid into bins of max_length; "auto" wants steps to remain.
+
+    Rows that are not packed are laid end to end in their batch too, so nothing is padded either
+    way: packing makes every step equally full, at the price of fewer of them.
+    """
+    train = config.train
+    if train.packing != "auto":
+        return train.packing == "on"
+    bins = -(-tokens // config.data.max_length)
+    per_step = train.per_device_train_batch_size * train.gradient_accumulation_steps
+    return bins * train.num_train_epochs / per_step >= MIN_PACKED_STEPS
+
+
+def pack(dataset: Dataset, max_length: int) -> Dataset:
+    """Whole rows side by side in bins of max_length; the column seq_lengths holds theirs."""
+    from trl.data_utils import pack_dataset
+
+    return pack_dataset(dataset, seq_length=max_length, strategy="bfd")

@@ -1,0 +1,125 @@
+"""What every trainer of Afina has: its own evaluation, checkpoints and count of tokens.
+
+A mixin before a trainer of TRL or transformers. What happens at which step is decided in
+core/train/recorder.py.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from peft import PeftModel
+from transformers import Trainer
+
+from core.train.model import attention
+from core.train.result import copy_companions
+from core.train.safety import checkpoints
+
+if TYPE_CHECKING:
+    from core.train.build import Layout
+    from core.train.recorder import Recorder
+    from core.train.setup import Setup
+
+
+class Interrupted(Exception):
+    """A stop was asked for in the middle of an evaluation, which is given up."""
+
+
+class RecordedTrainer(Trainer):
+    """Trains one run."""
+
+    model: Any  # a model of transformers, under PEFT's wrapper if it has an adapter
+
+    def __init__(self, setup: Setup, layout: Layout, recorder: Recorder, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.setup = setup
+        self.layout = layout
+        self.recorder = recorder
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        self.recorder.saw_tokens(real_tokens(inputs))
+        return super().training_step(model, inputs, *args, **kwargs)
+
+    def measure(self) -> dict[str, float]:
+        """The eval_loss over the held-out rows, and what else the objective is judged by."""
+        raise AssertionError("a trainer measures in its own way")
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Measures the held-out rows.
+
+        The generators stay as they were, so that evaluating more or less often changes no training.
+        """
+        metrics: dict[str, float] = {}
+        state = torch.get_rng_state()
+        started = time.monotonic()
+        training = self.model.training
+        try:
+            if self.eval_dataset is not None:
+                self.model.eval()
+                with torch.no_grad():
+                    metrics = self.measure()
+                metrics["eval_seconds"] = time.monotonic() - started
+        except Interrupted:
+            metrics = {}
+        finally:
+            self.model.train(training)
+            torch.set_rng_state(state)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def eval_batches(self) -> Iterator[dict[str, Any]]:
+        """The held-out rows on the device; raises Interrupted once a stop is asked for."""
+        for batch in self.get_eval_dataloader():
+            if self.recorder.requests.stop_asked():
+                raise Interrupted
+            yield self._prepare_inputs(batch)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Writes a checkpoint with its manifest; a disk that is full costs the checkpoint only."""
+        step = self.state.global_step
+        folder = checkpoints.step_folder(self.setup.run, step)
+        started = time.monotonic()
+        try:
+            manifest = checkpoints.write(
+                folder, step, self._save_all, self.recorder.progress.to_values()
+            )
+        except OSError as error:
+            self.recorder.not_saved(step, error)
+            return
+        self.recorder.saved(folder, manifest, time.monotonic() - started)
+
+    def _save_all(self, folder: Path) -> None:
+        self.save_weights(folder)
+        self._save_optimizer_and_scheduler(str(folder))
+        self._save_rng_state(str(folder))
+        self.state.save_to_json(str(folder / "trainer_state.json"))
+        copy_companions(self.setup, folder)
+
+    def save_weights(self, folder: Path) -> None:
+        """The adapter, or every weight of a fully tuned model, as safetensors."""
+        model = self.accelerator.unwrap_model(self.model)
+        if isinstance(model, PeftModel):
+            model.save_pretrained(str(folder), save_embedding_layers=False)
+            (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+        else:
+            with self.plain_attention():  # the name of ours means nothing to who loads it
+                model.save_pretrained(str(folder))
+
+    def plain_attention(self) -> AbstractContextManager[None]:
+        """The attention that the model was loaded with, for generation with a cache."""
+        model = self.accelerator.unwrap_model(self.model)
+        return attention.implementation(model, self.layout.plain_attention)
+
+
+def real_tokens(inputs: dict[str, Any]) -> int:
+    """Tokens of a batch that are not padding."""
+    if "attention_mask" in inputs:
+        return int(inputs["attention_mask"].sum())
+    return inputs["input_ids"].numel()

@@ -1,0 +1,45 @@
+"""The trainer's arguments: optimizer, learning rate, batches, and what is left to the recorder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+    from core.train.build import Parts
+
+
+def arguments(kind: type[TrainingArguments], parts: Parts, **more: Any) -> Any:
+    """The trainer's arguments. When to evaluate, save and stop is the recorder's: no strategies."""
+    setup = parts.setup
+    config, precision = setup.config, setup.precision
+    train = config.train
+    return kind(
+        output_dir=str(setup.run / "checkpoints"),
+        use_cpu=precision.device == "cpu",
+        bf16=precision.autocast,
+        num_train_epochs=train.num_train_epochs,
+        max_steps=train.max_steps or -1,
+        per_device_train_batch_size=train.per_device_train_batch_size,
+        per_device_eval_batch_size=train.per_device_train_batch_size,
+        gradient_accumulation_steps=train.gradient_accumulation_steps,
+        learning_rate=train.learning_rate,
+        lr_scheduler_type=train.lr_scheduler_type,
+        warmup_steps=train.warmup_ratio,  # below 1 it is a share of the steps
+        weight_decay=train.weight_decay,
+        max_grad_norm=train.max_grad_norm,
+        gradient_checkpointing=train.gradient_checkpointing,  # TRL would turn it on
+        seed=train.seed,
+        data_seed=train.seed,
+        dataloader_pin_memory=precision.device == "cuda",
+        logging_steps=1,
+        logging_nan_inf_filter=False,  # it would put an earlier loss in the place of a NaN
+        eval_strategy="no",
+        eval_on_start=not parts.recorder.progress.losses,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        log_level="error",
+        **more,
+    )
