@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 import yaml
@@ -57,6 +57,7 @@ def from_values(values: dict[str, Any], where: str = "configuration") -> Config:
     values = {
         key: {} if value is None and key in _groups() else value for key, value in values.items()
     }
+    values = _without_empty_collections(values)
     found = list(_unknown_keys(values))
     if not found:
         found = list(_type_problems(values))
@@ -113,6 +114,19 @@ def _override(values: dict[str, Any], word: str) -> None:
         raise AfinaError(
             f'"{text}" in "{word}" is not a YAML value.', "Put it in quotes."
         ) from error
+
+
+def _without_empty_collections(values: dict[str, Any]) -> dict[str, Any]:
+    """The values without null for a list or a mapping, as `watch_prompts:` with nothing behind."""
+    kept = {key: dict(value) if isinstance(value, dict) else value for key, value in values.items()}
+    for name, field in fields():
+        group, _, key = name.rpartition(".")
+        holder = kept.get(group) if group else kept
+        kind = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
+        if get_origin(kind) in (list, dict) and isinstance(holder, dict):
+            if key in holder and holder[key] is None:
+                del holder[key]
+    return kept
 
 
 def _unknown_keys(values: dict[str, Any]) -> Iterator[FieldProblem]:

@@ -25,6 +25,13 @@ def test_what_is_left_out_has_its_default() -> None:
     assert config == Config(model=Model("a/b"))
 
 
+def test_a_list_or_a_mapping_of_nothing_has_its_default() -> None:
+    text = "eval:\n  watch_prompts:\ndata: {mix: null}\nmethod:\n  rank_pattern:\n"
+    assert config_io.parse(text, ["method.alpha_pattern=null"]) == Config()
+    with pytest.raises(ConfigError, match="train.seed"):
+        config_io.parse("train: {seed: null}")
+
+
 def test_a_configuration_survives_being_written_and_read() -> None:
     config = Config(
         name="x",
