@@ -123,9 +123,9 @@ def _without_empty_collections(values: dict[str, Any]) -> dict[str, Any]:
         group, _, key = name.rpartition(".")
         holder = kept.get(group) if group else kept
         kind = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
-        if get_origin(kind) in (list, dict) and isinstance(holder, dict):
-            if key in holder and holder[key] is None:
-                del holder[key]
+        nothing = isinstance(holder, dict) and key in holder and holder[key] is None
+        if nothing and get_origin(kind) in (list, dict):
+            del holder[key]
     return kept
 
 
