@@ -122,9 +122,10 @@ def _without_empty_collections(values: dict[str, Any]) -> dict[str, Any]:
     for name, field in fields():
         group, _, key = name.rpartition(".")
         holder = kept.get(group) if group else kept
+        if not isinstance(holder, dict) or key not in holder or holder[key] is not None:
+            continue
         kind = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
-        nothing = isinstance(holder, dict) and key in holder and holder[key] is None
-        if nothing and get_origin(kind) in (list, dict):
+        if get_origin(kind) in (list, dict):
             del holder[key]
     return kept
 
