@@ -12,7 +12,7 @@ from core.train.feed.dataset import Encoded, pack, should_pack
 from core.train.model import attention
 from core.train.model.adapters import adapter, leave_casts_to_autocast
 from core.train.model.load import load_model
-from core.train.optimize import arguments
+from core.train.optimize.arguments import arguments
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
