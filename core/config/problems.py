@@ -132,15 +132,12 @@ NOT_YET = {
     "train.loss_type": "sigmoid",
     "train.custom_loss": None,
     "train.label_smoothing_factor": 0.0,
-    "train.neftune_noise_alpha": None,
-    "train.optim": "adamw",
     "train.on_divergence": "stop",
     "train.spike_factor": None,
 }
 NOT_YET_VALUES = {
     "method.kind": ("ia3", "prompt"),
     "train.objective": ("orpo",),
-    "train.lr_scheduler_type": ("wsd",),
 }
 
 

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftModel
-from transformers import Trainer
 
-from core.train.model import attention
+from core.train.model import adapters, attention
+from core.train.optimize.stepping import SteppingTrainer
 from core.train.result import copy_companions
-from core.train.safety import checkpoints
+from core.train.safety import checkpoints, readback
 
 if TYPE_CHECKING:
     from core.train.build import Layout
@@ -30,16 +30,15 @@ class Interrupted(Exception):
     """A stop was asked for in the middle of an evaluation, which is given up."""
 
 
-class RecordedTrainer(Trainer):
+class RecordedTrainer(SteppingTrainer):
     """Trains one run."""
-
-    model: Any  # a model of transformers, under PEFT's wrapper if it has an adapter
 
     def __init__(self, setup: Setup, layout: Layout, recorder: Recorder, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.setup = setup
         self.layout = layout
         self.recorder = recorder
+        self.prepare_steps()
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         self.recorder.saw_tokens(real_tokens(inputs))
@@ -61,7 +60,7 @@ class RecordedTrainer(Trainer):
         try:
             if self.eval_dataset is not None:
                 self.model.eval()
-                with torch.no_grad():
+                with torch.no_grad(), self.plain_loss():
                     metrics = self.measure()
                 metrics["eval_seconds"] = time.monotonic() - started
         except Interrupted:
@@ -73,6 +72,18 @@ class RecordedTrainer(Trainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    @contextmanager
+    def plain_loss(self) -> Iterator[None]:
+        """The loss as evaluations measure it: of the rows alone, neither smoothed nor balanced.
+
+        So it compares between runs, and doesn't depend on the size of a batch.
+        """
+        balanced, self.aux_loss_enabled = self.aux_loss_enabled, False
+        try:
+            yield
+        finally:
+            self.aux_loss_enabled = balanced
 
     def eval_batches(self) -> Iterator[dict[str, Any]]:
         """The held-out rows on the device; raises Interrupted once a stop is asked for."""
@@ -101,16 +112,22 @@ class RecordedTrainer(Trainer):
         self._save_rng_state(str(folder))
         self.state.save_to_json(str(folder / "trainer_state.json"))
         copy_companions(self.setup, folder)
+        readback.check(folder, self)
 
     def save_weights(self, folder: Path) -> None:
         """The adapter, or every weight of a fully tuned model, as safetensors."""
         model = self.accelerator.unwrap_model(self.model)
         if isinstance(model, PeftModel):
-            model.save_pretrained(str(folder), save_embedding_layers=False)
-            (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
+            adapters.save(model, folder)
         else:
             with self.plain_attention():  # the name of ours means nothing to who loads it
                 model.save_pretrained(str(folder))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        if isinstance(self.model, PeftModel):
+            adapters.load(self.model, Path(resume_from_checkpoint))
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def plain_attention(self) -> AbstractContextManager[None]:
         """The attention that the model was loaded with, for generation with a cache."""

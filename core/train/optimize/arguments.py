@@ -1,7 +1,11 @@
-"""The trainer's arguments: optimizer, learning rate, batches, and what is left to the recorder."""
+"""The trainer's arguments: batches, clipping, and what is left to the recorder.
+
+Optimizer and schedule are made beside it, in optimizer.py and schedule.py.
+"""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,11 +29,8 @@ def arguments(kind: type[TrainingArguments], parts: Parts, **more: Any) -> Any:
         per_device_eval_batch_size=train.per_device_train_batch_size,
         gradient_accumulation_steps=train.gradient_accumulation_steps,
         learning_rate=train.learning_rate,
-        lr_scheduler_type=train.lr_scheduler_type,
-        warmup_steps=train.warmup_ratio,  # below 1 it is a share of the steps
-        weight_decay=train.weight_decay,
         max_grad_norm=train.max_grad_norm,
-        gradient_checkpointing=train.gradient_checkpointing,  # TRL would turn it on
+        **_checkpointing(kind, train.gradient_checkpointing),
         seed=train.seed,
         data_seed=train.seed,
         dataloader_pin_memory=precision.device == "cuda",
@@ -43,3 +44,14 @@ def arguments(kind: type[TrainingArguments], parts: Parts, **more: Any) -> Any:
         log_level="error",
         **more,
     )
+
+
+def _checkpointing(kind: type[TrainingArguments], on: bool) -> dict[str, Any]:
+    """Activation checkpointing under the name that this transformers has; TRL would turn it on.
+
+    transformers takes torch's way without reentrance, so a frozen base with an adapter needs no
+    gradient at its embeddings.
+    """
+    known = {field.name for field in fields(kind)}
+    new, old = "activation_checkpointing", "gradient_checkpointing"  # the newer name first
+    return {new if new in known else old: on}

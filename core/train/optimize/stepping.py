@@ -1,0 +1,56 @@
+"""What a step of every trainer has from us: optimizer, schedule, noise on embeddings, operations.
+
+A mixin before transformers' Trainer, under RecordedTrainer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from transformers import Trainer
+
+from core.train.meter import Meter
+from core.train.model.noise import Noise
+from core.train.optimize.optimizer import optimizer
+from core.train.optimize.schedule import scheduler
+
+if TYPE_CHECKING:
+    from core.train.setup import Setup
+
+
+class SteppingTrainer(Trainer):
+    """Steps as the configuration says."""
+
+    model: Any  # a model of transformers, under PEFT's wrapper if it has an adapter
+    setup: Setup
+    noise: Noise | None = None
+    meter: Meter | None = None
+
+    def prepare_steps(self) -> None:
+        """To be called once the model is whole; the adapter is part of it."""
+        alpha = self.setup.config.train.neftune_noise_alpha
+        if alpha is not None:
+            self.noise = Noise(alpha)
+            self.noise.attach(self.model)
+        self.meter = Meter.of_run(self.setup)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        if self.optimizer is None:
+            model = self.model if model is None else model
+            decaying = self.get_decay_parameter_names(model)
+            self.optimizer = optimizer(model, self.setup.config, decaying)
+        return self.optimizer
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        if self.lr_scheduler is None:
+            stepped = self.optimizer if optimizer is None else optimizer
+            self.lr_scheduler = scheduler(stepped, self.setup.config, num_training_steps)
+            self._created_lr_scheduler = True  # Trainer makes a new one for each `train`
+        return self.lr_scheduler
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        if self.noise is not None:
+            self.noise.look_at(inputs)
+        if self.meter is not None:
+            self.meter.saw(inputs)
+        return super().training_step(model, inputs, *args, **kwargs)
