@@ -31,6 +31,7 @@ class ModelShape(msgspec.Struct, frozen=True):
     heads: int
     vocabulary: int
     linear: dict[str, tuple[int, int]]  # name of each linear layer: (out, in)
+    tensors: dict[str, tuple[int, ...]] = {}  # shape of each tensor that is stored
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -82,6 +83,7 @@ def read_shape(folder: Path) -> ModelShape:
             and name.endswith(".weight")
             and not any(word in name for word in _OUTSIDE)
         },
+        tensors={name: tuple(size) for name, (_, size) in tensors.items()},
     )
 
 

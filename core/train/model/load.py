@@ -1,10 +1,11 @@
-"""The base model as a run takes it: its number type, its head, its device."""
+"""The base model as a run takes it: its number type or its bits, its head, its device."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from core.train.feed.dataset import Encoded
+from core.train.model import quantize
 from core.train.setup import Setup
 
 
@@ -23,4 +24,6 @@ def load_model(setup: Setup, encoded: Encoded) -> Any:
         given |= {"id2label": dict(enumerate(names)), "num_labels": len(names)}
         given["label2id"] = {name: place for place, name in enumerate(names)}
         torch.manual_seed(setup.config.train.seed)  # the head's first weights follow from it
-    return kind.from_pretrained(str(setup.base), **given).to(setup.precision.device)
+    quantized = quantize.loading(setup)
+    model = kind.from_pretrained(str(setup.base), **given, **quantized)
+    return model if quantized else model.to(setup.precision.device)
