@@ -10,7 +10,7 @@ from core.config import Config
 from core.errors import AfinaError
 from core.train.feed.dataset import Encoded, pack, should_pack
 from core.train.model import attention
-from core.train.model.adapters import adapter, leave_casts_to_autocast
+from core.train.model.adapters import attach, drop_needless_reference, leave_casts_to_autocast
 from core.train.model.load import load_model
 from core.train.optimize.arguments import arguments
 from core.train.setup import Setup
@@ -44,10 +44,11 @@ def choose_layout(model: Any, config: Config, encoded: Encoded) -> Layout:
     """The fastest way that is proven on this model; leaves its attention set.
 
     First ours, then the model's own with the boundaries in the positions, then padding. Rows that
-    are compared, judged or classed are padded.
+    are compared, judged or classed, or that have a learned prompt before them, are padded.
     """
     own = model.config._attn_implementation
-    if encoded.objective != "sft":
+    # the tokens of a learned prompt stand before every row, so each needs a row of its own
+    if encoded.objective != "sft" or config.method.kind == "prompt":
         return Layout(False, False, own, own)
     attention.register()
     for name in (attention.NAME, own):
@@ -72,11 +73,13 @@ def build_trainer(parts: Parts, layout: Layout) -> RecordedTrainer:
     if layout.packed and not encoded.streamed:
         train = pack(train, config.data.max_length)
     evaluation = encoded.evaluation
+    if encoded.objective == "classification":
+        _make_classifier(parts)
     given: dict[str, Any] = {
         "setup": parts.setup,
         "layout": layout,
         "recorder": parts.recorder,
-        "model": parts.model,
+        "model": attach(parts.setup, parts.model, encoded.objective),
         "train_dataset": train,
         "eval_dataset": evaluation.to_dataset(encoded.classes) if len(evaluation) else None,
         "processing_class": parts.tokenizer,
@@ -84,6 +87,7 @@ def build_trainer(parts: Parts, layout: Layout) -> RecordedTrainer:
     }
     makers = {"sft": _sft, "dpo": _dpo, "kto": _kto, "classification": _classification}
     trainer = makers[encoded.objective](parts, given)
+    drop_needless_reference(parts.setup, trainer.model)
     for printing in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(printing)
     if not parts.setup.full and not config.method.dora and parts.setup.precision.autocast:
@@ -104,7 +108,7 @@ def _sft(parts: Parts, given: dict[str, Any]) -> RunTrainer:
         packing=False,  # the rows are packed already
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    trainer = RunTrainer(args=args, peft_config=adapter(config), **given)
+    trainer = RunTrainer(args=args, **given)
     if parts.encoded.streamed:
         _stream(trainer, parts)
     return trainer
@@ -138,7 +142,6 @@ def _dpo(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
     return PairTrainer(
         pad_id=pad_id(parts.tokenizer),
         args=arguments(DPOConfig, parts, **_comparing(parts)),
-        peft_config=adapter(parts.setup.config),
         ref_model=_reference(parts),
         **given,
     )
@@ -154,7 +157,6 @@ def _kto(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
         pad_id=pad_id(parts.tokenizer),
         max_length=parts.setup.config.data.max_length,
         args=arguments(KTOConfig, parts, **_comparing(parts), **sequential),
-        peft_config=adapter(parts.setup.config),
         ref_model=_reference(parts),
         **given,
     )
@@ -176,23 +178,21 @@ def _reference(parts: Parts) -> Any:
     return load_model(parts.setup, parts.encoded) if parts.setup.full else None
 
 
+def _make_classifier(parts: Parts) -> None:
+    settings = parts.model.config
+    settings.get_text_config().pad_token_id = pad_id(parts.tokenizer)  # the last token is before it
+    settings.architectures = [type(parts.model).__name__]  # an adapter's folder says it
+
+
 def _classification(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
-    from peft import get_peft_model
-    from transformers import TrainingArguments, set_seed
+    from transformers import TrainingArguments
 
     from core.train.objectives.classifier import ClassTrainer
 
-    config, pad = parts.setup.config, pad_id(parts.tokenizer)
-    parts.model.config.get_text_config().pad_token_id = pad  # by it the head finds the last token
-    parts.model.config.architectures = [type(parts.model).__name__]  # an adapter's folder says it
-    chosen = adapter(config, "classification")
-    if chosen is not None:
-        set_seed(config.train.seed)
-        given["model"] = get_peft_model(parts.model, chosen)
-        if config.train.gradient_checkpointing:
-            given["model"].enable_input_require_grads()
+    if parts.setup.config.train.gradient_checkpointing and not parts.setup.full:
+        given["model"].enable_input_require_grads()  # as TRL does
     args = arguments(TrainingArguments, parts, remove_unused_columns=False)
-    return ClassTrainer(pad_id=pad, args=args, **given)
+    return ClassTrainer(pad_id=pad_id(parts.tokenizer), args=args, **given)
 
 
 def pad_id(tokenizer: Any) -> int:
