@@ -60,8 +60,7 @@ class Run(Job):
 
     def checkpoints(self) -> list[Path]:
         """The complete checkpoints, oldest first."""
-        folder = self.directory / "checkpoints"
-        return [path for path in sorted(folder.glob("step-*")) if is_complete(path)]
+        return [path for path in step_folders(self.directory) if is_complete(path)]
 
 
 class Summary(msgspec.Struct):
@@ -82,6 +81,16 @@ class Summary(msgspec.Struct):
 def is_complete(folder: Path) -> bool:
     """Whether the manifest, which is written last, is there."""
     return (folder / "manifest.json").is_file()
+
+
+def step_folders(run: Path) -> list[Path]:
+    """The checkpoints' folders, complete or not, by step: from a million on, names don't sort."""
+    folders = (run / "checkpoints").glob("step-*")
+    return sorted((path for path in folders if path.name[5:].isdecimal()), key=step_of)
+
+
+def step_of(folder: Path) -> int:
+    return int(folder.name.removeprefix("step-"))
 
 
 def runs_folder(home: Path) -> Path:

@@ -135,6 +135,7 @@ class Recorder(TrainerCallback):
             step=manifest.step,
             directory=str(folder.relative_to(run)),
             bytes=manifest.bytes,
+            seconds=round(seconds, 3),
             reason=self._reason,
         )
         self.requests.answer("checkpoint", f"saved {folder.name}")

@@ -11,9 +11,10 @@ import msgspec
 from core.data.encode.template import template_text
 from core.errors import AfinaError
 from core.paths import write_atomic
+from core.runs import is_complete
 from core.targets import is_classifier
 from core.train.progress import Progress
-from core.train.safety import checkpoints
+from core.train.safety import checkpoints, readback
 from core.train.safety.checkpoints import MANIFEST
 from core.train.setup import Setup
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from core.train.objectives.recorded import RecordedTrainer
 
-WEIGHTS = "*.safetensors"
+COMPANIONS_FOLDER = "base"  # in a run: what its result needs of its base beside the weights
+TEMPLATES = "additional_chat_templates"
 # What a folder needs besides weights so that its prompts are those of the training
 COMPANIONS = (
     "tokenizer.json",
@@ -59,22 +61,39 @@ def save(
     return folder
 
 
+def keep_companions(setup: Setup) -> None:
+    """Copies what a result needs of its base when the run begins: later the base may be gone."""
+    folder = setup.run / COMPANIONS_FOLDER
+    if is_complete(folder):
+        return
+
+    def fill(target: Path) -> None:
+        for name in ("config.json", *COMPANIONS):
+            if (setup.base / name).is_file():
+                shutil.copyfile(setup.base / name, target / name)
+        if (setup.base / TEMPLATES).is_dir():
+            shutil.copytree(setup.base / TEMPLATES, target / TEMPLATES)
+        if setup.config.data.chat_template:
+            text = template_text(setup.config.data.chat_template)
+            (target / "chat_template.jinja").write_text(text, encoding="utf-8")
+
+    checkpoints.write(folder, 0, fill, {})
+
+
 def copy_companions(setup: Setup, target: Path) -> None:
     """The base model's files as they are, and the chat template the run was trained with.
 
     Libraries rewrite what they load and save: a tokenizer's settings, a template, end tokens.
     """
+    keep_companions(setup)
+    kept = setup.run / COMPANIONS_FOLDER
     for name in COMPANIONS:
-        if (setup.base / name).is_file():
-            shutil.copyfile(setup.base / name, target / name)
-    templates = "additional_chat_templates"
-    if (setup.base / templates).is_dir():
-        shutil.copytree(setup.base / templates, target / templates)
-    if setup.config.data.chat_template:
-        text = template_text(setup.config.data.chat_template)
-        (target / "chat_template.jinja").write_text(text, encoding="utf-8")
+        if (kept / name).is_file():
+            shutil.copyfile(kept / name, target / name)
+    if (kept / TEMPLATES).is_dir():
+        shutil.copytree(kept / TEMPLATES, target / TEMPLATES)
     if setup.full:
-        values = msgspec.json.decode((setup.base / "config.json").read_bytes())
+        values = msgspec.json.decode((kept / "config.json").read_bytes())
         saved = msgspec.json.decode((target / "config.json").read_bytes())
         values.pop("torch_dtype", None)
         values["dtype"] = saved["dtype"]
@@ -85,54 +104,43 @@ def copy_companions(setup: Setup, target: Path) -> None:
 
 def verify(folder: Path) -> None:
     """Raises AfinaError when a weight is not finite, or an adapter is zero and changes nothing."""
-    import torch
-
-    moved = False
-    adapter = (folder / "adapter_config.json").is_file()
-    for name, tensor in _tensors(folder):
-        if not bool(torch.isfinite(tensor).all()):
+    for name, tensor in readback.tensors(folder):
+        if not readback.is_finite(tensor):
             raise AfinaError(
                 f'The trained weight "{name}" holds values that are not numbers.',
                 "Resume from a checkpoint with a smaller train.learning_rate.",
             )
-        if adapter and "lora_B" in name and bool(tensor.any()):
-            moved = True
-    if adapter and not moved:
+    if (folder / "adapter_config.json").is_file() and readback.is_zero(folder):
         raise AfinaError(
             "The adapter is all zero: the run changed nothing.",
             "Raise train.learning_rate, or check that the rows have supervised tokens.",
         )
 
 
-def _tensors(folder: Path):  # noqa: ANN202 - pairs of name and tensor
-    from safetensors import safe_open
-
-    for path in sorted(folder.glob(WEIGHTS)):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - safe_open is no dict
-                yield name, file.get_tensor(name)
-
-
 def _copy_weights(checkpoint: Path, target: Path) -> None:
     trainer_files = {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"}
     for path in checkpoint.iterdir():
-        if path.name not in trainer_files | {MANIFEST}:
+        if path.is_file() and path.name not in trainer_files | {MANIFEST}:
             shutil.copyfile(path, target / path.name)
 
 
 def _to_bfloat16(folder: Path) -> None:
-    """Rounds the weights to the type that the products were computed in, as training saw them."""
+    """Rounds the weights to the type that the products were computed in, as training saw them.
+
+    File by file, each removed before it is written anew: the disk never holds one twice.
+    """
     import torch
     from safetensors import safe_open
     from safetensors.torch import save_file
 
-    for path in sorted(folder.glob(WEIGHTS)):
+    for path in sorted(folder.glob(readback.WEIGHTS)):
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
             tensors: dict[str, torch.Tensor] = {
                 name: file.get_tensor(name).to(torch.bfloat16)
                 for name in file.keys()  # noqa: SIM118
             }
+        path.unlink()  # the folder doesn't count yet, and the trainer or the checkpoint has them
         save_file(tensors, path, metadata)
     path = folder / "config.json"
     values = msgspec.json.decode(path.read_bytes()) | {"dtype": "bfloat16"}

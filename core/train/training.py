@@ -107,11 +107,13 @@ class Training:
         quiet_libraries()
         from core.train.model import precision
         from core.train.recorder import Recorder
+        from core.train.result import keep_companions
         from core.train.watch import Watch
 
         chosen = precision.choose(self.config, progress.dtype)
         progress.dtype = chosen.dtype
         setup = Setup(self.run.directory, base, self.config, chosen)
+        keep_companions(setup)
         watch = Watch(setup, encoder, encoded.train.system_prompt, self.requests.stop_asked)
         recorder = Recorder(self.worker, self.config, progress, self.requests, watch.answer)
         watch.trainer = self.build(setup, encoder, encoded, recorder)

@@ -6,21 +6,27 @@ without one is the rest of a crash. What is inside the folders is not decided he
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from core.paths import sync_folder, write_atomic
-from core.runs import is_complete
+from core.runs import is_complete, step_folders, step_of
 
 MANIFEST = "manifest.json"
 VERSION = 1
+HASHING = 4  # files that are synced and hashed at once; the disk and the hash wait on one another
+FULL_BYTES = 2**20  # a write that failed with less than this free failed for want of room
+STALE_S = 60.0  # a half-written small file of this age is nobody's any more
 
 
 class FileRecord(msgspec.Struct, frozen=True):
@@ -48,10 +54,6 @@ def step_folder(run: Path, step: int) -> Path:
     return run / "checkpoints" / f"step-{step:06d}"
 
 
-def step_of(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
-
-
 def write(
     folder: Path, step: int, save: Callable[[Path], None], progress: dict[str, Any]
 ) -> Manifest:
@@ -62,11 +64,28 @@ def write(
         save(folder)
         manifest = _describe(folder, step, progress)
         write_atomic(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-    except BaseException:
+    except BaseException as error:
+        said = _of_the_disk(error, folder)
         shutil.rmtree(folder, ignore_errors=True)
+        if said is not None:
+            raise said from error
         raise
     sync_folder(folder.parent)
     return manifest
+
+
+def _of_the_disk(error: BaseException, folder: Path) -> OSError | None:
+    """A failure to write that torch or safetensors say in words of their own."""
+    if type(error).__name__ not in ("SafetensorError", "RuntimeError"):
+        return None
+    number = re.search(r"\(os error (\d+)\)", str(error))  # safetensors, which is Rust
+    if number:
+        return OSError(int(number[1]), os.strerror(int(number[1])))
+    if "PytorchStreamWriter" in str(error) or "unexpected pos" in str(error):
+        full = shutil.disk_usage(folder).free < FULL_BYTES  # torch hides what the disk said
+        kind = errno.ENOSPC if full else errno.EIO
+        return OSError(kind, os.strerror(kind))
+    return None
 
 
 def read(folder: Path) -> Manifest | None:
@@ -96,7 +115,7 @@ def damage(folder: Path) -> str | None:
 def newest_whole(run: Path) -> tuple[Path | None, list[str]]:
     """The newest checkpoint whose files hold; and a sentence for each newer one passed by."""
     passed = []
-    for folder in sorted((run / "checkpoints").glob("step-*"), reverse=True):
+    for folder in reversed(step_folders(run)):
         if not is_complete(folder):
             continue
         reason = damage(folder)
@@ -107,19 +126,21 @@ def newest_whole(run: Path) -> tuple[Path | None, list[str]]:
 
 
 def remove_leftovers(run: Path) -> list[str]:
-    """Deletes what a crash left half written; returns the names."""
+    """Deletes what a crash left half written; returns the names of the folders."""
     removed = []
-    folders = [*(run / "checkpoints").glob("step-*"), run / "adapter", run / "model"]
-    for folder in folders:
+    for folder in [*step_folders(run), run / "adapter", run / "model", run / "base"]:
         if folder.is_dir() and not is_complete(folder):
             shutil.rmtree(folder)
             removed.append(folder.name)
+    for path in run.glob(".*.json.*"):  # of write_atomic, killed before its rename
+        if time.time() - path.stat().st_mtime > STALE_S:
+            path.unlink(missing_ok=True)
     return removed
 
 
 def prune(run: Path, keep: int, best_step: int | None) -> list[str]:
     """Deletes the oldest complete checkpoints beyond `keep`; never the newest, never the best."""
-    folders = [p for p in sorted((run / "checkpoints").glob("step-*")) if is_complete(p)]
+    folders = [path for path in step_folders(run) if is_complete(path)]
     removed = []
     for folder in folders[: max(0, len(folders) - keep)]:
         if step_of(folder) == best_step:
@@ -131,23 +152,25 @@ def prune(run: Path, keep: int, best_step: int | None) -> list[str]:
 
 
 def _describe(folder: Path, step: int, progress: dict[str, Any]) -> Manifest:
-    files = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            _sync(path)
-            name = str(path.relative_to(folder))
-            files[name] = FileRecord(path.stat().st_size, _sha256(path))
+    """Syncs every file and hashes it, read once, from the page cache; then syncs the folders."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    with ThreadPoolExecutor(HASHING) as pool:
+        records = list(pool.map(_record, paths))
     for inner in [folder, *(path for path in folder.rglob("*") if path.is_dir())]:
         sync_folder(inner)
+    names = (str(path.relative_to(folder)) for path in paths)
+    files = dict(zip(names, records, strict=True))
     return Manifest(step, files, progress, created=round(time.time(), 3))
 
 
-def _sync(path: Path) -> None:
+def _record(path: Path) -> FileRecord:
+    digest = _sha256(path)
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+    return FileRecord(path.stat().st_size, digest)
 
 
 def _sha256(path: Path) -> str:

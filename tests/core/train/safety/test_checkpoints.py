@@ -100,3 +100,38 @@ def test_the_newest_and_the_best_are_never_pruned(tmp_path: Path) -> None:
     left = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert left == ["step-000002", "step-000004", "step-000005"]
     assert checkpoints.prune(tmp_path, 1, best_step=None) == ["step-000002", "step-000004"]
+
+
+def test_the_best_stays_when_it_is_the_oldest_and_one_is_kept(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        write(tmp_path, step)
+        checkpoints.prune(tmp_path, 1, best_step=1)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
+        "step-000001",
+        "step-000003",
+    ]
+
+
+def test_steps_from_a_million_on_are_the_newest(tmp_path: Path) -> None:
+    write(tmp_path, 999_999)
+    newest = write(tmp_path, 1_000_000)
+    assert checkpoints.newest_whole(tmp_path)[0] == newest
+    assert checkpoints.prune(tmp_path, 1, best_step=None) == ["step-999999"]
+
+
+@pytest.mark.parametrize(
+    ("error", "number"),
+    [
+        (RuntimeError("[enforce fail at inline_container.cc] . PytorchStreamWriter failed"), 5),
+        (type("SafetensorError", (Exception,), {})("I/O error: No space (os error 28)"), 28),
+    ],
+)
+def test_what_libraries_say_of_a_disk_is_said_as_the_disk_says_it(
+    tmp_path: Path, error: Exception, number: int
+) -> None:
+    def fill(target: Path) -> None:
+        raise error
+
+    with pytest.raises(OSError) as caught:
+        checkpoints.write(tmp_path / "step-000001", 1, fill, {})
+    assert caught.value.errno == number
