@@ -22,6 +22,7 @@ from core.runs import Run
 from core.train.feed import streamed
 from core.train.feed.dataset import Encoded, load
 from core.train.feed.stream import Laying
+from core.train.probe.peak import peak_bytes
 from core.train.progress import Progress
 from core.train.requests import Requests
 from core.train.safety import checkpoints, preflight
@@ -48,6 +49,7 @@ class Training:
         self.requests = requests
         self.config: Config = run.config
         self.started = time.monotonic()
+        self.device = "cpu"
 
     def go(self) -> int:
         """Trains to the end, a stop or a failure, which is raised; returns the exit code."""
@@ -112,6 +114,7 @@ class Training:
 
         chosen = precision.choose(self.config, progress.dtype)
         progress.dtype = chosen.dtype
+        self.device = chosen.device
         setup = Setup(self.run.directory, base, self.config, chosen)
         keep_companions(setup)
         watch = Watch(setup, encoder, encoded.train.system_prompt, self.requests.stop_asked)
@@ -250,6 +253,7 @@ class Training:
             train_loss=progress.train_loss,
             eval_loss=progress.eval_loss,
             device_name=device,
+            peak_bytes=peak_bytes(self.device),
         )
 
     def _phase(self, name: str, detail: str = "") -> None:
