@@ -20,16 +20,21 @@ class Progress(msgspec.Struct):
     data: str = ""  # digest of the encoded rows; a resumed run must find the same
     tokens: int = 0  # real tokens that went through the model, padding never counted
     train_s: float = 0.0  # seconds in training steps, evaluations and saving left out
+    data_wait_s: float = 0.0  # of these, seconds that steps waited for their batches
     best_step: int | None = None
     best_eval_loss: float | None = None
     evaluations_since_best: int = 0
+    evaluation_owed: bool = False  # it was due and given up: a resumed run makes up for it
     eval_loss: float | None = None  # of the newest evaluation
     losses: list[float] = []  # of the last WINDOW steps
+    batch_rows: int = 0  # micro-batch by which `streamed` counts batches
+    learning_rate_factor: float = 1.0  # what the optimizer's state was scaled by already
     streamed: Passed = msgspec.field(default_factory=Passed)
 
-    def add_step(self, loss: float, tokens: int, seconds: float) -> None:
+    def add_step(self, loss: float, tokens: int, seconds: float, waited_s: float = 0.0) -> None:
         self.tokens += tokens
         self.train_s += seconds
+        self.data_wait_s += waited_s
         self.losses = [*self.losses, loss][-WINDOW:]
 
     def add_evaluation(self, step: int, eval_loss: float) -> bool:
@@ -51,6 +56,11 @@ class Progress(msgspec.Struct):
     @property
     def tokens_per_s(self) -> float | None:
         return self.tokens / self.train_s if self.train_s > 0 else None
+
+    @property
+    def data_wait_share(self) -> float | None:
+        """Of the time in training steps, what went by waiting for batches; None before one."""
+        return self.data_wait_s / self.train_s if self.train_s > 0 else None
 
     def to_values(self) -> dict[str, Any]:
         return msgspec.to_builtins(self)

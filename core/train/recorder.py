@@ -1,6 +1,6 @@
-"""What happens at each step of a run: events, requests, samples, when to evaluate, save, stop.
+"""What happens at each step of a run: what is measured, looked at and answered, and when it ends.
 
-The trainer calls it; it owns no weights. Everything a screen shows of a run comes from here.
+The trainer calls it; it owns no weights. What is said is in telling.py, what is saved in saving.py.
 """
 
 from __future__ import annotations
@@ -11,29 +11,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from transformers import TrainerCallback
 
 from core.config import Config
 from core.curves import curve
+from core.disk import reason_of, takes_no_more
 from core.events import Event
 from core.jobs import JobWorker
 from core.train.progress import Pace, Progress
 from core.train.requests import Requests
-from core.train.safety import checkpoints
+from core.train.safety import findings, generators
 from core.train.safety.checkpoints import Manifest
-from core.train.safety.findings import Diverged, Finding, overfitting, worse_than_base
+from core.train.safety.findings import Diverged, Finding
+from core.train.saving import Saving
+from core.train.telling import StepTimes, Telling
 
-STATE_EVERY_S = 1.0  # state.json is synced to disk, so it is not written at each step
-# What objectives measure beside the loss, by the trainers' names and by ours
-MEASURES = {
-    "rewards/accuracies": "rewards_accuracy",
-    "rewards/margins": "rewards_margin",
-    "rewards/chosen": "rewards_chosen",
-    "rewards/rejected": "rewards_rejected",
-    "kl": "kl",
-    "accuracy": "accuracy",
-    "macro_f1": "macro_f1",
-}
+
+class PatienceOver(Exception):
+    """The evaluation that a resumed run still owed ends it, before another step."""
+
+
+class Point(msgspec.Struct):
+    """The end of a step, beside weights and optimizer: enough to save it once the next failed."""
+
+    step: int
+    generators: dict[str, Any]
+    streamed: Any  # where the rows stood
 
 
 class Recorder(TrainerCallback):
@@ -53,14 +57,16 @@ class Recorder(TrainerCallback):
         self.requests = requests
         self.answer_prompts = answer_prompts  # writes samples.jsonl, returns how many
         self.pace = Pace()
+        self.telling = Telling(worker, progress, self.pace)
+        self.saving = Saving(config, progress, requests, self.telling)
         self.ended_early = False
-        self.stopped = False
-        self._reason = ""  # why the next checkpoint is saved
-        self._step_tokens = 0
+        self.ending = ""  # "stopped" or "paused" once that is decided
+        self.point: Point | None = None  # the end of the last step
+        self.updating = False  # weights may be half updated
+        self._steps_done = 0  # of this process
+        self._times = StepTimes()
         self._step_started = 0.0
-        self._step_s = 0.0
-        self._last_save = time.monotonic()
-        self._last_state = 0.0
+        self._spike_told: int | None = None
         self._evaluations: list[tuple[int, float]] = []
         self._losses: list[tuple[int, float]] = []
 
@@ -70,31 +76,43 @@ class Recorder(TrainerCallback):
         self._evaluations = [p for p in curve(events, "eval", "eval_loss") if p[0] <= step]
         self._losses = [p for p in curve(events, "step", "loss") if p[0] <= step]
 
+    @property
+    def losses(self) -> list[tuple[int, float]]:
+        """(step, loss) of the whole run so far."""
+        return self._losses
+
     def saw_tokens(self, count: int) -> None:
-        self._step_tokens += count
+        self._times.tokens += count
+
+    def waited(self, seconds: float) -> None:
+        """The next step had to wait so long for its batches."""
+        self._times.waited_s = seconds
 
     # --- called by transformers, in this order within a step ---
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.worker.update(
-            "running",
-            step=state.global_step,
-            steps=state.max_steps,
-            best_step=self.progress.best_step,
-            best_eval_loss=self.progress.best_eval_loss,
-        )
+        self.telling.begin(state)
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._step_tokens = 0
+        self._times.tokens = 0
         self._step_started = time.monotonic()
 
+    def on_pre_optimizer_step(
+        self, args: Any, state: Any, control: Any, **kwargs: Any
+    ) -> None:
+        self.updating = True
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._step_s = time.monotonic() - self._step_started
+        self.updating = False
+        self._steps_done += 1
+        self._times.seconds = self._times.waited_s + time.monotonic() - self._step_started
         step, last = state.global_step, state.global_step >= state.max_steps
+        streamed = msgspec.structs.replace(self.progress.streamed)
+        self.point = Point(step, generators.take(), streamed)
         stop = self.requests.stop_asked()
         if step % self.config.eval.every_steps == 0 or last or self.requests.wants("evaluate"):
-            control.should_evaluate = True
-        self._decide_to_save(step, last, control)
+            control.should_evaluate = self.progress.evaluation_owed = True
+        self.saving.decide(step, last, control)
         if stop and not last:
             self._stop(step, control)
 
@@ -105,13 +123,15 @@ class Recorder(TrainerCallback):
         step, loss, norm = state.global_step, logs["loss"], logs.get("grad_norm")
         for what, value in (("loss", loss), ("gradient", norm)):
             if value is not None and not math.isfinite(value):
-                self._step_event(state, logs)
+                self.telling.step(state, logs, self._times)
                 raise Diverged(step, what, value)
-        self.progress.add_step(loss, self._step_tokens, self._step_s)
-        self.pace.step(self._step_tokens, self._step_s)
+        times = self._times
+        self.progress.add_step(loss, times.tokens, times.seconds, times.waited_s)
+        self.pace.step(times.tokens, times.seconds)
         self._losses.append((step, loss))
-        self._step_event(state, logs)
-        self._update_state(state)
+        self.telling.step(state, logs, times)
+        self.telling.state(state)
+        self._look_at_losses(step, state.max_steps - step)
         if self.requests.wants("sample") and not control.should_evaluate:
             self._samples(step)
 
@@ -121,107 +141,87 @@ class Recorder(TrainerCallback):
         step = state.global_step
         if metrics and "eval_loss" in metrics:
             self._evaluated(step, metrics, control)
+        if metrics or not self.requests.ending:
+            self.progress.evaluation_owed = False  # else it was given up, and comes at the resume
         self.requests.answer("evaluate", "evaluated" if metrics else "no rows are held out")
         if not self.requests.stop_asked():
             self._samples(step)
 
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.saving.trouble and state.global_step < state.max_steps:
+            self.ending = self.ending or "paused"
+            control.should_training_stop = True
+
+    # --- called by our trainers ---
+
+    def has_room(self, step: int) -> bool:
+        """Whether the disk has room for a checkpoint; asked before each."""
+        return self.saving.has_room(step)
+
     def saved(self, folder: Path, manifest: Manifest, seconds: float) -> None:
         """A checkpoint is complete."""
-        self.pace.pause(seconds)
-        self._last_save = time.monotonic()
-        run = self.worker.job.directory
-        self.worker.event(
-            "checkpoint",
-            step=manifest.step,
-            directory=str(folder.relative_to(run)),
-            bytes=manifest.bytes,
-            seconds=round(seconds, 3),
-            reason=self._reason,
-        )
-        self.requests.answer("checkpoint", f"saved {folder.name}")
-        self.requests.answer("stop", f"saved {folder.name}, stopped")
-        checkpoints.prune(run, self.config.checkpoint.keep, self.progress.best_step)
+        self.saving.saved(folder, manifest, seconds)
 
     def not_saved(self, step: int, error: OSError) -> None:
-        """A checkpoint could not be written; the run goes on."""
-        self._last_save = time.monotonic()
-        reason = error.strerror or str(error)
-        self.finding(
-            Finding(
-                "error",
-                f"The checkpoint at step {step} could not be saved: {reason}.",
-                "Free disk space; the next one is tried as planned.",
-            ),
-            step,
-        )
-        self.requests.answer("checkpoint", f"not saved: {reason}")
-        self.requests.answer("stop", f"not saved: {reason}; stopped")
+        """A checkpoint could not be written."""
+        self.saving.failed(step, error)
 
     # --- decisions ---
 
     def finding(self, finding: Finding, step: int | None) -> None:
-        self.worker.event(
-            "finding",
-            severity=finding.severity,
-            message=finding.message,
-            hint=finding.hint,
-            step=step,
-        )
+        self.telling.finding(finding, step)
 
     def final_findings(self, step: int) -> None:
         """What is worth telling once the last step is done."""
-        if finding := worse_than_base(self._evaluations):
-            self.finding(finding, step)
+        for finding in (
+            findings.worse_than_base(self._evaluations),
+            findings.starved(self.progress.data_wait_share),
+        ):
+            if finding is not None:
+                self.finding(finding, step)
 
-    def _decide_to_save(self, step: int, last: bool, control: Any) -> None:
-        every = self.config.checkpoint.every_minutes
-        waited_s = time.monotonic() - self._last_save
-        if last:
-            self._reason = "end"
-        elif self.requests.wants("checkpoint"):
-            self._reason = "request"
-        elif step % self.config.checkpoint.every_steps == 0:
-            self._reason = "interval"
-        elif every is not None and waited_s >= every * 60:
-            self._reason = "time"
-        else:
-            return
-        control.should_save = True
+    def _look_at_losses(self, step: int, steps_left: int) -> None:
+        """Raises Diverged for a spike beyond train.spike_factor; tells of lesser ones."""
+        factor = self.config.train.spike_factor
+        times = findings.times_the_median(self._losses)
+        if factor is not None and times is not None and times >= factor:
+            than = f"{times:.1f} times the median of the {findings.SPIKE_STEPS} steps before"
+            raise Diverged(step, "loss", self._losses[-1][1], than)
+        told = self._spike_told
+        if told is None or step - told >= findings.SPIKE_EVERY_STEPS:
+            if (finding := findings.spike(self._losses)) is not None:
+                self._spike_told = step
+                self.finding(finding, step)
+        if step % findings.FLAT_STEPS == 0:
+            if (finding := findings.plateau(self._losses, steps_left)) is not None:
+                self.finding(finding, step)
 
     def _stop(self, step: int, control: Any) -> None:
-        self._reason = "stop"
-        self.stopped = True
-        control.should_save = control.should_training_stop = True
+        self.ending = self.requests.ending
+        self.saving.ask("stop" if self.ending == "stopped" else "pause", control)
+        control.should_training_stop = True
         control.should_evaluate = False
         self.worker.update("stopping", step=step)
 
     def _evaluated(self, step: int, metrics: dict[str, float], control: Any) -> None:
-        eval_loss, seconds = metrics["eval_loss"], metrics["eval_seconds"]
-        self.pace.pause(seconds)
+        eval_loss = metrics["eval_loss"]
+        self.pace.pause(metrics["eval_seconds"])
         if not math.isfinite(eval_loss):
             raise Diverged(step, "eval loss", eval_loss)
         best = self.progress.add_evaluation(step, eval_loss)
         self._evaluations.append((step, eval_loss))
-        self.worker.event(
-            "eval",
-            step=step,
-            eval_loss=eval_loss,
-            seconds=round(seconds, 3),
-            best=best,
-            **_measures(metrics),
-        )
-        if best:
-            self.worker.update(step=step, best_step=step, best_eval_loss=eval_loss)
-        if finding := overfitting(self._evaluations, self._losses):
+        self.telling.evaluated(step, metrics, best)
+        if finding := findings.overfitting(self._evaluations, self._losses):
             self.finding(finding, step)
         if best and self._keeps_the_best() and not control.should_save:
-            self._reason = "best"
-            control.should_save = True
+            self.saving.ask("best", control)
         if self.is_out_of_patience():
             control.should_training_stop = True
             self.ended_early = True
+            if not self._steps_done and step > 0:
+                raise PatienceOver
             if not control.should_save:
-                self._reason, control.should_save = "end", True
+                self.saving.ask("end", control)
 
     def is_out_of_patience(self) -> bool:
         """Whether early stopping is wanted and too many evaluations were no better."""
@@ -233,44 +233,19 @@ class Recorder(TrainerCallback):
         patience = self.config.checkpoint.early_stopping_patience
         return self.config.method.kind != "full" or patience is not None
 
-    # --- events ---
-
-    def _step_event(self, state: Any, logs: dict[str, float]) -> None:
-        self.worker.event(
-            "step",
-            step=state.global_step,
-            steps=state.max_steps,
-            epoch=round(float(state.epoch or 0.0), 4),
-            loss=logs["loss"],
-            learning_rate=logs.get("learning_rate"),
-            grad_norm=logs.get("grad_norm"),
-            tokens=self.progress.tokens,
-            tokens_per_s=round(self.pace.tokens_per_s, 1),
-            eta_s=_rounded(self.pace.eta_s(state.max_steps - state.global_step)),
-            **_measures(logs),
-        )
-
-    def _update_state(self, state: Any) -> None:
-        now = time.monotonic()
-        if now - self._last_state < STATE_EVERY_S and state.global_step < state.max_steps:
-            return
-        self._last_state = now
-        self.worker.update(step=state.global_step)
-
     def _samples(self, step: int) -> None:
         started = time.monotonic()
-        count = self.answer_prompts(step)
+        try:
+            count = self.answer_prompts(step)
+        except OSError as error:
+            if not takes_no_more(error):
+                raise
+            message = f"The samples at step {step} could not be written: {reason_of(error)}."
+            self.finding(Finding("warning", message, "Free disk space."), step)
+            count = 0
         self.pace.pause(time.monotonic() - started)
         if count:
             self.worker.event("samples", step=step, count=count)
         self.requests.answer(
             "sample", f"{count} samples" if count else "there are no watch prompts"
         )
-
-
-def _measures(found: dict[str, float]) -> dict[str, float]:
-    return {ours: found[name] for name, ours in MEASURES.items() if name in found}
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)

@@ -183,6 +183,7 @@ class Training:
             parameters=trainable + frozen if setup.full else frozen,
             trainable=trainable,
             objective=encoded.objective,
+            classes=[str(label) for label in encoded.classes] or None,
             rows=encoded.rows,
             eval_rows=len(encoded.evaluation),
             tokens_per_epoch=encoded.tokens,
@@ -193,6 +194,7 @@ class Training:
             device=setup.precision.device,
             dtype=setup.precision.dtype,
             packed=trainer.layout.packed,
+            filled=trainer.filled_share() if encoded.streamed is None else None,
             attention=trainer.layout.attention,
         )
         return steps
@@ -250,6 +252,7 @@ class Training:
             tokens=progress.tokens,
             train_s=round(progress.train_s, 3),
             tokens_per_s=progress.tokens_per_s,
+            data_wait_share=progress.data_wait_share,
             train_loss=progress.train_loss,
             eval_loss=progress.eval_loss,
             device_name=device,

@@ -1,20 +1,19 @@
-"""The batches of a streamed run, encoded ahead by a thread, and where the run stands in them."""
+"""The batches of a streamed run, encoded and laid out ahead, and where the run stands in them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from queue import Full, Queue
-from threading import Event, Thread
+from contextlib import closing
 from typing import Any, NamedTuple
 
 import msgspec
 
 from core.errors import AfinaError
+from core.train.feed.ahead import Ahead
 from core.train.feed.stream import Block, Laying, Stream
 
 AHEAD = 1  # encoded blocks that wait, beside the one in use and the one in the making
-LOOK_S = 0.1  # between two looks at whether the thread is still wanted
+AHEAD_BATCHES = 2
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -55,11 +54,20 @@ class _Made(NamedTuple):
     block: Block
 
 
+class _Ready(NamedTuple):
+    """A batch, or None for a block without any, and what is true once it is handed out."""
+
+    batch: Any
+    begun: Block | None  # the block that it is the first batch of
+    cursor: Cursor
+    epoch: float  # passes over the rows
+
+
 class Batches:
     """Every batch of a run in order, from where it stands on without end.
 
     Takes the place of a trainer's data loader whose one epoch is the whole run. `passed` tells of
-    the batches that were handed out, whatever the thread has made beyond them.
+    the batches that were handed out, whatever the threads have made beyond them.
     """
 
     def __init__(
@@ -81,45 +89,31 @@ class Batches:
         return self.length
 
     def __iter__(self) -> Iterator[Any]:
-        for made in self._ahead():
-            batches = made.block.batches(self.laying.batch_rows)
-            cursor = self.passed.cursor
-            same = (cursor.epoch, cursor.block) == (made.epoch, made.number)
-            begin = cursor.batch if same else 0
-            if begin == 0:
-                self.passed.add(made.block)
-            if not batches:
-                self.passed.cursor = _after(made, 0, 0)
-            for place in range(begin, len(batches)):
-                self.passed.cursor = _after(made, place, len(batches))
-                done = (made.number + (place + 1) / len(batches)) / made.blocks
-                self.epoch = made.epoch + done
-                yield self.collate([made.block.examples[index] for index in batches[place]])
+        with closing(Ahead(self._collated(self.passed.cursor), AHEAD_BATCHES)) as ahead:
+            for ready in ahead:
+                if ready.begun is not None:
+                    self.passed.add(ready.begun)
+                self.passed.cursor, self.epoch = ready.cursor, ready.epoch
+                if ready.batch is not None:
+                    yield ready.batch
 
-    def _ahead(self) -> Iterator[_Made]:
-        """Blocks from the cursor on, made by a thread; raises what the thread raised."""
-        ready: Queue[_Made | BaseException] = Queue(AHEAD)
-        over = Event()
-        start = self.passed.cursor
-        thread = Thread(target=self._make, args=(start, ready, over), daemon=True)
-        thread.start()
-        try:
-            while True:
-                made = ready.get()
-                if isinstance(made, BaseException):
-                    raise made
-                yield made
-        finally:
-            over.set()
-            thread.join()
-
-    def _make(self, start: Cursor, ready: Queue[_Made | BaseException], over: Event) -> None:
-        try:
-            for made in self._blocks(start):
-                if not _put(made, ready, over):
-                    return
-        except Exception as error:  # noqa: BLE001 - raised again where the batches are taken
-            _put(error, ready, over)
+    def _collated(self, start: Cursor) -> Iterator[_Ready]:
+        with closing(Ahead(self._blocks(start), AHEAD)) as ahead:
+            for made in ahead:
+                batches = made.block.batches(self.laying.batch_rows)
+                same = (start.epoch, start.block) == (made.epoch, made.number)
+                begin = start.batch if same else 0
+                if not batches:
+                    done = (made.number + 1) / made.blocks
+                    yield _Ready(None, made.block, _after(made, 0, 0), made.epoch + done)
+                for place in range(begin, len(batches)):
+                    done = (made.number + (place + 1) / len(batches)) / made.blocks
+                    yield _Ready(
+                        self.collate(made.block.examples.__getitems__(list(batches[place]))),
+                        None if place else made.block,
+                        _after(made, place, len(batches)),
+                        made.epoch + done,
+                    )
 
     def _blocks(self, start: Cursor) -> Iterator[_Made]:
         epoch, first = start.epoch, start.block
@@ -145,12 +139,3 @@ def _after(made: _Made, place: int, count: int) -> Cursor:
     if made.number + 1 < made.blocks:
         return Cursor(made.epoch, made.number + 1, 0)
     return Cursor(made.epoch + 1, 0, 0)
-
-
-def _put(item: _Made | BaseException, ready: Queue[_Made | BaseException], over: Event) -> bool:
-    """Puts an item as soon as there is room; False when nobody wants it any more."""
-    while not over.is_set():
-        with suppress(Full):
-            ready.put(item, timeout=LOOK_S)
-            return True
-    return False

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from peft import PeftModel
 
+from core.train.feed.feeding import FeedingTrainer
 from core.train.model import adapters, attention
 from core.train.optimize.stepping import SteppingTrainer
 from core.train.result import copy_companions
@@ -30,7 +31,7 @@ class Interrupted(Exception):
     """A stop was asked for in the middle of an evaluation, which is given up."""
 
 
-class RecordedTrainer(SteppingTrainer):
+class RecordedTrainer(FeedingTrainer, SteppingTrainer):
     """Trains one run."""
 
     def __init__(self, setup: Setup, layout: Layout, recorder: Recorder, **kwargs: Any) -> None:
@@ -44,16 +45,16 @@ class RecordedTrainer(SteppingTrainer):
         self.recorder.saw_tokens(real_tokens(inputs))
         return super().training_step(model, inputs, *args, **kwargs)
 
-    def measure(self) -> dict[str, float]:
+    def measure(self) -> dict[str, Any]:
         """The eval_loss over the held-out rows, and what else the objective is judged by."""
         raise AssertionError("a trainer measures in its own way")
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Measures the held-out rows.
 
         The generators stay as they were, so that evaluating more or less often changes no training.
         """
-        metrics: dict[str, float] = {}
+        metrics: dict[str, Any] = {}
         state = torch.get_rng_state()
         started = time.monotonic()
         training = self.model.training
