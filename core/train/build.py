@@ -12,10 +12,12 @@ from core.train.feed.dataset import Encoded, pack, should_pack
 from core.train.model import attention
 from core.train.model.adapters import attach, drop_needless_reference, leave_casts_to_autocast
 from core.train.model.load import load_model
+from core.train.objectives.weights import kto_weights
 from core.train.optimize.arguments import arguments
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
+    from core.train.objectives.custom import CustomLoss
     from core.train.objectives.recorded import RecordedTrainer
     from core.train.objectives.sft import RunTrainer
     from core.train.recorder import Recorder
@@ -85,7 +87,13 @@ def build_trainer(parts: Parts, layout: Layout) -> RecordedTrainer:
         "processing_class": parts.tokenizer,
         "callbacks": [parts.recorder],
     }
-    makers = {"sft": _sft, "dpo": _dpo, "kto": _kto, "classification": _classification}
+    makers = {
+        "sft": _sft,
+        "dpo": _dpo,
+        "kto": _kto,
+        "orpo": _orpo,
+        "classification": _classification,
+    }
     trainer = makers[encoded.objective](parts, given)
     drop_needless_reference(parts.setup, trainer.model)
     for printing in (PrinterCallback, ProgressCallback):
@@ -108,10 +116,29 @@ def _sft(parts: Parts, given: dict[str, Any]) -> RunTrainer:
         packing=False,  # the rows are packed already
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    trainer = RunTrainer(args=args, **given)
+    trainer = RunTrainer(
+        smoothing=config.train.label_smoothing_factor,
+        custom=_custom_loss(parts),
+        args=args,
+        **given,
+    )
     if parts.encoded.streamed:
         _stream(trainer, parts)
     return trainer
+
+
+def _custom_loss(parts: Parts) -> CustomLoss | None:
+    """The loss of the user's own, from the run's copy of its code."""
+    from core.train.objectives import code, custom
+
+    config, run = parts.setup.config, parts.setup.run
+    word = config.train.custom_loss
+    if word is None:
+        return None
+    loss = custom.load(code.kept(run), word.rpartition(":")[2], config)
+    if finding := code.changed(word, run):
+        parts.recorder.finding(finding, None)
+    return loss
 
 
 def _stream(trainer: RunTrainer, parts: Parts) -> None:
@@ -139,9 +166,11 @@ def _dpo(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
 
     from core.train.objectives.preference import PairTrainer
 
+    train = parts.setup.config.train
     return PairTrainer(
         pad_id=pad_id(parts.tokenizer),
-        args=arguments(DPOConfig, parts, **_comparing(parts)),
+        smoothing=train.label_smoothing_factor,
+        args=arguments(DPOConfig, parts, **_comparing(parts), loss_type=[train.loss_type]),
         ref_model=_reference(parts),
         **given,
     )
@@ -150,20 +179,37 @@ def _dpo(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
 def _kto(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
     from trl.trainer.kto_config import KTOConfig
 
-    from core.train.objectives.preference import JudgedTrainer
+    from core.train.objectives.judged import JudgedTrainer
 
+    wanted, unwanted = kto_weights(parts.encoded.train.judgements)
+    weights = {"desirable_weight": wanted, "undesirable_weight": unwanted}
     sequential = {"train_sampling_strategy": "sequential"}  # KTOTrainer insists; see JudgedTrainer
     return JudgedTrainer(
         pad_id=pad_id(parts.tokenizer),
         max_length=parts.setup.config.data.max_length,
-        args=arguments(KTOConfig, parts, **_comparing(parts), **sequential),
+        args=arguments(KTOConfig, parts, **_comparing(parts), **weights, **sequential),
         ref_model=_reference(parts),
         **given,
     )
 
 
+def _orpo(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
+    from transformers import TrainingArguments
+    from trl.trainer.utils import add_fused_lm_head, disable_dropout_in_model
+
+    from core.train.objectives.odds import OddsTrainer
+
+    config, model = parts.setup.config, given["model"]
+    add_fused_lm_head(parts.model)  # an adapter's forward calls the model's
+    if config.method.dropout == 0:
+        disable_dropout_in_model(model)
+    _let_gradients_in(parts, model)
+    args = arguments(TrainingArguments, parts, remove_unused_columns=False)
+    return OddsTrainer(pad_id=pad_id(parts.tokenizer), beta=config.train.beta, args=args, **given)
+
+
 def _comparing(parts: Parts) -> dict[str, Any]:
-    """What DPO and KTO are told alike."""
+    """What TRL's DPO and KTO are told alike."""
     config = parts.setup.config
     return {
         "beta": config.train.beta,
@@ -189,10 +235,16 @@ def _classification(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
 
     from core.train.objectives.classifier import ClassTrainer
 
-    if parts.setup.config.train.gradient_checkpointing and not parts.setup.full:
-        given["model"].enable_input_require_grads()  # as TRL does
+    _let_gradients_in(parts, given["model"])
     args = arguments(TrainingArguments, parts, remove_unused_columns=False)
-    return ClassTrainer(pad_id=pad_id(parts.tokenizer), args=args, **given)
+    smoothing = parts.setup.config.train.label_smoothing_factor
+    return ClassTrainer(pad_id=pad_id(parts.tokenizer), smoothing=smoothing, args=args, **given)
+
+
+def _let_gradients_in(parts: Parts, model: Any) -> None:
+    """As TRL does: what a checkpointed layer recomputes must come from something that learns."""
+    if parts.setup.config.train.gradient_checkpointing and not parts.setup.full:
+        model.enable_input_require_grads()
 
 
 def pad_id(tokenizer: Any) -> int:

@@ -69,9 +69,9 @@ def shape_of(value: dict[str, Any] | list[Any]) -> str:
 
 
 def objectives_of(shape: str) -> tuple[str, ...]:
-    """What rows of a shape can train, in the words of `train.objective`."""
+    """What rows of a shape can train, in the words of `train.objective`; "auto" is the first."""
     if shape == "preference":
-        return ("dpo",)
+        return ("dpo", "orpo")
     return (shape,) if shape in ("kto", "classification") else ("sft",)
 
 

@@ -14,6 +14,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from core.train.objectives.recorded import RecordedTrainer
 
+MOST_CONFUSED = 50  # classes of a confusion matrix: 2,500 counts in an event
+
 
 class ClassCollator:
     """Rows padded to the longest of their batch, with the places of their classes."""
@@ -31,13 +33,31 @@ class ClassCollator:
 
 
 class ClassTrainer(RecordedTrainer):
-    """Trains a run to tell classes."""
+    """Trains a run to tell classes.
 
-    def __init__(self, pad_id: int, **kwargs: Any) -> None:
+    smoothing: the share of each target that is spread over the classes while it trains.
+    """
+
+    def __init__(self, pad_id: int, smoothing: float = 0.0, **kwargs: Any) -> None:
         super().__init__(data_collator=ClassCollator(pad_id), **kwargs)
+        self.smoothing = smoothing
 
-    def measure(self) -> dict[str, float]:
-        """The mean loss of the held-out rows, their accuracy and macro F1."""
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Any:
+        """The rows' part in the mean cross-entropy of those of a whole optimizer step."""
+        labels = inputs["labels"]
+        rest = {name: value for name, value in inputs.items() if name != "labels"}
+        logits = model(**rest).logits.float()  # (rows, classes)
+        total = cross_entropy(logits, labels, reduction="sum", label_smoothing=self.smoothing)
+        return total / (len(labels) if num_items_in_batch is None else num_items_in_batch)
+
+    def measure(self) -> dict[str, Any]:
+        """The mean loss of the held-out rows, their accuracy, macro F1 and confusion matrix."""
         total, truths, answers = 0.0, [], []
         for inputs in self.eval_batches():
             labels = inputs.pop("labels")
@@ -48,11 +68,15 @@ class ClassTrainer(RecordedTrainer):
         if not truths:
             return {"eval_loss": math.nan}
         right = sum(truth == answer for truth, answer in zip(truths, answers, strict=True))
-        return {
+        found: dict[str, Any] = {
             "eval_loss": total / len(truths),
             "accuracy": right / len(truths),
             "macro_f1": macro_f1(truths, answers),
         }
+        classes = self.model.config.num_labels
+        if classes <= MOST_CONFUSED:
+            found["confusion"] = confusion(truths, answers, classes)
+        return found
 
     def save_weights(self, folder: Path) -> None:
         """The weights; beside an adapter also the configuration that names its classes."""
@@ -60,6 +84,14 @@ class ClassTrainer(RecordedTrainer):
         model = self.accelerator.unwrap_model(self.model)
         if isinstance(model, PeftModel):
             model.get_base_model().config.save_pretrained(str(folder))  # type: ignore[union-attr]
+
+
+def confusion(truths: Sequence[int], answers: Sequence[int], classes: int) -> list[list[int]]:
+    """How many rows of each class were given each class. [class of the row][class given]"""
+    table = [[0] * classes for _ in range(classes)]
+    for truth, answer in zip(truths, answers, strict=True):
+        table[truth][answer] += 1
+    return table
 
 
 def macro_f1(truths: Sequence[int], answers: Sequence[int]) -> float:

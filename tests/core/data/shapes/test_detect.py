@@ -57,7 +57,7 @@ def test_rows_of_a_file_without_a_shape_are_read_as_what_each_one_is() -> None:
 def test_each_shape_names_what_it_can_train() -> None:
     assert {shape: objectives_of(shape) for shape in SHAPES} == {
         **dict.fromkeys(SHAPES, ("sft",)),
-        "preference": ("dpo",),
+        "preference": ("dpo", "orpo"),
         "kto": ("kto",),
         "classification": ("classification",),
     }
