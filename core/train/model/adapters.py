@@ -36,6 +36,8 @@ def attach(setup: Setup, model: Any, objective: str = "sft") -> Any:
         wrapped = _continued(setup, model)
     else:
         wrapped = get_peft_model(model, adapter(setup.config, objective, setup.base))
+        if method.kind == "ia3":
+            _name_inner_layers(wrapped.peft_config[NAME])
         if method.init_lora_weights == "pissa":
             pissa.begin(wrapped, setup.run)
     for weight in wrapped.parameters():
@@ -77,6 +79,12 @@ def adapter(config: Config, objective: str = "sft", base: Path | None = None) ->
         use_dora=method.dora,
         **given,
     )
+
+
+def _name_inner_layers(config: Any) -> None:
+    """PEFT writes all-linear as the layers it stands for; what it then reads must be some of them."""
+    names = config.target_modules
+    config.feedforward_modules = {n for n in names if n.rpartition(".")[2] in FEEDFORWARD}
 
 
 def module_names(words: str) -> list[str]:

@@ -26,4 +26,7 @@ def load_model(setup: Setup, encoded: Encoded) -> Any:
         torch.manual_seed(setup.config.train.seed)  # the head's first weights follow from it
     quantized = quantize.loading(setup)
     model = kind.from_pretrained(str(setup.base), **given, **quantized)
-    return model if quantized else model.to(setup.precision.device)
+    if not quantized:
+        return model.to(setup.precision.device)
+    quantize.hold_still(model)
+    return model

@@ -42,7 +42,7 @@ def begin(model: PeftModel, run: Path) -> None:
         keys = (f"{PREFIX}{name}.lora_A.weight", f"{PREFIX}{name}.lora_B.weight")
         a, b = (known[key] for key in keys) if known else _strongest(layer)
         _move(layer, a, b)
-        start |= dict(zip(keys, (a.cpu().contiguous(), b.cpu().contiguous()), strict=True))
+        start |= dict(zip(keys, (a.cpu(), b.cpu()), strict=True))
     if known is None:
         part = path.with_suffix(".part")
         save_file(start, part)
@@ -111,7 +111,8 @@ def _strongest(layer: Any) -> tuple[torch.Tensor, torch.Tensor]:
         left, values, right = torch.svd_lowrank(weight, rank, niter=ROUNDS)
         right = right.T
     root = (values[:rank] / scale).sqrt()
-    return root[:, None] * right[:rank], left[:, :rank] * root
+    # contiguous, as they come back from a file: sums over other strides round in another order
+    return (root[:, None] * right[:rank]).contiguous(), (left[:, :rank] * root).contiguous()
 
 
 def _move(layer: Any, a: torch.Tensor, b: torch.Tensor) -> None:

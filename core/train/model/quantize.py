@@ -37,6 +37,20 @@ def loading(setup: Setup) -> dict[str, Any]:
     return {"quantization_config": settings, "device_map": {"": setup.precision.device}}
 
 
+def hold_still(model: Any) -> None:
+    """Keeps bitsandbytes from packing 4-bit weights anew when a CPU with avx512_bf16 evaluates.
+
+    It would round their scales to bfloat16 for good, so an evaluation would change the training
+    after it, and it fails for layers whose inputs are no multiple of 64 (bitsandbytes 0.50,
+    nn/modules.py, Linear4bit.forward).
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
 def check(kind: str, device: str) -> None:
     """Raises AfinaError where bitsandbytes is missing, or can't quantize on this device."""
     import torch

@@ -1,0 +1,165 @@
+"""Methods of tuning: which weights move, what a folder of them is worth, and how they go on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from core.config import Config
+from core.data.recipe import Recipe
+from core.jobs import JobWorker
+from core.plan import memory
+from core.runs import Run, create_run
+from core.train.model import precision
+from core.train.model.counting import trainable_parameters
+from core.train.progress import Progress
+from core.train.recorder import Recorder
+from core.train.requests import Requests
+from core.train.safety import checkpoints
+from core.train.setup import Setup
+from core.train.training import Training
+from tests.core.train.conftest import Configure, losses
+
+Assemble = Callable[..., Any]  # the trainer of a configuration
+STEPS = 4
+SHORT = (
+    f"train.max_steps={STEPS}",
+    "checkpoint.every_steps=2",
+    "eval.every_steps=2",
+    "method.rank=4",
+    "method.alpha=8",
+)
+METHODS: dict[str, tuple[str, ...]] = {
+    "lora": ("method.dropout=0.1",),
+    "patterns": (
+        'method.rank_pattern={"down_proj": 2, "layers.0.self_attn.q_proj": 6}',
+        'method.alpha_pattern={"down_proj": 3}',
+        "method.target_modules=q_proj,down_proj",
+    ),
+    "dora": ("method.dora=true",),
+    "pissa": (
+        "method.init_lora_weights=pissa",
+        "method.dropout=0.1",
+        'method.rank_pattern={"down_proj": 2}',
+        'method.alpha_pattern={"down_proj": 3}',
+        "method.modules_to_save=model.norm",
+    ),
+    "pissa-rslora": ("method.init_lora_weights=pissa", "method.rslora=true"),
+    "saved": ("method.modules_to_save=embed_tokens, lm_head", "method.target_modules=v_proj"),
+    "nf4": ("method.quantization=nf4", "method.dropout=0.1"),
+    "nf4-dora": ("method.quantization=nf4", "method.dora=true", "method.rslora=true"),
+    "int8": ("method.quantization=int8",),
+    "ia3": ("method.kind=ia3",),
+    "ia3-named": ("method.kind=ia3", "method.target_modules=k_proj,v_proj,down_proj"),
+    "ia3-nf4": ("method.kind=ia3", "method.quantization=nf4"),
+    "prompt": ("method.kind=prompt", "method.num_virtual_tokens=5"),
+    "prompt-text": ("method.kind=prompt", "method.prompt_tuning_init_text=Say what people eat."),
+    "prompt-nf4": ("method.kind=prompt", "method.quantization=nf4"),
+    "last-block": ("method.kind=full", "method.trainable_layers=1", "train.learning_rate=1e-3"),
+    "full": ("method.kind=full", "train.learning_rate=1e-3"),
+}
+
+
+@pytest.fixture
+def assemble(home: Path) -> Iterator[Assemble]:
+    """The trainer that a worker would build, in this process; of a run that is there already."""
+    workers = []
+
+    def make(config: Config, run: Run | None = None) -> Any:
+        run = run or create_run(home, config)
+        workers.append(worker := JobWorker(run.directory))
+        training = Training(run, worker, Requests(worker))
+        encoder = Recipe.of(config).encoder()
+        encoded = training.load_rows(encoder)
+        base = Path(config.model.name_or_path)
+        setup = Setup(run.directory, base, config, precision.choose(config))
+        recorder = Recorder(worker, config, Progress(), Requests(worker), lambda step: 0)
+        return training.build(setup, encoder, encoded, recorder)
+
+    yield make
+    for worker in workers:
+        worker.close()
+
+
+def weights_of(model: Any, learning: bool) -> dict[str, torch.Tensor]:
+    return {
+        name: weight.detach().clone()
+        for name, weight in model.named_parameters()
+        if weight.requires_grad == learning
+    }
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_exactly_the_weights_of_the_method_learn_and_as_many_as_were_counted(
+    method: str, assemble: Assemble, configure: Configure
+) -> None:
+    config = configure(*SHORT, *METHODS[method])
+    trainer = assemble(config)
+    learning, frozen = weights_of(trainer.model, True), weights_of(trainer.model, False)
+    shape = memory.read_shape(Path(config.model.name_or_path))
+    assert sum(w.numel() for w in learning.values()) == trainable_parameters(shape, config)
+    assert all(weight.dtype == torch.float32 for weight in learning.values())
+    trainer.train()
+    after = dict(trainer.model.named_parameters())
+    still = [name for name, before in learning.items() if torch.equal(before, after[name])]
+    moved = [name for name, before in frozen.items() if not torch.equal(before, after[name])]
+    assert (still, moved) == ([], [])
+
+
+IDS = torch.tensor([[3, 290, 288, 1, 4, 30, 31, 1]])
+
+
+def logits_of(model: Any) -> torch.Tensor:
+    model.eval()
+    with torch.no_grad():
+        return model(input_ids=IDS, attention_mask=torch.ones_like(IDS)).logits[:, -IDS.shape[1] :]
+
+
+ON_PLAIN_BASE = [name for name in METHODS if name not in ("last-block", "full")]
+
+
+@pytest.mark.parametrize("method", [n for n in ON_PLAIN_BASE if "nf4" not in n and n != "int8"])
+def test_a_checkpoint_on_the_base_as_it_was_answers_as_the_trained_model(
+    method: str, assemble: Assemble, configure: Configure
+) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    config = configure(*SHORT, *METHODS[method], "data.eval_fraction=0")
+    trainer = assemble(config)
+    trainer.train()
+    folder = Run(trainer.setup.run).checkpoints()[-1]
+    base = AutoModelForCausalLM.from_pretrained(config.model.name_or_path)
+    untuned = logits_of(base)
+    with trainer.plain_attention():
+        trained = logits_of(trainer.model)
+    assert float((trained - untuned).abs().max()) > 1e-3
+    torch.testing.assert_close(
+        logits_of(PeftModel.from_pretrained(base, str(folder))), trained, atol=2e-5, rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "method", ["nf4", "nf4-dora", "int8", "pissa", "ia3", "prompt", "saved", "last-block"]
+)
+def test_a_run_that_goes_on_from_a_checkpoint_has_the_losses_it_would_have_had(
+    method: str, assemble: Assemble, configure: Configure, home: Path
+) -> None:
+    config = configure(*SHORT, *METHODS[method])
+    whole = assemble(config)
+    whole.train()
+    run = Run(home / "runs" / "again")
+    shutil.copytree(whole.setup.run, run.directory)
+    (run.directory / "events.jsonl").unlink()
+    shutil.rmtree(checkpoints.step_folder(run.directory, STEPS))
+    trainer = assemble(config, run)
+    trainer.train(resume_from_checkpoint=str(checkpoints.step_folder(run.directory, 2)))
+    expected = losses(Run(whole.setup.run))
+    assert losses(run) == {step: expected[step] for step in (3, 4)}
+    (first, second) = (dict(each.model.named_parameters()) for each in (whole, trainer))
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
