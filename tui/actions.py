@@ -180,15 +180,18 @@ ACTIONS: list[Action] = [
     ),
     # Train
     Action("run", "r", "run", "Start the run as a process of its own.", "train"),
+    Action("probe", "p", "probe", "Measure two real steps at the longest batch.", "train"),
     Action("edit_yaml", "e", "edit YAML", "Edit the configuration in $EDITOR.", "train"),
     Action("open_yaml", "o", "open", "Open a configuration from a YAML file.", "train"),
     Action("save_yaml", "w", "save", "Save the configuration to a YAML file.", "train"),
-    Action("preset", "p", "preset", "Lay a preset over the configuration.", "train"),
+    Action("preset", "P", "preset", "Lay a preset over the configuration.", "train"),
     *_quiet(
         "train",
+        ("fix", "f", "less memory", "Choose a way to less memory that the probe found."),
+        ("undo", "u", "undo", "Take the last change of the configuration back."),
         ("next_error", "]", "next problem", "To the next option with a problem."),
         ("plan", "v", "plan", "Show the plan beside or instead of the form."),
-        ("back", "escape", "back", "Back from the plan to the form."),
+        ("back", "escape", "back", "Cancel the probe; else back from the plan to the form."),
     ),
     # Runs
     Action(

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.config import Config
+from core.config.objective_problems import shape_problems
+from core.data.shapes.detect import SHAPES
 from core.errors import FieldProblem
 from tui.data_words import count, steps_per_epoch, training_share
+from tui.form_groups import objective_now
 
 if TYPE_CHECKING:
     from core.plan.plan import DataFacts as PlanFacts
@@ -28,7 +31,8 @@ class DataFacts(NamedTuple):
             return None
         kept = training_share(config)
         rows = round((self.stats["rows"] - self.stats["empty"]) * kept)
-        return PlanFacts(rows, round(self.stats["tokens"] * kept), self.stats["supervised_share"])
+        tokens, share = round(self.stats["tokens"] * kept), self.stats["supervised_share"]
+        return PlanFacts(rows, tokens, share, objective_now(config, self.shape) or "sft")
 
 
 def hints(config: Config, facts: DataFacts | None) -> dict[str, str]:
@@ -41,7 +45,7 @@ def hints(config: Config, facts: DataFacts | None) -> dict[str, str]:
         "train.gradient_accumulation_steps": (
             f"{packed}{rows * config.data.max_length:,} tokens a step"
         ),
-        "method.alpha": f"scale {method.alpha / method.rank:g}",
+        "method.alpha": f"scale {method.alpha / method.rank ** (0.5 if method.rslora else 1):.3g}",
     }
     if facts is None or facts.path != config.data.path:
         return found
@@ -59,9 +63,17 @@ def hints(config: Config, facts: DataFacts | None) -> dict[str, str]:
 
 def problems(config: Config, facts: DataFacts | None) -> list[FieldProblem]:
     """What the data says against the configuration."""
-    if facts is None or facts.path != config.data.path or not facts.stats.get("rows"):
+    if facts is None or facts.path != config.data.path:
         return []
-    cut = facts.stats["truncated"]
+    found = []
+    if config.data.format == "auto" and facts.shape in SHAPES:
+        found += shape_problems(config, facts.shape)
+    return found + _cut(facts)
+
+
+def _cut(facts: DataFacts) -> list[FieldProblem]:
+    """The rows that are longer than max_length, once they are counted."""
+    cut = facts.stats.get("truncated")
     if not cut:
         return []
     verb = "is" if cut == 1 else "are"

@@ -13,41 +13,18 @@ from msgspec import Meta
 from core.config import Config, config_io
 from core.errors import FieldProblem
 from core.figures import exponent
+from tui.form_groups import GROUPS, shown
 from tui.widgets.form_lines import Group, Option
 
-GROUPS = (
-    ("Model and data", ("model", "data")),
-    ("Method", ("method",)),
-    ("Training", ("train",)),
-    ("Checkpoints", ("checkpoint",)),
-    ("Evaluation", ("eval",)),
-    ("Run", ("launch", "")),
-    ("Details", ()),
-)
-# asked for less often than the rest of their groups
-DETAILS = (
-    "model.dtype",
-    "model.revision",
-    "data.mix",
-    "data.format",
-    "data.chat_template",
-    "data.prompt_template",
-    "data.streaming",
-    "train.objective",
-    "train.beta",
-    "train.max_grad_norm",
-    "train.weight_decay",
-    "train.gradient_checkpointing",
-    "train.seed",
-    "method.rslora",
-    "method.dora",
-)
 LABELS = {"model.name_or_path": "model", "data.path": "data", "launch.device": "device"}
-ADAPTER_ONLY = ("rank", "alpha", "dropout", "target_modules", "rslora", "dora")
-COMPARING = ("auto", "dpo", "kto")  # the objectives that have a beta
 SEPARATOR = " | "  # between the entries of a list
 NONE = "none"
-MIX_EXAMPLE = "Write it as b.jsonl: 0.5, c.jsonl: 2."
+DIALOGS = ("model.continue_from",)  # their values are chosen in a dialog
+ENTRIES = {  # what is written as entries with numbers: one of them, and an example
+    "data.mix": ("file with its weight", "Write it as b.jsonl: 0.5, c.jsonl: 2."),
+    "method.rank_pattern": ("layer with its rank", "Write it as down_proj: 8, q_proj: 4."),
+    "method.alpha_pattern": ("layer with its alpha", "Write it as down_proj: 16, q_proj: 8."),
+}
 _WEIGHT = re.compile(r"(\S.*?)\s*:\s*([-+.\deE]+)\s*(?:,\s*|$)")  # commas may stand in a name
 FIELDS = dict(config_io.fields())
 
@@ -57,8 +34,12 @@ def groups_of(
     problems: Sequence[FieldProblem],
     drafts: Mapping[str, str],
     hints: Mapping[str, str],
+    shape: str = "",
 ) -> list[Group]:
-    """The form. Drafts are texts that are not valid yet; hints replace those of the declaration."""
+    """The form. Drafts are texts that are not valid yet; hints replace those of the declaration.
+
+    The shape is that of the rows, as far as it is known.
+    """
     found: dict[str, list[tuple[str, str]]] = {}
     for problem in problems:
         sentence = f"{problem.message} {problem.hint}".strip()
@@ -74,25 +55,13 @@ def groups_of(
                 choices=choices_of(name),
                 own=value_of(config, name) != default_of(name),
                 problems=tuple(found.get(name, ())),
+                dialog=name in DIALOGS,
             )
-            for name in (_of_group(names) if names else DETAILS)
-            if _matters(name, config)
+            for name in shown(names, config, shape, found)
         ]
-        groups.append(Group(title, options))
+        if options:
+            groups.append(Group(title, options))
     return groups
-
-
-def _of_group(names: Sequence[str]) -> list[str]:
-    return [n for n in FIELDS if n.rpartition(".")[0] in names and n not in DETAILS]
-
-
-def _matters(name: str, config: Config) -> bool:
-    """Adapter options are left out of a full run, unless one of them is set; beta so of sft."""
-    group, _, option = name.rpartition(".")
-    if name == "train.beta":
-        return config.train.objective in COMPARING
-    adapter = group == "method" and option in ADAPTER_ONLY
-    return not adapter or config.method.kind != "full" or value_of(config, name) is True
 
 
 def label_of(name: str) -> str:
@@ -147,10 +116,11 @@ def _weights(name: str, text: str) -> dict[str, str]:
     while text:
         entry = _WEIGHT.match(text)
         if entry is None:
-            raise _refusal(name, f'"{text}" is no file with its weight.', MIX_EXAMPLE)
+            what, example = ENTRIES[name]
+            raise _refusal(name, f'"{text}" is no {what}.', example)
         path, weight = entry.groups()
         if path in found:
-            raise _refusal(name, f'"{path}" is there twice.', "Give it one weight.")
+            raise _refusal(name, f'"{path}" is there twice.', "Give it one number.")
         found[path] = weight
         text = text[entry.end() :]
     return found
@@ -225,7 +195,7 @@ def about(name: str) -> tuple[str, str]:
     if get_origin(core_type(FIELDS[name].type)) is list:
         facts.append(f'Entries with "{SEPARATOR.strip()}" between.')
     if get_origin(core_type(FIELDS[name].type)) is dict:
-        facts.append(MIX_EXAMPLE)
+        facts.append(ENTRIES[name][1])
     if extra.get("source"):
         facts.append(f"Source: {extra['source']}.")
     return str(meta.description or ""), " ".join(facts)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from textual.message import Message
 
 from core.config import Config
@@ -17,14 +18,26 @@ if TYPE_CHECKING:
     from core.plan.plan import Plan
 
 
+class Note(NamedTuple):
+    """A line of the plan that isn't about the run itself: "export", what, and whether it warns."""
+
+    label: str
+    words: str
+    aside: str = ""
+    warns: bool = False
+
+
 class PlanMade(Message):
     """The plan of a configuration, or why there is none."""
 
-    def __init__(self, config: Config, plan: Plan | None, reason: str) -> None:
+    def __init__(
+        self, config: Config, plan: Plan | None, reason: str, notes: tuple[Note, ...] = ()
+    ) -> None:
         super().__init__()
         self.config = config
         self.plan = plan
         self.reason = reason
+        self.notes = notes
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, PlanMade)
@@ -66,4 +79,17 @@ class PlanFeed:
             return PlanMade(config, None, str(error))
         except OSError as error:
             return PlanMade(config, None, f"The model's files can't be read: {error.strerror}.")
-        return PlanMade(config, plan, "")
+        return PlanMade(config, plan, "", (export_note(config),))
+
+
+def export_note(config: Config) -> Note:
+    """Whether models of this family can be exported, as the exporters themselves say."""
+    from core.hub import model_folder
+    from exporters.gguf.families import family_of
+
+    folder = model_folder(config.model.name_or_path, config.model.revision)
+    try:
+        family_of(msgspec.json.decode((folder / "config.json").read_bytes()))
+    except AfinaError as error:
+        return Note("export", "not to GGUF", error.message, warns=True)
+    return Note("export", "gguf")

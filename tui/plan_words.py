@@ -1,42 +1,26 @@
-"""The Train pane's plan in words and bars: what a run will take, and whether it can start."""
+"""The Train pane's plan in words: what a run will take, and whether it can start."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from rich.text import Text
 
 from core.config import Config
+from core.data.visible import visible
 from core.errors import FieldProblem
-from core.figures import duration, size
+from core.figures import duration, exponent, size
 from tui.form_options import label_of
-from tui.theme import (
-    AMBER,
-    BACKGROUND,
-    BLUE,
-    GREEN,
-    RED,
-    SECONDARY,
-    TEAL,
-    TEXT,
-    YELLOW,
-    Symbols,
-)
+from tui.plan_feed import Note
+from tui.plan_memory import fixes_text, measured, memory_text, peak, probe_text
+from tui.probe_feed import ProbeState
+from tui.theme import AMBER, BACKGROUND, GREEN, RED, SECONDARY, TEXT, YELLOW, Symbols
 
 if TYPE_CHECKING:
     from core.plan.plan import Plan
 
-LABEL_CELLS = 9
-PART_CELLS = 20
-SIZE_CELLS = 10
-# parts of the memory that are drawn as one
-PARTS = (
-    ("weights", ("weights",), BLUE),
-    ("adapter + optimizer", ("adapter", "gradients", "optimizer"), AMBER),
-    ("activations", ("activations",), TEAL),
-    ("logits", ("logits",), YELLOW),
-)
+LABEL_CELLS = 11
 
 
 class Outlook(NamedTuple):
@@ -46,46 +30,43 @@ class Outlook(NamedTuple):
     problems: Sequence[FieldProblem]
     plan: Plan | None
     reason: str  # why there is no plan
-    run_key: str
+    notes: Sequence[Note]
+    probe: ProbeState | None  # that is at work, or failed
+    objective: str  # "" as long as it is not known
+    keys: Mapping[str, str]  # by the action
+
+
+class Fact(NamedTuple):
+    """A line of the panel."""
+
+    label: str
+    value: str
+    note: str = ""
+    warns: bool = False
 
 
 def plan_text(outlook: Outlook, symbols: Symbols, width: int) -> Text:
     """The panel, for so many cells."""
-    text = Text()
-    if outlook.plan is not None:
-        text.append_text(memory_text(outlook, symbols, width)).append("\n")
-    for label, value, note in lines(outlook, symbols):
-        text.append(label.ljust(LABEL_CELLS), SECONDARY).append(value, f"bold {TEXT}")
-        text.append(f"  {note}\n" if note else "\n", SECONDARY)
+    text, plan = Text(), outlook.plan
+    if outlook.probe is not None:
+        text.append_text(probe_text(outlook.probe, symbols))
+    if plan is not None:
+        text.append_text(memory_text(plan, outlook.config, symbols, width)).append("\n")
+    for fact in facts(outlook, symbols):
+        colour = YELLOW if fact.warns else TEXT
+        text.append(fact.label.ljust(LABEL_CELLS), SECONDARY)
+        text.append(visible(fact.value, newlines=False), f"bold {colour}")
+        text.append(f"  {visible(fact.note, newlines=False)}\n" if fact.note else "\n", SECONDARY)
+    if plan is not None and (probe := measured(plan)) and probe.fixes:
+        text.append("\n").append_text(fixes_text(probe, outlook.keys["fix"]))
     text.append("\n").append_text(verdict(outlook)).append("\n")
-    if outlook.plan is None and outlook.reason:
+    if plan is None and outlook.reason:
         text.append(f"\nno estimate: {outlook.reason}\n", SECONDARY)
     for problem in outlook.problems:
         colour = RED if problem.severity == "error" else YELLOW
         text.append(f"\n{label_of(problem.field)} ", f"bold {colour}")
         text.append(f"{problem.message} ", TEXT).append(problem.hint, SECONDARY)
     return text
-
-
-def memory_text(outlook: Outlook, symbols: Symbols, width: int) -> Text:
-    """The memory of a step by what it is for, each part with its bar, and whether it fits."""
-    plan, data, train = outlook.plan, outlook.config.data, outlook.config.train
-    assert plan is not None
-    rows = train.per_device_train_batch_size
-    text = Text(f"memory, estimated at {rows} {symbols.times} {data.max_length:,} tokens\n")
-    text.stylize(SECONDARY)
-    sizes = [(label, _sum(plan, names), colour) for label, names, colour in PARTS]
-    most = max(bytes_ for _, bytes_, _ in sizes)
-    cells = max(0, width - PART_CELLS - SIZE_CELLS - 3)
-    for label, bytes_, colour in sizes:
-        text.append(f" {label.ljust(PART_CELLS)}", TEXT)
-        text.append(size(bytes_).rjust(SIZE_CELLS - 1), TEXT).append(" ")
-        filled = max(1, round(cells * bytes_ / most)) if bytes_ and most else 0
-        text.append(f"{symbols.full * min(filled, cells)}\n", colour)
-    fits, colour = ("fits", GREEN) if plan.fits else ("may not fit", RED)
-    total = f"{size(plan.memory.total)} of {size(plan.memory_free_bytes)}"
-    text.append(f" {'total'.ljust(PART_CELLS)}", f"bold {TEXT}")
-    return text.append(f"{total}  ", f"bold {TEXT}").append(f"{fits}\n", f"bold {colour}")
 
 
 def plan_hints(plan: Plan) -> dict[str, str]:
@@ -97,41 +78,97 @@ def plan_hints(plan: Plan) -> dict[str, str]:
     }
     if plan.steps is not None:
         found["train.num_train_epochs"] = f"{plan.steps:,} steps"
+    if (probe := measured(plan)) and probe.largest_batch is not None:
+        found["train.per_device_train_batch_size"] = f"rows, up to {probe.largest_batch:,} fit"
     return found
 
 
-def _sum(plan: Plan, names: Sequence[str]) -> int:
-    return sum(getattr(plan.memory, name) for name in names)
-
-
-def lines(outlook: Outlook, symbols: Symbols) -> list[tuple[str, str, str]]:
-    """(label, value, note): the run in figures, as far as they are known."""
+def facts(outlook: Outlook, symbols: Symbols) -> Iterator[Fact]:
+    """The run in figures, as far as they are known."""
     config, plan = outlook.config, outlook.plan
-    found = [("method", *_method(config))]
+    if config.model.continue_from:
+        yield Fact("continues", config.model.continue_from)
+    yield Fact("method", *_method(config))
     if plan is not None:
         share = 100 * plan.trainable / plan.parameters
         note = f"of {parameters(plan.parameters)} parameters, {share:.2g} %"
-        found.append(("trains", parameters(plan.trainable), note))
-    found.append(_length(config, plan))
+        yield Fact("trains", parameters(plan.trainable), note)
+    yield Fact("learns", *_learns(outlook))
+    yield Fact("optimizer", *_optimizer(config))
+    yield Fact(*_length(config, plan))
     if plan is None:
-        return found
-    if plan.seconds is not None:
-        found.append(("time", duration(plan.seconds), f"{plan.tokens_per_s:,.0f} tokens/s before"))
-    else:
-        found.append(("time", "not known", "the first run measures it"))
-    kept = f"{outlook.config.checkpoint.keep} checkpoints, {size(plan.disk_free_bytes)} free"
-    found.append(("disk", size(plan.disk_bytes), kept))
+        return
+    yield from _time(plan)
+    kept = f"{config.checkpoint.keep} checkpoints, {size(plan.disk_free_bytes)} free"
+    yield Fact("disk", size(plan.disk_bytes), kept, plan.disk_bytes > plan.disk_free_bytes)
     if plan.advises_streaming:
-        found.append(("rows", f"{size(plan.encoded_bytes)} encoded", "set data.streaming to true"))
-    return found
+        yield Fact("rows", f"{size(plan.encoded_bytes)} encoded", "set data.streaming to true")
+    for note in outlook.notes:
+        mark = "" if note.warns else f" {symbols.check}"
+        yield Fact(note.label, note.words + mark, note.aside, note.warns)
+
+
+def _time(plan: Plan) -> Iterator[Fact]:
+    """How long it takes, and who says so."""
+    probe = measured(plan)
+    if probe is not None and probe.seconds is not None:
+        yield Fact("time", duration(probe.seconds), f"measured {probe.tokens_per_s:,.0f} tokens/s")
+    elif plan.seconds is not None:
+        source = f"from {plan.earlier_run}" if plan.earlier_run else "estimate"
+        yield Fact("time", duration(plan.seconds), f"{plan.tokens_per_s:,.0f} tokens/s, {source}")
+    elif probe is not None:
+        yield Fact("speed", f"{probe.tokens_per_s:,.0f} tokens/s", "measured")
+    else:
+        yield Fact("time", "not known", "the first run measures it")
 
 
 def _method(config: Config) -> tuple[str, str]:
     method = config.method
+    frozen = "" if method.quantization == "none" else f"frozen weights in {method.quantization}"
     if method.kind == "full":
-        return "full", "every weight"
+        layers = method.trainable_layers
+        return "full", f"the last {layers} blocks" if layers else "every weight"
+    if method.kind == "ia3":
+        return "ia3", frozen
+    if method.kind == "prompt":
+        return f"prompt, {method.num_virtual_tokens} tokens", frozen
     scale = method.alpha / (method.rank**0.5 if method.rslora else method.rank)
-    return f"{'dora' if method.dora else 'lora'} r {method.rank}", f"scale {scale:g}"
+    name = "dora" if method.dora else "qlora" if method.quantization == "nf4" else "lora"
+    begins = ", ".join(
+        word
+        for word in (
+            f"scale {scale:g}",
+            "rslora" if method.rslora else "",
+            "pissa" if method.init_lora_weights == "pissa" else "",
+            frozen,
+        )
+        if word
+    )
+    return f"{name} r {method.rank}", begins
+
+
+def _learns(outlook: Outlook) -> tuple[str, str]:
+    train, objective = outlook.config.train, outlook.objective
+    if not objective:
+        return "by the rows", "train.objective is auto"
+    if train.custom_loss and objective == "sft":
+        return "a loss of your own", train.custom_loss
+    if objective == "sft":
+        return "sft", f"{train.supervise.replace('_', ' ')} tokens"
+    if objective == "dpo":
+        return f"dpo {train.loss_type}", f"beta {train.beta:g}"
+    return objective, "" if objective == "classification" else f"beta {train.beta:g}"
+
+
+def _optimizer(config: Config) -> tuple[str, str]:
+    """Name, and the course of the learning rate: "2e-4, cosine, 3% warmup"."""
+    train = config.train
+    course = [exponent(train.learning_rate), train.lr_scheduler_type.replace("_", " ")]
+    if train.lr_scheduler_type != "constant" and train.warmup_ratio:
+        course.append(f"{train.warmup_ratio:.0%} warmup")
+    if train.lr_scheduler_type == "wsd":
+        course.append(f"{train.decay_ratio:.0%} decay")
+    return train.optim, ", ".join(course)
 
 
 def _length(config: Config, plan: Plan | None) -> tuple[str, str, str]:
@@ -160,15 +197,23 @@ def verdict(outlook: Outlook) -> Text:
         text = Text().append(words, f"bold {BACKGROUND} on {RED}")
         stand = "stands" if errors == 1 else "stand"
         return text.append(f"  {stand} in the way of a run", SECONDARY)
-    tight = outlook.plan is not None and not outlook.plan.fits
+    tight = outlook.plan is not None and not peak(outlook.plan)[2]
     word, colour = ("tight", YELLOW) if tight else ("ready", GREEN)
     text = Text().append(f" {word} ", f"bold {BACKGROUND} on {colour}")
-    text.append("  press ", SECONDARY).append(outlook.run_key, f"bold {AMBER}")
-    return text.append(" to run", SECONDARY)
+    text.append("  press ", SECONDARY).append(outlook.keys["run"], f"bold {AMBER}")
+    text.append(" to run", SECONDARY)
+    if outlook.plan is not None and measured(outlook.plan) is None and outlook.probe is None:
+        text.append(", ", SECONDARY).append(outlook.keys["probe"], f"bold {AMBER}")
+        text.append(" to measure first", SECONDARY)
+    return text
 
 
 def summary_text(outlook: Outlook, symbols: Symbols) -> Text:
     """The plan in one line, for a screen without room for the panel."""
+    if outlook.probe is not None and not outlook.probe.failure:
+        head = Text(f"{symbols.live} ", GREEN).append("probe ", TEXT)
+        head.append(visible(outlook.probe.phase, newlines=False), SECONDARY)
+        return head.append("   esc", f"bold {AMBER}").append(" cancels", SECONDARY)
     errors = sum(problem.severity == "error" for problem in outlook.problems)
     if errors:
         words = f"{symbols.problem} {errors} problem{'' if errors == 1 else 's'}"
@@ -180,7 +225,11 @@ def summary_text(outlook: Outlook, symbols: Symbols) -> Text:
     label, value, _ = _length(outlook.config, plan)
     parts.append(f"{value} {label}" if label == "steps" else value)
     if plan is not None:
-        parts.append(f"memory {size(plan.memory.total)}, {'fits' if plan.fits else 'may not fit'}")
-        if plan.seconds is not None:
-            parts.append(f"time {duration(plan.seconds)}")
+        needed, _, fits = peak(plan)
+        how = "measured " if measured(plan) else ""
+        parts.append(f"memory {how}{size(needed)}, {'fits' if fits else 'may not fit'}")
+        if (found := next((fact for fact in _time(plan) if fact.label == "time"), None)) and (
+            found.value != "not known"
+        ):
+            parts.append(f"time {found.value}")
     return head.append("   " + f" {symbols.dot} ".join(parts), SECONDARY)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from core.config import Config, config_io
+from core.errors import FieldProblem
 from core.runs import Run, all_runs
-from tests.tui.homes import write_run
-from tests.tui.pilots import byte_model, config_of, lines_of, text_of, until, write_weights
+from tests.tui.homes import write_checkpoint, write_run
+from tests.tui.pilots import byte_model, changed, config_of, lines_of, text_of, until, write_weights
+from tui import form_options
 from tui.app import AfinaApp
+from tui.form_groups import GROUPS
 from tui.screens.train import TrainPane
 from tui.widgets.form_lines import FormLines
+from tui.widgets.frame import Words
 
 WIDE, SMALL = (160, 45), (80, 24)
 
@@ -43,13 +48,54 @@ async def go(pilot, name: str) -> None:  # noqa: ANN001 - Pilot
     await pilot.pause()
 
 
-async def test_every_option_of_the_configuration_stands_in_the_form(
-    home: Path, config: Config
+def test_every_option_of_the_configuration_has_its_place_in_the_form() -> None:
+    placed = [name for _, names in GROUPS for name in names]
+    assert sorted(placed) == sorted(name for name, _ in config_io.fields())
+
+
+def names_in(config: Config, shape: str = "", wrong: Sequence[str] = ()) -> set[str]:
+    problems = [FieldProblem(name, "Wrong.") for name in wrong]
+    groups = form_options.groups_of(config, problems, {}, {}, shape)
+    return {option.name.partition(".")[2] for group in groups for option in group.options}
+
+
+@pytest.mark.parametrize(
+    "kind, there, not_there",
+    [
+        ("lora", {"rank", "alpha_pattern", "quantization"}, {"trainable_layers"}),
+        ("full", {"trainable_layers"}, {"rank", "quantization", "dora", "num_virtual_tokens"}),
+        ("ia3", {"target_modules", "modules_to_save", "quantization"}, {"rank", "dora"}),
+        ("prompt", {"num_virtual_tokens", "prompt_tuning_init_text"}, {"target_modules", "rank"}),
+    ],
+)
+def test_a_method_shows_its_own_options_only(
+    kind: str, there: set[str], not_there: set[str]
 ) -> None:
-    app = opened(home, config)
-    async with showing(app):
-        shown = [option.name for option in app.query_one(FormLines).options]
-        assert sorted(shown) == sorted(name for name, _ in config_io.fields())
+    names = names_in(changed(Config(), "method", kind=kind))
+    assert there <= names and not names & not_there
+
+
+@pytest.mark.parametrize(
+    "shape, there, not_there",
+    [
+        ("chat", {"supervise", "packing", "custom_loss"}, {"beta", "loss_type"}),
+        ("preference", {"beta", "loss_type"}, {"supervise", "packing", "custom_loss"}),
+        ("kto", {"beta"}, {"supervise", "loss_type"}),
+        ("classification", set(), {"beta", "supervise", "watch_prompts"}),
+    ],
+)
+def test_the_rows_decide_which_options_of_an_objective_are_shown(
+    shape: str, there: set[str], not_there: set[str]
+) -> None:
+    names = names_in(Config(), shape)
+    assert there <= names and not names & not_there
+
+
+def test_an_option_with_a_problem_is_shown_whatever_else_is_set() -> None:
+    assert "dora" not in names_in(changed(Config(), "method", kind="full"))
+    assert "dora" in names_in(changed(Config(), "method", kind="full"), wrong=["method.dora"])
+    assert "decay_ratio" not in names_in(Config())
+    assert "decay_ratio" in names_in(changed(Config(), "train", lr_scheduler_type="wsd"))
 
 
 async def test_groups_are_headings_and_the_plan_stands_beside(home: Path, config: Config) -> None:
@@ -58,9 +104,9 @@ async def test_groups_are_headings_and_the_plan_stands_beside(home: Path, config
         lines = lines_of(app)
         assert lines[1].startswith("╭─ new run trial ──") and "╭─ plan ──" in lines[1]
         assert lines[2].startswith("│  Model and data ")
-        form = [line[1:94].split() for line in lines[2:30]]
+        form = [line[1:94].split() for line in lines[2:44]]
         assert ["max_length", "64", "tokens"] in form
-        assert ["kind", "lora", "also", "full"] in form
+        assert ["kind", "lora", "also", "ia3,", "full,", "prompt"] in form
         assert ["alpha", "32", "scale", "2"] in form
         assert ["learning_rate", "2e-4", "cosine,", "3%", "warmup"] in form
         assert "preset: balanced" in text_of(app)
@@ -221,20 +267,90 @@ async def test_a_saved_configuration_is_the_same_when_opened(
         await until(pilot, lambda: app.config == config)
 
 
-async def test_a_preset_shows_what_it_would_change_and_changes_it(
+async def test_a_preset_shows_what_it_would_change_and_who_says_so(
     home: Path, config: Config
 ) -> None:
     app = opened(home, config)
     async with showing(app) as pilot:
-        await pilot.press("p")
+        await pilot.press("P")
         await until(pilot, lambda: "╭─ presets" in text_of(app))
-        await pilot.press(*"full")
-        await until(pilot, lambda: "learning_rate 2e-4 -> 2e-5" in text_of(app))
+        await pilot.press(*"every weight")
+        await until(pilot, lambda: "2e-4 -> 2e-5" in text_of(app))
+        line = next(line for line in lines_of(app) if "2e-4 -> 2e-5" in line)
+        assert line.strip("│ ").split() == [
+            "learning_rate", "2e-4", "->", "2e-5", "Tülu", "2", "(arXiv", "2311.10702)"
+        ]  # fmt: skip
         await pilot.press("enter")
         await until(pilot, lambda: "preset: full" in text_of(app))
         assert app.config.method.kind == "full" and app.config.train.learning_rate == 2e-5
         shown = [option.name for option in app.query_one(FormLines).options]
         assert "method.rank" not in shown
+
+
+async def test_u_takes_changes_back_one_by_one(home: Path, config: Config) -> None:
+    app = opened(home, config)
+    async with showing(app) as pilot:
+        await go(pilot, "method.rank")
+        await pilot.press("enter", "8", "enter", "enter", "4", "enter")
+        assert app.config.method.rank == 4
+        await pilot.press("u")
+        assert app.config.method.rank == 8
+        await pilot.press("u", "u")
+        await until(pilot, lambda: "Nothing was changed." in text_of(app))
+        assert app.config == config
+
+
+async def test_patterns_of_ranks_are_written_as_names_with_numbers(
+    home: Path, config: Config
+) -> None:
+    app = opened(home, config)
+    async with showing(app) as pilot:
+        await go(pilot, "method.rank_pattern")
+        await until(pilot, lambda: "Write it as down_proj: 8, q_proj: 4." in text_of(app))
+        await pilot.press("enter", *["backspace"] * 4, *"down_proj: 8", "enter")
+        assert app.config.method.rank_pattern == {"down_proj": 8}
+        assert value(app, "method.rank_pattern") == "down_proj: 8"
+
+
+async def test_what_to_go_on_from_is_chosen_among_the_runs(home: Path, config: Config) -> None:
+    run = write_run(home, "travel-lora", "done", at=900, checkpoints=(900,), result=True)
+    best = run.state().best_step
+    write_checkpoint(run, best)
+    app = opened(home, config)
+    async with showing(app) as pilot:
+        await go(pilot, "model.continue_from")
+        await pilot.press("enter")
+        await until(pilot, lambda: "╭─ go on from" in text_of(app))
+        words = " ".join(text_of(app).split())
+        assert f"{run.id} result" in words and f"best, {best}" in words and "step 900" in words
+        await pilot.press(*"best")
+        await pilot.press("enter")
+        await until(pilot, lambda: app.config.model.continue_from == f"{run.id}@best")
+        await pilot.press("v")
+        await until(pilot, lambda: f"continues  {run.id}@best" in text_of(app))
+        await pilot.press("escape", "enter", *"none", "enter")
+        await until(pilot, lambda: app.config.model.continue_from is None)
+
+
+async def test_the_file_of_a_loss_of_ones_own_is_shown_before_it_runs(
+    home: Path, config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(Run, "start", lambda run, worker: started.append(worker))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loss.py").write_text("def mine(outputs, labels, items): ...\n")
+    app = opened(home, changed(config, "train", custom_loss="loss.py:mine"))
+    async with showing(app, WIDE) as pilot:
+        monkeypatch.setattr(app.pane, "problems", lambda: [])
+        await pilot.press("r")
+        await until(pilot, lambda: "This file's code will run" in text_of(app))
+        words = str(app.screen.query_one("#words", Words).content)
+        assert f"{tmp_path / 'loss.py'}\nmine" in words
+        await pilot.press("n")
+        await until(pilot, lambda: "will run" not in text_of(app))
+        assert started == []
+        await pilot.press("r", "y")
+        await until(pilot, lambda: started == ["train"])
 
 
 async def test_the_form_knows_the_data_once_it_was_looked_at(home: Path, config: Config) -> None:
@@ -281,11 +397,12 @@ async def test_the_plan_tells_memory_parameters_and_steps_of_this_run(
     async with showing(app, WIDE) as pilot:
         await until(pilot, lambda: "memory, estimated at 8 × 64 tokens" in text_of(app))
         # 2 layers of 2 linear layers: rank 16 times (8 + 8) numbers each
-        assert "trains   1.02 k  of 2.34 k parameters, 44 %" in text_of(app)
+        assert "trains     1.02 k  of 2.34 k parameters, 44 %" in text_of(app)
         assert "1.02 k trainable, 44 %" in text_of(app)
         assert " weights " in text_of(app) and "fits" in text_of(app)
+        assert "ready   press r to run, p to measure first" in text_of(app)
         # the Data pane counts 36 rows of 41 to 43 tokens to train on, though nobody opened it
-        await until(pilot, lambda: "steps    15  about 3" in text_of(app))
+        await until(pilot, lambda: "steps      15  about 3" in text_of(app))
 
 
 async def test_without_weights_the_plan_says_so_and_the_run_stays_possible(

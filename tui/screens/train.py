@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,19 +11,21 @@ from textual.app import ComposeResult
 from textual.containers import Container
 
 from core.config import Config, config_io, presets
+from core.config.presets import Subject
 from core.config.problems import problems
 from core.data.visible import visible
 from core.errors import AfinaError, FieldProblem
-from core.paths import SAMPLE_DATA, write_atomic
-from core.runs import all_runs, create_run, default_name, slug
-from tui import data_facts, editor, form_options
+from core.runs import create_run, default_name, slug
+from tui import data_facts, form_options
 from tui.actions import Action, bindings, of_scope
+from tui.form_groups import objective_now
 from tui.plan_feed import PlanFeed, PlanMade
 from tui.plan_words import Outlook, plan_hints, plan_text, summary_text
-from tui.screens.dialogs.path import Offer, PathDialog
+from tui.screens.dialogs.continue_from import ContinueFrom, starts
 from tui.screens.dialogs.presets import Presets
 from tui.screens.dialogs.question import Question
-from tui.screens.pane import Pane
+from tui.screens.train_files import TrainFiles
+from tui.screens.train_probe import TrainProbe
 from tui.theme import SECONDARY, TEXT
 from tui.widgets.footer import key_label
 from tui.widgets.form import Form
@@ -33,12 +36,11 @@ from tui.widgets.text_view import TextView
 if TYPE_CHECKING:
     from core.plan.plan import Plan
 
-YAML = (".yaml", ".yml")
-MOST_OFFERS = 8
 PLAN_CELLS = 46  # before the panel has a size
+MOST_UNDO = 50
 
 
-class TrainPane(Pane):
+class TrainPane(TrainFiles, TrainProbe):
     """What a run will be."""
 
     DEFAULT_CSS = Path(__file__).with_suffix(".tcss").read_text(encoding="utf-8")
@@ -52,6 +54,7 @@ class TrainPane(Pane):
         self._drafts: dict[str, str] = {}  # texts that are not valid values yet
         self._draft_problems: dict[str, FieldProblem] = {}
         self._made: PlanMade | None = None
+        self._before: list[Config] = []  # what undo goes back to, the newest last
 
     def compose(self) -> ComposeResult:
         with Container(id="body"):
@@ -78,9 +81,6 @@ class TrainPane(Pane):
         if self.display:
             self.draw()
 
-    def open_subject(self, subject: str) -> None:
-        self._load(Path(subject))
-
     # drawing
 
     def problems(self) -> list[FieldProblem]:
@@ -98,29 +98,46 @@ class TrainPane(Pane):
         self.afina.refresh_footer()
 
     @property
-    def _plan(self) -> Plan | None:
+    def plan(self) -> Plan | None:
         """The newest plan: one of the configuration before is better than a flicker."""
         return self._made.plan if self._made else None
 
+    @property
+    def subject(self) -> Subject:
+        """What is known of the model and the rows, for the presets."""
+        facts = self.afina.data_facts
+        shape = facts.shape if facts is not None and facts.path == self.config.data.path else ""
+        parameters = self.plan.parameters if self.plan is not None else None
+        return Subject(parameters, objective_now(self.config, shape), shape)
+
     def _draw_form(self, found: list[FieldProblem]) -> None:
         hints = data_facts.hints(self.config, self.afina.data_facts)
-        if self._plan is not None:
-            hints |= plan_hints(self._plan)
-        groups = form_options.groups_of(self.config, found, self._drafts, hints)
+        if self.plan is not None:
+            hints |= plan_hints(self.plan)
+        shape = self.subject.shape
+        groups = form_options.groups_of(self.config, found, self._drafts, hints, shape)
         self.query_one(Form).set_groups(groups)
         frame = self.query_one("#form-frame", Frame)
         frame.set_title(f"new run {visible(slug(self.config.name or default_name(self.config)))}")
-        preset = presets.matching(self.config)
+        preset = presets.matching(self.config, self.subject)
         frame.set_facts(f"preset: {preset.name}" if preset else "")
 
     def _draw_plan(self, found: list[FieldProblem]) -> None:
-        reason = self._made.reason if self._made else ""
-        outlook = Outlook(self.config, found, self._plan, reason, self._key("run"))
+        outlook = Outlook(
+            config=self.config,
+            problems=found,
+            plan=self.plan,
+            reason=self._made.reason if self._made else "",
+            notes=self._made.notes if self._made else (),
+            probe=self.probe_state,
+            objective=self.subject.objective,
+            keys={name: self._key(name) for name in ("run", "probe", "fix")},
+        )
         view = self.query_one("#plan", TextView)
         width = view.scrollable_content_region.width or PLAN_CELLS
         view.set_text(plan_text(outlook, self.symbols, width), stay=True)
         self.query_one("#summary", Words).update(summary_text(outlook, self.symbols))
-        device = self._plan.device.name if self._plan else ""
+        device = self.plan.device.name if self.plan else ""
         self.query_one("#plan-frame", Frame).set_facts(device)
 
     def on_plan_made(self, event: PlanMade) -> None:
@@ -159,16 +176,34 @@ class TrainPane(Pane):
             self._draft_problems[name] = error.problems[0]
             self.draw()
             return
+        self.change(config)
+
+    def on_form_asked(self, event: Form.Asked) -> None:
+        def chosen(word: str | None) -> None:
+            if word is not None:
+                self.post_message(Form.Edited(event.name, word))
+
+        self.app.push_screen(ContinueFrom(starts(self.home)), chosen)
+
+    def change(self, config: Config) -> None:
+        """A change that undo takes back."""
         if config == self.config:
             self.draw()
-        else:
-            self.afina.set_config(config)
+            return
+        self._before = [*self._before[1 - MOST_UNDO :], self.config]
+        self.afina.set_config(config)
 
-    def _replace(self, config: Config) -> None:
+    def action_undo(self) -> None:
+        self._drafts.clear()
+        self._draft_problems.clear()
+        self.afina.set_config(self._before.pop())
+        self.draw()
+
+    def replace(self, config: Config) -> None:
         """Another configuration as a whole: nothing of the old form is kept."""
         self._drafts.clear()
         self._draft_problems.clear()
-        self.afina.set_config(config)
+        self.change(config)
         self.draw()
 
     # actions
@@ -188,6 +223,12 @@ class TrainPane(Pane):
             if errors:
                 more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
                 return f"{errors[0].message} {errors[0].hint}{more}"
+        if action == "probe":
+            return self.why_not_probe()
+        if action == "fix" and not self.fixes():
+            return "No probe of this configuration advises a change; p probes."
+        if action == "undo" and not self._before:
+            return "Nothing was changed."
         if action == "next_error" and not self.problems():
             return "No option has a problem."
         if action == "plan" and self.wide:
@@ -195,18 +236,32 @@ class TrainPane(Pane):
         return ""
 
     async def action_run(self) -> None:
-        active = self.afina.activity
-        if not active.run:
-            await self._start()
+        await self._ask(self._questions(), self._start)
+
+    def _questions(self) -> list[tuple[str, str | Text]]:
+        """(title, words) of what has to be agreed to before the run starts."""
+        active, found = self.afina.activity, []
+        if active.run:
+            words = f"{active.run} is at work ({active.step:,} of {active.steps:,} steps). "
+            words += "A second run shares its device and memory."
+            found.append(("start another run?", words))
+        if self.config.train.custom_loss:
+            found.append(("run code of your own?", loss_words(self.config.train.custom_loss)))
+        return found
+
+    async def _ask(
+        self, questions: list[tuple[str, str | Text]], then: Callable[[], Awaitable[None]]
+    ) -> None:
+        """Goes on once every question was answered with yes."""
+        if not questions:
+            await then()
             return
 
         async def answered(yes: bool | None) -> None:
             if yes:
-                await self._start()
+                await self._ask(questions[1:], then)
 
-        words = f"{active.run} is at work ({active.step:,} of {active.steps:,} steps). "
-        words += "A second run shares its device and memory."
-        self.app.push_screen(Question("start another run?", words), answered)
+        self.app.push_screen(Question(*questions[0]), answered)
 
     async def _start(self) -> None:
         try:
@@ -227,86 +282,32 @@ class TrainPane(Pane):
     def action_preset(self) -> None:
         def chosen(preset: presets.Preset | None) -> None:
             if preset is not None:
-                self._replace(presets.apply(self.config, preset))
+                self.replace(presets.apply(self.config, preset, self.subject))
 
-        self.app.push_screen(Presets(self.config), chosen)
-
-    def action_edit_yaml(self) -> None:
-        self._edit(config_io.to_yaml(self.config))
-
-    def _edit(self, text: str) -> None:
-        try:
-            editor.command()
-            with self.app.suspend():
-                edited = editor.edit(text, ".yaml")
-        except AfinaError as error:
-            self.afina.say(str(error), "error")
-            return
-        try:
-            config = config_io.parse(edited)
-        except AfinaError as error:
-            self._ask_again(edited, error)
-        else:
-            self._replace(config)
-
-    def _ask_again(self, text: str, error: AfinaError) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._edit(text)
-
-        words = Text(visible(str(error))).append("\n\nEdit it again? No keeps the form as it is.")
-        self.app.push_screen(Question("the YAML can't be used", words), answered)
-
-    def action_open_yaml(self) -> None:
-        def opened(path: Path | None) -> None:
-            if path is not None:
-                self._load(path)
-
-        runs = [Offer(run.directory / "config.yaml", run.name) for run in all_runs(self.home)]
-        sample = [Offer(SAMPLE_DATA / "travel.yaml", "sample")]
-        offers = [offer for offer in sample + runs[:MOST_OFFERS] if offer.path.is_file()]
-        self.app.push_screen(PathDialog("open a configuration", YAML, offers), opened)
-
-    def _load(self, path: Path) -> None:
-        try:
-            self._replace(config_io.load(path))
-        except AfinaError as error:
-            self.afina.say(str(error), "error")
-
-    def action_save_yaml(self) -> None:
-        name = slug(self.config.name or default_name(self.config))
-
-        def chosen(path: Path | None) -> None:
-            if path is None:
-                return
-            if path.exists():
-                self._ask_overwrite(path)
-            else:
-                self._save(path)
-
-        dialog = PathDialog("save the configuration", YAML, value=f"{name}.yaml", saving=True)
-        self.app.push_screen(dialog, chosen)
-
-    def _ask_overwrite(self, path: Path) -> None:
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._save(path)
-
-        words = f'"{visible(str(path))}" is there already.'
-        self.app.push_screen(Question("replace the file?", words), answered)
-
-    def _save(self, path: Path) -> None:
-        try:
-            write_atomic(path.expanduser(), config_io.to_yaml(self.config))
-        except OSError as error:
-            self.afina.say(f'Can\'t write "{path}": {error.strerror}.', "error")
-        else:
-            self.afina.say(f"Saved to {path}. `afina train {path}` runs it.")
+        self.app.push_screen(Presets(self.config, self.subject), chosen)
 
     def action_plan(self) -> None:
-        self.toggle_class("-plan")
-        (self.query_one("#plan" if self.has_class("-plan") else "FormLines")).focus()
+        if self.has_class("-plan"):
+            self.action_back()
+        else:
+            self.show_plan()
+
+    def show_plan(self) -> None:
+        if not self.wide:
+            self.add_class("-plan")
+            self.query_one("#plan").focus()
 
     def action_back(self) -> None:
+        if self.probing:
+            self.cancel_probe()
+            return
         self.remove_class("-plan")
         self.query_one(FormLines).focus()
+
+
+def loss_words(loss: str) -> Text:
+    """Which file is going to run, by its whole path."""
+    path, _, name = loss.rpartition(":")
+    file = str(Path(path).expanduser().absolute())
+    text = Text("This file's code will run in the training process:\n\n", TEXT)
+    return text.append(visible(file)).append(f"\n{visible(name)}", SECONDARY)

@@ -54,6 +54,13 @@ class Form(Container, can_focus=False):
             self.name = name
             self.value = value
 
+    class Asked(Message):
+        """The value of this option is to be chosen in a dialog."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
     def __init__(self, long_values: bool = False, **options) -> None:  # noqa: ANN003
         super().__init__(**options)
         self._long_values = long_values
@@ -82,6 +89,8 @@ class Form(Container, can_focus=False):
         option = event.option
         if event.what == "reset":
             self.post_message(self.Edited(option.name, None))
+        elif event.what == "edit" and option.dialog:
+            self.post_message(self.Asked(option.name))
         elif event.what == "edit" and not option.choices:
             self._write(option)
         elif option.choices:

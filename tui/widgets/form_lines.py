@@ -37,6 +37,7 @@ class Option(NamedTuple):
     choices: tuple[str, ...] = ()
     own: bool = False  # differs from the default
     problems: tuple[tuple[str, str], ...] = ()  # (severity, sentence)
+    dialog: bool = False  # its value is chosen elsewhere, not written over the line
 
 
 class Group(NamedTuple):

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from core.config import Checkpoint, Config, Data, Method, Model, Train, config_io, presets
+from core.config import Checkpoint, Config, Data, Method, Model, Train, config_io
 from core.config.config_io import ConfigError
 from core.config.problems import problems
 from core.errors import AfinaError
@@ -207,13 +207,6 @@ def test_what_can_not_be_combined_is_told(words: str) -> None:
 def test_what_can_be_combined_is_accepted(words: str) -> None:
     base = ["model.name_or_path=a/b", "data.path=a/b"]
     assert fields_of(config_io.parse("", [*base, *words.split(" ")])) == {}
-
-
-def test_a_preset_is_known_again_by_its_options() -> None:
-    for preset in presets.PRESETS:
-        config = presets.apply(Config(), preset)
-        assert presets.matching(config) == preset
-        assert presets.apply(config, preset) == config
 
 
 def test_every_option_says_what_it_means() -> None:

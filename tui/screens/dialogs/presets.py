@@ -1,30 +1,39 @@
-"""Choosing a preset: its name, what it is for, and what it would change."""
+"""Choosing a preset: its name, what it is for, what it would change, and who says so."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from rich.text import Text
 from textual.app import ComposeResult
 
 from core.config import Config
-from core.config.presets import PRESETS, Preset, apply
+from core.config.presets import Preset, Subject, fitting
 from tui.form_options import label_of, text_of, value_of
 from tui.screens.dialogs.choice import ChoiceBox, Entry
 from tui.screens.dialogs.dialog import Dialog
+from tui.theme import SECONDARY, TEXT
 from tui.widgets.footer import Footer
 from tui.widgets.frame import Frame, Words
 from tui.widgets.row_list import Column
 
-COLUMNS = (Column("preset", 12), Column("what it is for", 0))
+COLUMNS = (Column("preset", 24), Column("what it is for", 0))
+OTHER_LINES = 14  # of the dialog: its frame, the input, the list
 
 
 class Presets(Dialog[Preset]):
     """Dismissed with the preset."""
 
-    def __init__(self, config: Config) -> None:
+    CSS = "Presets #note { margin: 1 0 0 0; }"
+
+    def __init__(self, config: Config, subject: Subject) -> None:
         super().__init__()
         self._config = config
+        self._subject = subject
 
     def compose(self) -> ComposeResult:
-        with Frame("presets"):
+        rows = self._subject.shape.replace("_", " ")
+        with Frame("presets", f"for {rows} rows" if rows else ""):
             yield ChoiceBox(COLUMNS, self._offer, placeholder="a few letters of its name")
             yield Words(id="note")
         yield Footer()
@@ -32,7 +41,7 @@ class Presets(Dialog[Preset]):
     def _offer(self, text: str) -> list[Entry]:
         return [
             Entry(preset, (preset.name, preset.purpose))
-            for preset in PRESETS
+            for preset in fitting(self._subject)
             if text.casefold() in f"{preset.name} {preset.purpose}".casefold()
         ]
 
@@ -41,20 +50,45 @@ class Presets(Dialog[Preset]):
 
     def on_choice_box_pointed(self) -> None:
         entry = self.query_one(ChoiceBox).entry
-        words = changes(self._config, entry.value) if entry else ""
+        words = self._words(entry.value) if entry else Text()
         self.query_one("#note", Words).update(words)
 
     def on_choice_box_taken(self, event: ChoiceBox.Taken) -> None:
         if event.entry is not None:
             self.dismiss(event.entry.value)
 
+    def _words(self, preset: Preset) -> Text:
+        """A line for each change, as many as there is room for."""
+        found = changes(self._config, preset, self._subject)
+        if not found:
+            return Text("changes nothing", SECONDARY)
+        room = max(4, min(26, self.app.size.height * 8 // 10) - OTHER_LINES)
+        kept = found if len(found) <= room else found[: room - 1]
+        labels = max(len(label_of(name)) for name, *_ in kept)
+        values = max(len(_change(old, new)) for _, old, new, _ in kept)
+        lines = [
+            Text.assemble(
+                (f"{label_of(name).ljust(labels)}  {_change(old, new).ljust(values)}  ", TEXT),
+                (why, SECONDARY),
+            )
+            for name, old, new, why in kept
+        ]
+        if len(kept) < len(found):
+            rest = ", ".join(label_of(name) for name, *_ in found[len(kept) :])
+            lines.append(Text(f"and {rest}", SECONDARY))
+        text = Text("\n").join(lines)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
 
-def changes(config: Config, preset: Preset) -> str:
-    """ "rank 16 -> 8, dropout 0 -> 0.05", or that nothing would change."""
-    after = apply(config, preset)
-    changed = [
-        f"{label_of(name)} {text_of(value_of(config, name))} -> {text_of(value_of(after, name))}"
-        for name in preset.options
-        if value_of(config, name) != value_of(after, name)
+
+def changes(config: Config, preset: Preset, subject: Subject) -> list[tuple[str, Any, Any, str]]:
+    """(option, value now, value then, who says so) of what would be another."""
+    return [
+        (name, value_of(config, name), setting.value, setting.source)
+        for name, setting in preset.settings(config, subject).items()
+        if value_of(config, name) != setting.value
     ]
-    return ", ".join(changed) or "changes nothing"
+
+
+def _change(old: Any, new: Any) -> str:
+    return f"{text_of(old)} -> {text_of(new)}"
