@@ -20,6 +20,7 @@ from core.errors import AfinaError, nearest
 from core.events import number
 from core.jobs import ACTIVE, Job
 from core.paths import make_folder, write_atomic
+from core.train.objectives import code
 
 
 class Run(Job):
@@ -132,6 +133,8 @@ def create_run(home: Path, config: Config) -> Run:
     folder = runs_folder(home) / f"{stamp}-{name}-{secrets.token_hex(2)}"
     make_folder(folder)
     frozen = msgspec.structs.replace(_resolved(config), name=name)
+    if frozen.train.custom_loss:
+        code.keep(frozen.train.custom_loss, folder)
     write_atomic(folder / "config.yaml", config_io.to_yaml(frozen))
     return Run(folder)
 
@@ -192,8 +195,12 @@ def _resolved(config: Config) -> Config:
     if config.data.chat_template and config.data.chat_template not in BUILT_IN:
         data["chat_template"] = _absolute(config.data.chat_template)
     model = msgspec.structs.replace(config.model, name_or_path=_absolute(config.model.name_or_path))
+    train = config.train
+    if train.custom_loss:
+        path, _, name = train.custom_loss.rpartition(":")
+        train = msgspec.structs.replace(train, custom_loss=f"{_absolute(path)}:{name}")
     return msgspec.structs.replace(
-        config, model=model, data=msgspec.structs.replace(config.data, **data)
+        config, model=model, train=train, data=msgspec.structs.replace(config.data, **data)
     )
 
 
