@@ -129,15 +129,11 @@ NOT_YET = {
     "method.alpha_pattern": {},
     "method.modules_to_save": None,
     "method.init_lora_weights": "default",
-    "train.loss_type": "sigmoid",
-    "train.custom_loss": None,
-    "train.label_smoothing_factor": 0.0,
     "train.on_divergence": "stop",
     "train.spike_factor": None,
 }
 NOT_YET_VALUES = {
     "method.kind": ("ia3", "prompt"),
-    "train.objective": ("orpo",),
 }
 
 
