@@ -81,8 +81,10 @@ class RunTrainer(RecordedTrainer, SFTTrainer):
         custom = self.custom if count else None
         total = custom(scored) * count if custom else scored.smoothed(smoothing)
         loss = total / (max(1, count) if num_items_in_batch is None else num_items_in_batch)
+        if balance is None:
+            return loss
         steps = 1 if num_items_in_batch is None else self.current_gradient_accumulation_steps
-        return loss if balance is None else loss + balance / steps
+        return loss + balance / steps  # a mean over the passes of a step, as TRL has it
 
     def score(self, model: Any, inputs: dict[str, Any]) -> tuple[Scored, torch.Tensor | None]:
         """The logits of a batch's supervised tokens, and the loss of experts' routing if wanted."""
