@@ -61,7 +61,7 @@ def make_plain(model: PeftModel, folder: Path) -> None:
 
     path = folder / "adapter_model.safetensors"
     weights = load_file(path)
-    for key, first in _start(model).items():
+    for key, first in start_of(model).items():
         if "lora_A" in key:
             weights[key] = _cat([weights[key], first], dim=0)  # (2 r, in)
         else:
@@ -77,16 +77,26 @@ def make_plain(model: PeftModel, folder: Path) -> None:
     settings.write_bytes(msgspec.json.format(msgspec.json.encode(config)))
 
 
+def put_back(model: PeftModel) -> None:
+    """Gives the weights back what was moved out of them: the original base, but for rounding."""
+    start = start_of(model)
+    for name, layer in _layers(model):
+        a, b = (start[f"{PREFIX}{name}.lora_{side}.weight"] for side in "AB")
+        base = layer.get_base_layer().weight
+        whole = _weight(layer) + layer.scaling[ADAPTER] * (b @ a).to(base.device)
+        base.data = (whole.T if layer.fan_in_fan_out else whole).to(base.dtype)
+
+
 def learned_half(model: PeftModel, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Of the weights of a saved plain LoRA, those that learn."""
     halves = dict(weights)
-    for key, first in _start(model).items():
+    for key, first in start_of(model).items():
         rank = first.shape[0 if "lora_A" in key else 1]
         halves[key] = weights[key][:rank] if "lora_A" in key else weights[key][:, :rank]
     return halves
 
 
-def _start(model: Any) -> Start:
+def start_of(model: Any) -> Start:
     return vars(model)["pissa_start"]
 
 

@@ -34,6 +34,8 @@ class Interrupted(Exception):
 class RecordedTrainer(FeedingTrainer, SteppingTrainer):
     """Trains one run."""
 
+    interruptible = True  # whether a stop ends an evaluation
+
     def __init__(self, setup: Setup, layout: Layout, recorder: Recorder, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.setup = setup
@@ -89,7 +91,7 @@ class RecordedTrainer(FeedingTrainer, SteppingTrainer):
     def eval_batches(self) -> Iterator[dict[str, Any]]:
         """The held-out rows on the device; raises Interrupted once a stop is asked for."""
         for batch in self.get_eval_dataloader():
-            if self.recorder.requests.stop_asked():
+            if self.interruptible and self.recorder.requests.stop_asked():
                 raise Interrupted
             yield self._prepare_inputs(batch)
 
