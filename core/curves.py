@@ -18,7 +18,7 @@ def curve(events: Iterable[Event], kind: str, field: str) -> list[tuple[int, flo
         if event.get("kind") != kind:
             continue
         value, step = number(event.get(field)), event.get("step")
-        if value is None or step is None:
+        if value is None or not isinstance(step, int):
             continue
         while points and points[-1][0] >= step:
             points.pop()

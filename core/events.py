@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from core.disk import takes_no_more
+
 VERSION = 1
+MOST_WAITING_BYTES = 4 << 20  # of events that a full disk didn't take
 Event = dict[str, Any]
 
 
@@ -30,8 +34,11 @@ def _plain(value: Any) -> Any:
 
 
 def number(value: Any) -> float | None:
-    """A number out of an event, NaN and infinities included; None when it is absent."""
-    return None if value is None else float(value)
+    """A number out of an event, NaN and infinities included; None when it is absent or damaged."""
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def encode(record: Event) -> bytes:
@@ -40,29 +47,67 @@ def encode(record: Event) -> bytes:
 
 
 class EventWriter:
-    """Appends events to a file; numbering goes on where an earlier process stopped."""
+    """Appends events to a file; numbering goes on where an earlier process stopped.
+
+    Several threads may write. A disk that takes no more raises OSError.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "ab+", buffering=0)  # noqa: SIM115 - lives as long as the job
+        self._lock = threading.RLock()  # a signal's handler may write inside of a write
         self._seq = _last_seq(path)
         if _ends_in_the_middle(self._file):
-            self._file.write(b"\n")  # a killed writer's half line stays a line of its own
+            self._append(b"\n")  # a killed writer's half line stays a line of its own
 
     def write(self, kind: str, **fields: Any) -> int:
         """Appends one event and returns its seq. One write call, so that lines never mix."""
-        self._seq += 1
-        record = {
-            "v": VERSION,
-            "seq": self._seq,
-            "t": round(time.time(), 3),
-            "kind": kind,
-            **fields,
-        }
-        self._file.write(encode(record) + b"\n")
-        return self._seq
+        with self._lock:
+            self._seq += 1
+            record = {
+                "v": VERSION,
+                "seq": self._seq,
+                "t": round(time.time(), 3),
+                "kind": kind,
+                **fields,
+            }
+            self._append(encode(record) + b"\n")
+            return self._seq
+
+    def _append(self, data: bytes) -> None:
+        while data:
+            data = data[self._file.write(data) or 0 :]  # a disk that gets full takes a part
 
     def close(self) -> None:
         self._file.close()
+
+
+class PatientWriter(EventWriter):
+    """Keeps what a full disk doesn't take, and writes it once there is room, in its order."""
+
+    def __init__(self, path: Path) -> None:
+        self._waiting = bytearray()
+        super().__init__(path)
+
+    def _append(self, data: bytes) -> None:
+        self._waiting += data
+        try:
+            while self._waiting:
+                del self._waiting[: self._file.write(self._waiting) or 0]
+        except OSError as error:
+            if not takes_no_more(error):
+                raise
+            self._forget()
+
+    def _forget(self) -> None:
+        """Drops the oldest of far too many lines; the first may lie half on the disk already."""
+        if len(self._waiting) > MOST_WAITING_BYTES:
+            first = self._waiting.find(b"\n") + 1
+            cut = self._waiting.find(b"\n", len(self._waiting) - MOST_WAITING_BYTES // 2) + 1
+            del self._waiting[first:cut]
+
+    def close(self) -> None:
+        self._append(b"")
+        super().close()
 
 
 class EventTail:
@@ -70,7 +115,7 @@ class EventTail:
 
     def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
-        self._offset = offset  # bytes that lie behind us
+        self.offset = offset  # bytes that lie behind us
 
     def read(self) -> list[Event]:
         """The events that were appended since the last call; empty while there is no file."""
@@ -78,15 +123,15 @@ class EventTail:
             size = os.stat(self.path).st_size
         except FileNotFoundError:
             return []
-        if size < self._offset:  # replaced or cut: read it as a new file
-            self._offset = 0
-        if size == self._offset:
+        if size < self.offset:  # replaced or cut: read it as a new file
+            self.offset = 0
+        if size == self.offset:
             return []
         with open(self.path, "rb") as file:
-            file.seek(self._offset)
-            data = file.read(size - self._offset)
+            file.seek(self.offset)
+            data = file.read(size - self.offset)
         end = data.rfind(b"\n") + 1
-        self._offset += end
+        self.offset += end
         return [event for line in data[:end].splitlines() if (event := _decode(line)) is not None]
 
 
@@ -96,15 +141,20 @@ def read_events(path: Path) -> list[Event]:
 
 
 def _decode(line: bytes) -> Event | None:
+    """The event of a line; None for garbage: a reader sees nothing without a kind."""
     try:
-        event = msgspec.json.decode(line)
+        event = msgspec.json.decode(line.strip(b"\0"))  # a power cut leaves zeros before a line
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return event if isinstance(event, dict) else None
+    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
 
 
 def _last_seq(path: Path) -> int:
-    return max((int(event.get("seq", 0)) for event in read_events(path)), default=0)
+    """The highest number in a file; one that damage made is no number of so few bytes."""
+    events = EventTail(path)
+    numbers = (event.get("seq") for event in events.read())
+    size = events.offset
+    return max((seq for seq in numbers if isinstance(seq, int) and seq <= size), default=0)
 
 
 def _ends_in_the_middle(file: Any) -> bool:

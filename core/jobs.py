@@ -10,20 +10,23 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from core import oom
+from core.disk import overwrite, reason_of, takes_no_more
 from core.errors import AfinaError
-from core.events import Event, EventTail, EventWriter, read_events
+from core.events import Event, EventTail, EventWriter, PatientWriter, read_events
 from core.paths import ROOT, write_atomic
 
 ACTIVE = ("queued", "starting", "running", "stopping")
-ENDED = ("done", "stopped", "failed", "interrupted")
+ENDED = ("done", "stopped", "paused", "failed", "interrupted")
 START_LIMIT_S = 60.0  # a process that nobody saw starting by then never started
 BIRTH = "birth.json"  # the process, as its starter saw it; the worker itself says it in state.json
 
@@ -41,6 +44,8 @@ class State(msgspec.Struct):
     best_eval_loss: float | None = None
     reason: str = ""  # why it ended, a sentence
     heard: int = 0  # bytes of control.jsonl that were asked of earlier processes
+    oom_counter: str | None = None  # file that counts processes ended for lack of memory
+    oom_kills: int = 0  # what it said when the worker began
 
 
 class Job:
@@ -62,7 +67,7 @@ class Job:
         state = self.recorded_state()
         if state.state in ACTIVE and not self._alive(state):
             state.state = "interrupted"
-            state.reason = state.reason or "The process ended without a last word; see log.txt."
+            state.reason = state.reason or _why_gone(state)
         return state
 
     def recorded_state(self) -> State:
@@ -118,18 +123,24 @@ class Job:
                 f'"{self.directory.name}" is {state.state} already, as process {state.pid}.',
                 "Watch it, or stop it first.",
             )
-        (self.directory / BIRTH).unlink(missing_ok=True)
         control = self.directory / "control.jsonl"
-        self.write_state(
-            State(
-                "starting",
-                step=state.step,
-                steps=state.steps,
-                best_step=state.best_step,
-                best_eval_loss=state.best_eval_loss,
-                heard=control.stat().st_size if control.exists() else 0,
+        try:
+            (self.directory / BIRTH).unlink(missing_ok=True)
+            self.write_state(
+                State(
+                    "starting",
+                    step=state.step,
+                    steps=state.steps,
+                    best_step=state.best_step,
+                    best_eval_loss=state.best_eval_loss,
+                    heard=control.stat().st_size if control.exists() else 0,
+                )
             )
-        )
+        except OSError as error:
+            raise AfinaError(
+                f'Can\'t write in "{self.directory}": {reason_of(error)}.',
+                "Make room there, or make it writable.",
+            ) from error
 
     def _alive(self, state: State) -> bool:
         """Whether the process is there; until it has said its pid, its starter's word counts."""
@@ -138,7 +149,8 @@ class Job:
         try:
             born = msgspec.json.decode((self.directory / BIRTH).read_bytes())
         except FileNotFoundError:
-            return time.time() - state.updated < START_LIMIT_S
+            # either way: a clock that was set back must not make it wait for an hour
+            return abs(time.time() - state.updated) < START_LIMIT_S
         return born["process"] is not None and process_identity(born["pid"]) == born["process"]
 
 
@@ -156,24 +168,34 @@ def worker_environment() -> dict[str, str]:
 
 
 class JobWorker:
-    """A job seen from inside: owns its state, writes its events, reads its requests."""
+    """A job seen from inside: owns its state, writes its events, reads its requests.
+
+    Two threads may speak. A disk that takes no more ends nothing: what could not be written is
+    written with what comes next.
+    """
 
     def __init__(self, directory: str | Path) -> None:
         self.job = Job(directory)
-        self._events = EventWriter(self.job.events_path)
+        self._events = PatientWriter(self.job.events_path)
+        self._lock = threading.RLock()
         before = self.job.recorded_state()
         self._requests = EventTail(self.job.directory / "control.jsonl", before.heard)
+        counter, identity = oom.counter(), process_identity(os.getpid())
+        # the same process: it took itself for a new one by exec
+        self.again = identity is not None and before.process == identity
         self.current = State(
             "starting",
             pid=os.getpid(),
-            process=process_identity(os.getpid()),
+            process=identity,
             step=before.step,
             steps=before.steps,
             best_step=before.best_step,
             best_eval_loss=before.best_eval_loss,
             heard=before.heard,
+            oom_counter=str(counter) if counter else None,
+            oom_kills=(oom.kills(counter) or 0) if counter else 0,
         )
-        self.job.write_state(self.current)
+        self._write_state()
 
     def event(self, kind: str, **fields: Any) -> int:
         return self._events.write(kind, **fields)
@@ -183,14 +205,36 @@ class JobWorker:
 
         The event comes first: whoever sees the last state finds all that led to it in the events.
         """
-        changed = state is not None and state != self.current.state
-        if state is not None:
-            self.current.state = state
-        for name, value in fields.items():
-            setattr(self.current, name, value)
-        if changed:
-            self.event("state", state=self.current.state, reason=self.current.reason)
-        self.job.write_state(self.current)
+        with self._lock:
+            changed = state is not None and state != self.current.state
+            if state is not None:
+                self.current.state = state
+            for name, value in fields.items():
+                setattr(self.current, name, value)
+            if changed:
+                self.event("state", state=self.current.state, reason=self.current.reason)
+            self._write_state()
+
+    def end(self, state: str, reason: str) -> bool:
+        """Says the last state from another thread; False when the job has ended meanwhile."""
+        with self._lock:
+            if self.current.state in ENDED:
+                return False
+            self.update(state, reason=reason)
+            return True
+
+    def hand_on(self) -> None:
+        """Leaves the state to the process that this one becomes: what it was asked is answered."""
+        self.update("starting", heard=self._requests.offset)
+
+    def _write_state(self) -> None:
+        try:
+            self.job.write_state(self.current)
+        except OSError as error:
+            if not takes_no_more(error):
+                raise
+            with suppress(OSError):
+                overwrite(self.job.directory / "state.json", msgspec.json.encode(self.current))
 
     def requests(self) -> list[Event]:
         """What was asked since the last call: events whose kind is the action."""
@@ -215,6 +259,23 @@ def sole_worker(directory: Path) -> Iterator[None]:
                 "Stop it first, or wait for its end.",
             ) from error
         yield
+
+
+def _why_gone(state: State) -> str:
+    """What is known of a process that could not speak any more."""
+    boots = [
+        each.rpartition(":")[0] for each in (state.process, process_identity(os.getpid())) if each
+    ]
+    if len(boots) == 2 and boots[0] != boots[1]:
+        return "The machine was started anew while it was at work."
+    counted = oom.kills(Path(state.oom_counter)) if state.oom_counter else None
+    if counted is not None and counted > state.oom_kills:
+        return (
+            "The process was killed, most likely because the machine ran out of memory: since it "
+            f"began, {counted - state.oom_kills} process(es) were ended for that. Smaller batches "
+            "or shorter rows need less."
+        )
+    return "The process ended without a last word; see log.txt."
 
 
 def process_identity(pid: int) -> str | None:

@@ -31,6 +31,14 @@ class Progress(msgspec.Struct):
     learning_rate_factor: float = 1.0  # what the optimizer's state was scaled by already
     streamed: Passed = msgspec.field(default_factory=Passed)
 
+    def count_by(self, rows: int) -> None:
+        """Counts streamed batches by another micro-batch from here on: a part of the one before."""
+        if self.batch_rows and self.batch_rows != rows:
+            cursor = self.streamed.cursor
+            batch = cursor.batch * self.batch_rows // rows
+            self.streamed.cursor = msgspec.structs.replace(cursor, batch=batch)
+        self.batch_rows = rows
+
     def add_step(self, loss: float, tokens: int, seconds: float, waited_s: float = 0.0) -> None:
         self.tokens += tokens
         self.train_s += seconds

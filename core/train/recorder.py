@@ -21,7 +21,7 @@ from core.events import Event
 from core.jobs import JobWorker
 from core.train.progress import Pace, Progress
 from core.train.requests import Requests
-from core.train.safety import findings, generators
+from core.train.safety import findings, generators, recovery
 from core.train.safety.checkpoints import Manifest
 from core.train.safety.findings import Diverged, Finding
 from core.train.saving import Saving
@@ -59,6 +59,7 @@ class Recorder(TrainerCallback):
         self.pace = Pace()
         self.telling = Telling(worker, progress, self.pace)
         self.saving = Saving(config, progress, requests, self.telling)
+        self.rate_factor = 1.0  # of the configured learning rate, see safety/recovery.py
         self.ended_early = False
         self.ending = ""  # "stopped" or "paused" once that is decided
         self.point: Point | None = None  # the end of the last step
@@ -91,15 +92,21 @@ class Recorder(TrainerCallback):
     # --- called by transformers, in this order within a step ---
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._scale_rates(state, kwargs["optimizer"], kwargs["lr_scheduler"])
         self.telling.begin(state)
+
+    def _scale_rates(self, state: Any, optimizer: Any, scheduler: Any) -> None:
+        """A checkpoint brought the rates of its time back; new ones have the factor already."""
+        ratio = self.rate_factor / self.progress.learning_rate_factor
+        if state.global_step > 0 and ratio != 1:
+            recovery.rescale(optimizer, scheduler, ratio)
+        self.progress.learning_rate_factor = self.rate_factor
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._times.tokens = 0
         self._step_started = time.monotonic()
 
-    def on_pre_optimizer_step(
-        self, args: Any, state: Any, control: Any, **kwargs: Any
-    ) -> None:
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.updating = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -187,14 +194,14 @@ class Recorder(TrainerCallback):
         if factor is not None and times is not None and times >= factor:
             than = f"{times:.1f} times the median of the {findings.SPIKE_STEPS} steps before"
             raise Diverged(step, "loss", self._losses[-1][1], than)
+        if (finding := findings.plateau(self._losses, steps_left)) is not None:
+            self.finding(finding, step)
         told = self._spike_told
-        if told is None or step - told >= findings.SPIKE_EVERY_STEPS:
-            if (finding := findings.spike(self._losses)) is not None:
-                self._spike_told = step
-                self.finding(finding, step)
-        if step % findings.FLAT_STEPS == 0:
-            if (finding := findings.plateau(self._losses, steps_left)) is not None:
-                self.finding(finding, step)
+        if told is not None and step - told < findings.SPIKE_EVERY_STEPS:
+            return
+        if (finding := findings.spike(self._losses)) is not None:
+            self._spike_told = step
+            self.finding(finding, step)
 
     def _stop(self, step: int, control: Any) -> None:
         self.ending = self.requests.ending

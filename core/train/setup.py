@@ -17,6 +17,12 @@ class Setup(msgspec.Struct, frozen=True):
     base: Path  # folder of the base model
     config: Config
     precision: Precision
+    laid_rows: int = 0  # micro-batch that the order of rows was made for; 0: the configuration's
+
+    @property
+    def order_rows(self) -> int:
+        """Rows of a batch in the order of rows, which a smaller micro-batch must not change."""
+        return self.laid_rows or self.config.train.per_device_train_batch_size
 
     @property
     def full(self) -> bool:

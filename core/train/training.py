@@ -15,17 +15,18 @@ import msgspec
 
 from core.config import Config
 from core.data.recipe import Recipe
+from core.disk import takes_no_more
 from core.errors import AfinaError
-from core.hardware import read_device
 from core.jobs import JobWorker
 from core.runs import Run
-from core.train.feed import streamed
+from core.train.ending import Ending
 from core.train.feed.dataset import Encoded, load
 from core.train.feed.stream import Laying
-from core.train.probe.peak import peak_bytes
 from core.train.progress import Progress
 from core.train.requests import Requests
-from core.train.safety import checkpoints, preflight
+from core.train.safety import checkpoints, preflight, recovery
+from core.train.safety.findings import Diverged
+from core.train.safety.retry import Retry
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
@@ -36,8 +37,12 @@ if TYPE_CHECKING:
 PROGRESS_EVERY_S = 0.5
 
 
-class StoppedEarly(Exception):
-    """A stop was asked for before the first step; there is nothing to save."""
+class EndedEarly(Exception):
+    """A stop or a pause was asked for before the first step; there is nothing to save."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__(state)
+        self.state = state  # "stopped" or "paused"
 
 
 class Training:
@@ -47,9 +52,9 @@ class Training:
         self.run = run
         self.worker = worker
         self.requests = requests
-        self.config: Config = run.config
+        self.retry = Retry(run, worker, run.config)
+        self.config: Config = self.retry.config
         self.started = time.monotonic()
-        self.device = "cpu"
 
     def go(self) -> int:
         """Trains to the end, a stop or a failure, which is raised; returns the exit code."""
@@ -60,15 +65,45 @@ class Training:
         for finding in preflight.data_warnings(self.config, encoded):
             recorder.finding(finding, None)
         steps = self._announce(trainer, encoded, setup)
+        ending = Ending(self.run, self.worker, (setup, trainer, recorder), self._phase)
         if resumed is not None:
             step = checkpoints.step_of(resumed)
             recorder.go_on_from(step, self.run.events())
             if step >= steps or recorder.ended_early:  # only the result was missing
-                return self._finish(setup, trainer, recorder, step, resumed)
+                return ending.finish(step, resumed)
         self._stop_before_training()
         self._phase("training", "" if resumed is None else f"from {resumed.name}")
-        trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
-        return self._finish(setup, trainer, recorder, trainer.state.global_step, None)
+        self._train(trainer, recorder, resumed, encoded.objective)
+        return ending.finish(trainer.state.global_step, None)
+
+    def _train(
+        self, trainer: RecordedTrainer, recorder: Recorder, resumed: Path | None, objective: str
+    ) -> None:
+        """Steps to the end of the run, or to where it was asked to end.
+
+        Raises Again where it can go on in another way than it began.
+        """
+        from core.train.recorder import PatienceOver
+
+        progress = recorder.progress
+        trainer.args.eval_on_start = not progress.losses or progress.evaluation_owed
+        failed: Exception | None = None
+        try:
+            trainer.train(resume_from_checkpoint=str(resumed) if resumed else None)
+        except PatienceOver:
+            return
+        except Diverged as error:
+            failed = error
+        except Exception as error:
+            if not recovery.is_out_of_memory(error):
+                raise
+            failed = error.with_traceback(None)  # its frames hold what the step had made
+            failed.__context__ = None
+        if isinstance(failed, Diverged):
+            self.retry.after_divergence(failed, recorder.losses)
+            raise failed
+        if failed is not None:
+            self.retry.after_oom(trainer, recorder, objective)
 
     def _find_checkpoint(self) -> tuple[Path | None, Progress]:
         """The checkpoint to go on from, with its counters; a crash's leftovers are removed."""
@@ -78,7 +113,9 @@ class Training:
             hint = f"Going on from {folder.name}." if folder else "Starting from the beginning."
             self.worker.event("finding", severity="warning", message=sentence, hint=hint, step=None)
         manifest = checkpoints.read(folder) if folder else None
-        return folder, Progress.from_values(manifest.progress) if manifest else Progress()
+        progress = Progress.from_values(manifest.progress) if manifest else Progress()
+        progress.count_by(self.config.train.per_device_train_batch_size)
+        return folder, progress
 
     def _find_base(self) -> Path:
         """The folder of the base model; one that is named by its hub id is fetched."""
@@ -114,11 +151,12 @@ class Training:
 
         chosen = precision.choose(self.config, progress.dtype)
         progress.dtype = chosen.dtype
-        self.device = chosen.device
-        setup = Setup(self.run.directory, base, self.config, chosen)
+        laid = self.retry.frozen.train.per_device_train_batch_size
+        setup = Setup(self.run.directory, base, self.config, chosen, laid)
         keep_companions(setup)
         watch = Watch(setup, encoder, encoded.train.system_prompt, self.requests.stop_asked)
         recorder = Recorder(self.worker, self.config, progress, self.requests, watch.answer)
+        recorder.rate_factor = self.retry.taken.learning_rate_factor
         watch.trainer = self.build(setup, encoder, encoded, recorder)
         return setup, recorder, watch.trainer
 
@@ -160,7 +198,7 @@ class Training:
         preflight.check_model(self.config, encoder, encoded, model)
         self._stop_before_training()
         self._phase("preparing", setup.precision.device)
-        layout = build.choose_layout(model, self.config, encoded)
+        layout = build.choose_layout(model, self.config, encoded, setup.precision.autocast)
         parts = build.Parts(setup, encoded, model, tokenizer, recorder)
         return build.build_trainer(parts, layout)
 
@@ -199,66 +237,6 @@ class Training:
         )
         return steps
 
-    def _finish(
-        self,
-        setup: Setup,
-        trainer: RecordedTrainer,
-        recorder: Recorder,
-        step: int,
-        resumed: Path | None,
-    ) -> int:
-        """Saves and verifies the result of a run that came to its end, or says that it was stopped.
-
-        The weights are the trainer's, those of a checkpoint that was the end already, or the best
-        ones where early stopping ended the run.
-        """
-        from core.train import result
-
-        device = read_device(setup.precision.device).name
-        if recorder.stopped:
-            self._result_event("stopped", step, recorder.progress, device)
-            self.worker.update("stopped", step=step, reason=f"Stopped at step {step}; resumable.")
-            return 0
-        weights = self._best(recorder) if recorder.ended_early else resumed
-        self._phase("saving result")
-        result.save(setup, trainer, recorder.progress, step, weights)
-        recorder.final_findings(step)
-        for finding in streamed.findings(recorder.progress.streamed):
-            recorder.finding(finding, step)
-        reason = self._why_early(recorder, step) if recorder.ended_early else ""
-        self._result_event("done", step, recorder.progress, device)
-        self.worker.update("done", step=step, reason=reason)
-        return 0
-
-    def _best(self, recorder: Recorder) -> Path | None:
-        step = recorder.progress.best_step
-        if step is None:
-            return None
-        folder = checkpoints.step_folder(self.run.directory, step)
-        return folder if checkpoints.damage(folder) is None else None
-
-    def _why_early(self, recorder: Recorder, step: int) -> str:
-        progress = recorder.progress
-        best = f"{progress.best_eval_loss:.4f} at step {progress.best_step}"
-        return f"Ended early at step {step}: no eval loss was better than {best}."
-
-    def _result_event(self, state: str, steps: int, progress: Progress, device: str) -> None:
-        self.worker.event(
-            "result",
-            run=self.run.id,
-            directory=str(self.run.directory),
-            state=state,
-            steps=steps,
-            tokens=progress.tokens,
-            train_s=round(progress.train_s, 3),
-            tokens_per_s=progress.tokens_per_s,
-            data_wait_share=progress.data_wait_share,
-            train_loss=progress.train_loss,
-            eval_loss=progress.eval_loss,
-            device_name=device,
-            peak_bytes=peak_bytes(self.device),
-        )
-
     def _phase(self, name: str, detail: str = "") -> None:
         self.worker.event("phase", name=name, detail=detail)
         log(f"{time.monotonic() - self.started:7.1f} s  {name} {detail}".rstrip())
@@ -266,7 +244,7 @@ class Training:
     def _stop_before_training(self) -> None:
         """Leaves when a stop was asked for; other requests wait for the first step."""
         if self.requests.stop_asked():
-            raise StoppedEarly
+            raise EndedEarly(self.requests.ending)
 
 
 def quiet_libraries() -> None:
@@ -284,5 +262,9 @@ def quiet_libraries() -> None:
 
 
 def log(text: str) -> None:
-    """Writes a line to stderr, which is the run's log.txt."""
-    print(text, file=sys.stderr, flush=True)  # noqa: T201 - stderr is log.txt
+    """Writes a line to stderr, which is the run's log.txt; a full disk costs the line."""
+    try:
+        print(text, file=sys.stderr, flush=True)  # noqa: T201 - stderr is log.txt
+    except OSError as error:
+        if not takes_no_more(error):
+            raise

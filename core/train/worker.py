@@ -1,24 +1,24 @@
-"""The process that trains one run: its lock, its signals, and what is said when it fails.
+"""The process that trains one run: its lock, its signals, and what is said when it ends.
 
 The work itself is in core/train/training.py. Nobody waits for this process at a pipe.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import signal
 import sys
 import traceback
-from types import FrameType
 
+from core.disk import reason_of, takes_no_more
 from core.errors import AfinaError
 from core.jobs import JobWorker, sole_worker
+from core.paths import ROOT
 from core.runs import Run
+from core.train.listener import Listener, hold
 from core.train.requests import Requests
-from core.train.safety import checkpoints
+from core.train.safety import checkpoints, recovery
 from core.train.safety.findings import Diverged
-from core.train.training import StoppedEarly, Training, log
+from core.train.training import EndedEarly, Training, log
 
 
 def main(directory: str) -> int:
@@ -28,9 +28,19 @@ def main(directory: str) -> int:
     try:
         with sole_worker(run.directory):
             return _guarded(run, JobWorker(run.directory))
+    except recovery.Again:
+        begin_again(directory)
     except AfinaError as error:  # another worker holds the lock: the run is its own
         log(str(error))
-        return 1
+    return 1
+
+
+def begin_again(directory: str) -> None:
+    """Becomes a new process: the pid and the start stay, memory and devices are let go."""
+    hold()
+    sys.stderr.flush()
+    words = [sys.executable, str(ROOT / "afina.py"), "worker", "train", directory]
+    os.execv(sys.executable, words)
 
 
 def _take_one_gpu() -> None:
@@ -41,23 +51,38 @@ def _take_one_gpu() -> None:
 
 def _guarded(run: Run, worker: JobWorker) -> int:
     """The outermost frame: every way to fail ends in an event, a state and a sentence."""
-    requests = Requests(worker)
-    _obey_signals(worker, requests)
+    requests = Requests(worker, lambda: _end_now(run, worker))
+    listener = Listener(requests)
     try:
         return Training(run, worker, requests).go()
-    except StoppedEarly:
-        worker.update("stopped", reason="Stopped before the first step.")
+    except EndedEarly as ended:
+        words = "Stopped" if ended.state == "stopped" else "Paused"
+        worker.update(ended.state, reason=f"{words} before the first step.")
         return 0
+    except recovery.Again:
+        requests.close("not done: the run begins again from a checkpoint; ask once more")
+        worker.hand_on()
+        raise
     except Exception as error:  # noqa: BLE001 - a worker's last word
         told = failure_of(error, run)
         if not isinstance(error, AfinaError):
-            traceback.print_exc()
+            _print_traceback()
         worker.event("failure", message=told.message, hint=told.hint)
         worker.update("failed", reason=str(told))
         return 1
     finally:
         requests.close(f"the run is {worker.current.state}")
+        listener.close()
         worker.close()
+
+
+def _end_now(run: Run, worker: JobWorker) -> None:
+    """Ends the process without saving, from whichever thread heard it."""
+    saved = run.checkpoints()
+    last = f"the last checkpoint is {saved[-1].name}" if saved else "no checkpoint was saved"
+    reason = f"Ended at once, without saving; {last}."
+    if worker.end("stopped", reason):
+        os._exit(1)
 
 
 def failure_of(error: Exception, run: Run) -> AfinaError:
@@ -66,21 +91,21 @@ def failure_of(error: Exception, run: Run) -> AfinaError:
         return error
     if isinstance(error, Diverged):
         return _diverged(error, run)
-    if _out_of_memory(error):
+    if recovery.is_out_of_memory(error):
+        return AfinaError("The device ran out of memory.", recovery.ways_out(_config(run)))
+    if isinstance(error, OSError) and takes_no_more(error):
         return AfinaError(
-            "The device ran out of memory.",
-            "Lower train.per_device_train_batch_size or data.max_length, or set "
-            "train.gradient_checkpointing=true.",
-        )
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return AfinaError(
-            f'The disk of "{run.directory}" is full.',
+            f'The disk of "{run.directory}" takes no more: {reason_of(error)}.',
             "Free some space and resume, or choose another home with --home DIR.",
         )
     return AfinaError(
         f"{type(error).__name__}: {_first_line(error)}.",
         "This is a fault of Afina or of a library; the traceback is in log.txt.",
     )
+
+
+def _config(run: Run):  # noqa: ANN202 - a Config
+    return recovery.read(run.directory).apply(run.config)
 
 
 def _diverged(error: Diverged, run: Run) -> AfinaError:
@@ -93,33 +118,16 @@ def _diverged(error: Diverged, run: Run) -> AfinaError:
         )
     else:
         hint = "No checkpoint was saved before. A smaller train.learning_rate usually helps."
-    return AfinaError(f"The {error.what} is {error.value} at step {error.step}.", hint)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    torch = sys.modules.get("torch")
-    if isinstance(error, MemoryError):
-        return True
-    if torch is not None and isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return AfinaError(error.sentence, hint)
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no message"])[0][:300].rstrip(".")
 
 
-def _obey_signals(worker: JobWorker, requests: Requests) -> None:
-    """The first SIGTERM or SIGINT stops after saving; the second one ends the process now."""
-
-    def heard(number: int, frame: FrameType | None) -> None:
-        if not requests.signalled:
-            requests.signalled = True
-            return
-        saved = Run(worker.job.directory).checkpoints()
-        last = f"the last checkpoint is {saved[-1].name}" if saved else "no checkpoint was saved"
-        worker.update("stopped", reason=f"Ended at once, without saving; {last}.")
-        os._exit(1)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, heard)
+def _print_traceback() -> None:
+    try:
+        traceback.print_exc()
+    except OSError as error:  # log.txt lies on the disk that is full
+        if not takes_no_more(error):
+            raise

@@ -18,6 +18,7 @@ from core.train.feed.order import LikeLengths, Longest, filled_share, lengths_of
 if TYPE_CHECKING:
     from core.train.build import Layout
     from core.train.recorder import Recorder
+    from core.train.setup import Setup
 
 AHEAD_BATCHES = 2
 
@@ -29,10 +30,10 @@ class FeedingTrainer(Trainer):
     start of an epoch, for which the first step waits; so a run that is resumed stays the same.
     """
 
+    setup: Setup
     layout: Layout
     recorder: Recorder
     batches: Batches | None = None  # of streamed rows, which come from threads of their own
-    compares_rows = False  # whether the rows of a batch have a say in each other's loss
     _ahead: Ahead[Any] | None = None
     _loader: Iterator[Any] | None = None
 
@@ -72,10 +73,10 @@ class FeedingTrainer(Trainer):
         dataset: Any = self.train_dataset if train_dataset is None else train_dataset
         if self.layout.flat or dataset is None:
             return super()._get_train_sampler(dataset)
-        return LikeLengths(lengths_of(dataset), self._train_batch_size, self.args.seed)
+        return LikeLengths(lengths_of(dataset), self.setup.order_rows, self.args.seed)
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        if self.layout.flat or self.compares_rows:
+        if self.layout.flat:
             return super()._get_eval_sampler(eval_dataset)
         return Longest(lengths_of(eval_dataset))
 

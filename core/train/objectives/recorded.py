@@ -98,6 +98,8 @@ class RecordedTrainer(FeedingTrainer, SteppingTrainer):
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Writes a checkpoint with its manifest; a disk that is full costs the checkpoint only."""
         step = self.state.global_step
+        if not self.recorder.has_room(step):
+            return
         folder = checkpoints.step_folder(self.setup.run, step)
         started = time.monotonic()
         try:

@@ -151,6 +151,21 @@ def prune(run: Path, keep: int, best_step: int | None) -> list[str]:
     return removed
 
 
+def discard_after(run: Path, step: int) -> int | None:
+    """Deletes the checkpoints after a step, which a divergence put in doubt.
+
+    The step of the newest that is left; None when none is.
+    """
+    kept = None
+    for folder in step_folders(run):
+        if step_of(folder) <= step:
+            kept = step_of(folder) if is_complete(folder) else kept
+            continue
+        (folder / MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    return kept
+
+
 def _describe(folder: Path, step: int, progress: dict[str, Any]) -> Manifest:
     """Syncs every file and hashes it, read once, from the page cache; then syncs the folders."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())

@@ -90,8 +90,11 @@ def began_to_spike(losses: Losses, factor: float) -> int:
 
 
 def plateau(losses: Losses, steps_left: int) -> Finding | None:
-    """A train loss that FLAT_STEPS steps have not brought down, while as many are to come."""
-    if len(losses) < FLAT_STEPS or steps_left < FLAT_STEPS:
+    """A train loss that FLAT_STEPS steps have not brought down, while as many are to come.
+
+    Looks once each FLAT_STEPS.
+    """
+    if len(losses) < FLAT_STEPS or steps_left < FLAT_STEPS or losses[-1][0] % FLAT_STEPS:
         return None
     values = [loss for _, loss in losses[-FLAT_STEPS:]]
     half = FLAT_STEPS // 2

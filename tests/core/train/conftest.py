@@ -131,12 +131,13 @@ class Worker:
         self.run = run
         self.process: BaseProcess | None = None
 
-    def start(self) -> Worker:
+    def start(self, before: Callable[[], None] | None = None) -> Worker:
+        """`before` is called in the process first: what a test breaks there."""
         self.run.announce()
-        return self.start_unannounced()
+        return self.start_unannounced(before)
 
-    def start_unannounced(self) -> Worker:
-        self.process = forked.start(self.run.directory)
+    def start_unannounced(self, before: Callable[[], None] | None = None) -> Worker:
+        self.process = forked.start(self.run.directory, before)
         return self
 
     def wait(self, timeout: float = 120.0) -> int | None:

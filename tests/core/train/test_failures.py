@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ import torch
 from safetensors.torch import save_file
 
 from core.errors import AfinaError
-from core.runs import Run
+from core.runs import Run, create_run
 from core.train.result import verify
 from core.train.safety.findings import Diverged
 from core.train.worker import failure_of
+from tests.core.train.conftest import Configure
 
 
 @pytest.mark.parametrize(
@@ -24,17 +26,21 @@ from core.train.worker import failure_of
         RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
     ],
 )
-def test_running_out_of_memory_says_what_to_change(error: Exception, tmp_path: Path) -> None:
-    told = failure_of(error, Run(tmp_path))
+def test_running_out_of_memory_says_what_to_change(
+    error: Exception, home: Path, configure: Configure
+) -> None:
+    told = failure_of(error, create_run(home, configure("method.kind=full")))
     assert told.message == "The device ran out of memory."
-    assert "train.per_device_train_batch_size" in told.hint
-    assert "train.gradient_checkpointing" in told.hint
+    ways = ("per_device_train_batch_size", "gradient_checkpointing", "adamw_8bit", "max_length")
+    places = [told.hint.index(way) for way in (*ways, "method.kind=lora")]
+    assert places == sorted(places)
 
 
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    told = failure_of(OSError(errno.ENOSPC, "No space left on device"), Run(tmp_path))
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_a_disk_that_takes_no_more_is_named(number: int, tmp_path: Path) -> None:
+    told = failure_of(OSError(number, os.strerror(number)), Run(tmp_path))
     assert str(tmp_path) in told.message
-    assert "full" in told.message
+    assert os.strerror(number) in told.message
 
 
 def test_a_bug_names_its_type_and_the_log(tmp_path: Path) -> None:
