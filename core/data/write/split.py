@@ -5,13 +5,17 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 
 from core.data.files.source import Source
+from core.data.sample import Judged, Labelled
 from core.data.shapes.read import Reader
 from core.data.survey.duplicates import bytes_key, sample_key
 from core.errors import AfinaError
+
+_NO_CLASS = 2**64 - 1
 
 
 class Split(msgspec.Struct):
@@ -22,8 +26,19 @@ class Split(msgspec.Struct):
 
 
 def split_source(source: Source, reader: Reader, eval_fraction: float, seed: int = 42) -> Split:
-    """Splits all rows of a source by their content."""
-    return split_keys(row_keys(source, reader), eval_fraction, seed)
+    """Splits all rows of a source by their content; classes and verdicts give each their share."""
+    keys, classes = array("Q"), array("Q")
+    codes: dict[tuple[str, Any], int] = {}
+    for index in range(len(source)):
+        sample = reader.read(source.row(index)).sample
+        keys.append(bytes_key(source.raw(index)) if sample is None else sample_key(sample))
+        if isinstance(sample, Labelled | Judged):
+            value = sample.label if isinstance(sample, Labelled) else sample.good
+            # True and 1 are two classes, though Python finds them equal
+            classes.append(codes.setdefault((type(value).__name__, value), len(codes)))
+        else:
+            classes.append(_NO_CLASS)
+    return split_keys(keys, eval_fraction, seed, classes if codes else None)
 
 
 def row_keys(
@@ -102,12 +117,32 @@ def _quotas(
         name = min(members, key=lambda name: (-members[name], name))
         parts.setdefault(name, []).append(key)
         rows[name] += len(groups[key])
-    total = rows.total()
-    exact = {name: wanted * count / total for name, count in rows.items()}
-    quotas = {name: int(share) for name, share in exact.items()}
-    left = wanted - sum(quotas.values())
-    # Equal remainders go to the smaller class: it has the greater need of a row to be judged by.
-    by_remainder = sorted(exact, key=lambda name: (quotas[name] - exact[name], rows[name], name))
-    for name in by_remainder[:left]:
-        quotas[name] += 1
+    shares = {name: wanted * count / rows.total() for name, count in rows.items()}
+    several = [name for name, part in parts.items() if len(part) > 1]
+    least = dict.fromkeys(several, 1) if len(several) <= wanted else {}
+    # a class of one group comes last: nobody could learn it if that were held out
+    ranks = {name: (name not in several, count, name) for name, count in rows.items()}
+    quotas = _rounded(shares, ranks, wanted, least)
     return [(parts[name], quotas[name]) for name in sorted(parts)]
+
+
+def _rounded(
+    shares: dict[int, float], ranks: dict[int, Any], wanted: int, least: dict[int, int]
+) -> dict[int, int]:
+    """Whole shares that sum up to `wanted`, by largest remainders, none below its least.
+
+    Equal remainders go to the smaller class: it has the greater need of a row to be judged by.
+    """
+    quotas = {name: max(int(share), least.get(name, 0)) for name, share in shares.items()}
+
+    def order(name: int) -> Any:
+        alone, *rank = ranks[name]
+        return alone, quotas[name] - shares[name], rank
+
+    left = wanted - sum(quotas.values())
+    for name in sorted(shares, key=order)[: max(0, left)]:
+        quotas[name] += 1
+    while sum(quotas.values()) > wanted:  # what the least of rare classes takes from others
+        above = [name for name in quotas if quotas[name] > least.get(name, 0)]
+        quotas[max(above, key=order)] -= 1
+    return quotas

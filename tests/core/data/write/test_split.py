@@ -60,3 +60,46 @@ def test_a_fraction_outside_of_0_to_1_is_refused() -> None:
     for fraction in (-0.1, 1.0):
         with pytest.raises(AfinaError, match="eval_fraction"):
             split_keys([1, 2], fraction)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=60),
+    st.floats(0.0, 0.5),
+)
+def test_classes_are_parted_completely_and_eval_is_never_too_large(
+    rows: list[tuple[int, int]], fraction: float
+) -> None:
+    keys, classes = [key for key, _ in rows], [code for _, code in rows]
+    split = split_keys(keys, fraction, 7, classes)
+    assert sorted([*split.train, *split.eval]) == list(range(len(rows)))
+    assert not {keys[index] for index in split.train} & {keys[index] for index in split.eval}
+    assert len(split.eval) <= max(1, round(fraction * len(rows)))
+
+
+def test_a_rare_class_is_on_both_sides_and_a_single_row_is_learned_from() -> None:
+    classes = [0] * 94 + [1] * 3 + [2] * 2 + [3]
+    split = split_keys(range(100), 0.1, 1, classes)
+    held = [classes[index] for index in split.eval]
+    assert len(held) == 10
+    assert [held.count(code) for code in range(4)] == [8, 1, 1, 0]
+    half = [classes[index] for index in split_keys(range(100), 0.5, 1, classes).eval]
+    assert len(half) == 50 and 3 not in half
+
+
+def test_too_many_rare_classes_leave_eval_its_fraction() -> None:
+    classes = [index // 2 for index in range(100)]
+    assert len(split_keys(range(100), 0.1, 1, classes).eval) == 10
+
+
+@pytest.mark.parametrize("shape", ["classification", "kto"])
+def test_rows_with_classes_or_verdicts_give_each_its_share(
+    shape: str, write_rows: Callable[..., Path]
+) -> None:
+    rare = range(0, 100, 20)
+    if shape == "kto":
+        rows = [{"prompt": f"Q{n}", "completion": "A", "label": n in rare} for n in range(100)]
+    else:
+        rows = [{"text": f"T{n}", "label": int(n in rare)} for n in range(100)]
+    held = split_source(open_source(write_rows(rows)), Reader(shape), 0.2).eval
+    assert len(held) == 20
+    assert sum(index in rare for index in held) == 1
