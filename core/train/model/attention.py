@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
 
 NAME = "afina_documents"
+FLASH = "flash_attention_2"  # transformers' name for the package flash-attn
 PRODUCTS_UP_TO = 512  # tokens of a document; longer ones are faster in the fused kernel
 
 
@@ -25,6 +24,21 @@ def register() -> None:
 
     AttentionInterface.register(NAME, attend)
     AttentionMaskInterface.register(NAME, no_mask)
+
+
+def candidates(own: str, device: str, dropout: float = 0.0) -> list[str]:
+    """Attentions that may serve rows laid end to end, the fastest first; each is to be proven.
+
+    Ours first: on a GPU it is torch's own flash kernel. The package flash-attn, where it is there,
+    serves what that one can't: soft capping, and dropout on the weights. Then the model's own, with
+    the boundaries in the positions.
+    """
+    from transformers.utils import import_utils
+
+    names = [NAME, own]
+    if device == "cuda" and import_utils.is_flash_attn_2_available():
+        names = [FLASH, NAME, own] if dropout else [NAME, FLASH, own]
+    return list(dict.fromkeys(names))
 
 
 def no_mask(*args: Any, **kwargs: Any) -> None:
@@ -52,13 +66,24 @@ def attend(
     if kwargs.get("softcap") or kwargs.get("s_aux") is not None:
         raise ValueError(f"{NAME} knows neither soft capping nor attention sinks")
     window = kwargs.get("sliding_window")
-    row = _Row(query, key, value, edges, scaling or query.shape[-1] ** -0.5, window)
+    query, key, value = (_as_multiplied(tensor) for tensor in (query, key, value))
+    row = Row(query, key, value, edges, scaling or query.shape[-1] ** -0.5, window)
     if _takes_varlen(query, dropout):
         return _varlen(row, kwargs["max_length_q"]), None
-    return _loop(row, dropout), None
+    return _by_document(row, dropout), None
 
 
-class _Row(NamedTuple):
+def _as_multiplied(tensor: torch.Tensor) -> torch.Tensor:
+    """In the type of autocast's products: rotations leave float32 under full tuning."""
+    import torch
+
+    kind = tensor.device.type
+    if torch.is_autocast_enabled(kind):
+        return tensor.to(torch.get_autocast_dtype(kind))
+    return tensor
+
+
+class Row(NamedTuple):
     """What attention works on: (1, heads, tokens, head_dim) each, and where documents begin."""
 
     query: torch.Tensor
@@ -74,62 +99,61 @@ class _Row(NamedTuple):
         return self.query.shape[1] // self.key.shape[1]
 
 
-def _loop(row: _Row, dropout: float) -> torch.Tensor:
+def _by_document(row: Row, dropout: float) -> torch.Tensor:
     """One attention a document: the fastest exact way on a CPU. Returns (1, tokens, heads, dim)."""
     import torch
+
+    from core.train.model.products import attend_by_products
+
+    runs = _runs(row, dropout)
+    sizes = [sum(lengths) for _, lengths in runs]
+    # split, not slices: the gradient of a slice is as large as the whole row
+    queries, keys, values = (t.split(sizes, 2) for t in (row.query, row.key, row.value))
+    parts = []
+    for (short, lengths), query, key, value in zip(runs, queries, keys, values, strict=True):
+        if short:
+            parts.append(attend_by_products(query, key, value, lengths, row.scaling))
+        else:
+            here = row._replace(query=query, key=key, value=value)
+            parts.append(_fused(here, dropout))
+    return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+
+
+def _runs(row: Row, dropout: float) -> list[tuple[bool, list[int]]]:
+    """Lengths of the documents that go into one call: neighbours that are short, or one alone."""
+    import torch
+
+    query = row.query
+    by_products = query.device.type == "cpu" and query.dtype == torch.bfloat16 and dropout == 0.0
+    runs: list[tuple[bool, list[int]]] = []
+    for length in row.edges.diff().tolist():
+        windowed = row.window is not None and row.window < length
+        short = by_products and length <= PRODUCTS_UP_TO and not windowed
+        if short and runs and runs[-1][0]:
+            runs[-1][1].append(length)
+        else:
+            runs.append((short, [length]))
+    return runs
+
+
+def _fused(row: Row, dropout: float) -> torch.Tensor:
+    """One document through torch's own kernel. Returns (1, tokens, heads, head_dim)."""
     from torch.nn.functional import scaled_dot_product_attention
 
-    query, key, value = row.query, row.key, row.value
-    by_products = query.device.type == "cpu" and query.dtype == torch.bfloat16 and dropout == 0.0
-    parts = []
-    for start, end in pairwise(row.edges.tolist()):
-        length = end - start
-        here = slice(start, end)
-        windowed = row.window is not None and row.window < length
-        if by_products and not windowed and length <= PRODUCTS_UP_TO:
-            parts.append(_products(row, here))
-            continue
-        mask = _window_mask(length, row.window, query.device) if windowed else None
-        parts.append(
-            scaled_dot_product_attention(
-                query[:, :, here],
-                key[:, :, here],
-                value[:, :, here],
-                attn_mask=mask,
-                dropout_p=dropout,
-                is_causal=mask is None,
-                scale=row.scaling,
-                enable_gqa=row.groups > 1,
-            )
-        )
-    return torch.cat(parts, dim=2).transpose(1, 2).contiguous()
-
-
-def _products(row: _Row, here: slice) -> torch.Tensor:
-    """Scores, softmax, mean as plain products, rounded as transformers' eager attention rounds.
-
-    torch's fused kernel needs 2 to 4 times as long for short bfloat16 documents on a CPU, most of
-    it in the backward (torch 2.13, 1 core with avx512_bf16; benchmarks/train.py).
-    """
-    import torch
-
-    query, key, value = row.query[:, :, here], row.key[:, :, here], row.value[:, :, here]
-    if row.groups > 1:
-        key = key.repeat_interleave(row.groups, dim=1)
-        value = value.repeat_interleave(row.groups, dim=1)
-    length = query.shape[2]
-    bias = _causal_bias(query.dtype)[:length, :length]
-    scores = torch.baddbmm(bias, query[0], key[0].transpose(-1, -2), alpha=row.scaling)
-    return torch.bmm(torch.softmax(scores, dim=-1), value[0])[None]  # (1, heads, tokens, dim)
-
-
-@lru_cache
-def _causal_bias(dtype: torch.dtype) -> torch.Tensor:
-    """0 where a token looks, minus infinity ahead of it. (PRODUCTS_UP_TO, PRODUCTS_UP_TO)"""
-    import torch
-
-    size = PRODUCTS_UP_TO
-    return torch.full((size, size), float("-inf"), dtype=dtype).triu(1)
+    length = row.query.shape[2]
+    windowed = row.window is not None and row.window < length
+    mask = _window_mask(length, row.window, row.query.device) if windowed else None
+    out = scaled_dot_product_attention(
+        row.query,
+        row.key,
+        row.value,
+        attn_mask=mask,
+        dropout_p=dropout,
+        is_causal=mask is None,
+        scale=row.scaling,
+        enable_gqa=row.groups > 1,
+    )
+    return out.transpose(1, 2).contiguous()
 
 
 def _window_mask(length: int, window: int | None, device: torch.device) -> torch.Tensor:
@@ -155,7 +179,7 @@ def _takes_varlen(query: torch.Tensor, dropout: float) -> bool:
     )
 
 
-def _varlen(row: _Row, longest: int) -> torch.Tensor:
+def _varlen(row: Row, longest: int) -> torch.Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     query, key, value = (
@@ -188,8 +212,10 @@ def implementation(model: Any, name: str) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-def isolates(model: Any, name: str) -> bool:
+def isolates(model: Any, name: str, autocast: bool = False) -> bool:
     """Whether the model, with this attention, computes documents in one row as if each were alone.
+
+    autocast: whether its products will be bfloat16, which may take another way than float32.
 
     Three short documents in one row: the last one must come out as it does alone through the
     attention the model has now, and must not change when the first is replaced. Models whose
@@ -204,7 +230,8 @@ def isolates(model: Any, name: str) -> bool:
     training = model.training
     model.eval()
     try:
-        with torch.no_grad():
+        rounding = torch.autocast(embeddings.device.type, torch.bfloat16, enabled=autocast)
+        with torch.no_grad(), rounding:
             only = torch.tensor([last], device=embeddings.device)
             alone = model(input_ids=only, use_cache=False).logits.float()
             with implementation(model, name):
@@ -216,7 +243,8 @@ def isolates(model: Any, name: str) -> bool:
         model.train(training)
     spread = float(alone.std()) or 1.0
     # experts and matrix products group tokens differently in another row: rounding, not a look over
-    close, apart = (1e-3, 1e-5) if model.dtype == torch.float32 else (0.1, 0.02)
+    exact = model.dtype == torch.float32 and not autocast
+    close, apart = (1e-3, 1e-5) if exact else (0.1, 0.02)
     return (
         float((together - alone).abs().max()) <= close * spread
         and float((together - beside_other).abs().max()) <= apart * spread

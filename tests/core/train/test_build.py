@@ -195,7 +195,7 @@ def test_named_layers_get_the_adapter_and_others_do_not(
 def test_a_model_that_mixes_rows_is_padded_instead(
     assemble: Assemble, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.train.model.attention.isolates", lambda model, name: False)
+    monkeypatch.setattr("core.train.model.attention.isolates", lambda *args: False)
     config = configure()
     trainer = assemble(config)
     assert not trainer.layout.flat

@@ -65,16 +65,48 @@ def test_a_row_does_not_change_when_its_neighbour_does(llama: Any) -> None:
     assert torch.equal(before, after)
 
 
-def test_bfloat16_products_agree_with_the_fused_kernel() -> None:
+def attended(
+    kind: torch.dtype, edges: list[int], heads: int, window: int | None = None
+) -> list[torch.Tensor]:
+    """What comes out of random queries, keys and values, and the gradients of these."""
     torch.manual_seed(0)
-    query = torch.randn(1, 4, 40, 16, dtype=torch.bfloat16)
-    key, value = (torch.randn(1, 2, 40, 16, dtype=torch.bfloat16) for _ in range(2))
-    module, edges = torch.nn.Module(), torch.tensor([0, 7, 8, 40])
-    fast, _ = attention.attend(module, query, key, value, None, cu_seq_lens_q=edges)
-    exact, _ = attention.attend(
-        module, query.float(), key.float(), value.float(), None, cu_seq_lens_q=edges
+    drawn = [torch.randn(1, count, edges[-1], 16).bfloat16() for count in (4, heads, heads)]
+    leaves = [tensor.to(kind).requires_grad_() for tensor in drawn]
+    lengths = torch.tensor(edges)
+    query, key, value = leaves
+    out, _ = attention.attend(
+        torch.nn.Module(), query, key, value, None, cu_seq_lens_q=lengths, sliding_window=window
     )
-    torch.testing.assert_close(fast.float(), exact, rtol=0, atol=0.03)
+    out.backward(torch.randn(out.shape).bfloat16().to(kind))
+    return [out.detach().float(), *(leaf.grad.float() for leaf in leaves if leaf.grad is not None)]
+
+
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_bfloat16_products_agree_with_the_fused_kernel_to_the_gradients(heads: int) -> None:
+    edges = [0, 7, 8, 40, 640, 653]  # a document too long for the products among short ones
+    fast, exact = (attended(kind, edges, heads) for kind in (torch.bfloat16, torch.float32))
+    for ours, theirs in zip(fast, exact, strict=True):
+        error = (ours - theirs).square().mean().sqrt() / theirs.square().mean().sqrt()
+        assert float(error) < 0.01
+
+
+def test_documents_longer_than_the_window_are_not_taken_for_short_ones() -> None:
+    edges = [0, 20, 25, 31, 60]
+    fast, exact = (attended(kind, edges, 2, window=9) for kind in (torch.bfloat16, torch.float32))
+    for ours, theirs in zip(fast, exact, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=0.06)
+
+
+def test_under_autocast_attention_multiplies_in_its_type() -> None:
+    torch.manual_seed(0)
+    leaves = [torch.randn(1, 2, 12, 8, requires_grad=True) for _ in range(3)]
+    query, key, value = leaves
+    edges = torch.tensor([0, 5, 12])
+    with torch.autocast("cpu", torch.bfloat16):
+        out, _ = attention.attend(torch.nn.Module(), query, key, value, None, cu_seq_lens_q=edges)
+    assert out.dtype == torch.bfloat16
+    out.float().sum().backward()
+    assert all(leaf.grad is not None and leaf.grad.dtype == torch.float32 for leaf in leaves)
 
 
 def test_a_sliding_window_is_kept_inside_each_row() -> None:
@@ -102,6 +134,28 @@ def test_a_sliding_window_is_kept_inside_each_row() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_the_proof_holds_for_families_that_attend(config: Any, dtype: torch.dtype) -> None:
     assert attention.isolates(build(config, dtype), attention.NAME)
+
+
+def test_the_proof_holds_under_autocast_of_float32_weights(llama: Any) -> None:
+    assert attention.isolates(llama, attention.NAME, autocast=True)
+
+
+def test_flash_attention_is_tried_where_it_is_installed_and_ours_can_not_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert attention.candidates("sdpa", "cpu") == [attention.NAME, "sdpa"]
+    available = "transformers.utils.import_utils.is_flash_attn_2_available"
+    monkeypatch.setattr(available, lambda: True)
+    assert attention.candidates("sdpa", "cpu") == [attention.NAME, "sdpa"]
+    assert attention.candidates("sdpa", "cuda") == [attention.NAME, attention.FLASH, "sdpa"]
+    assert attention.candidates("eager", "cuda", dropout=0.1) == [
+        attention.FLASH,  # torch's kernel for documents knows no dropout
+        attention.NAME,
+        "eager",
+    ]
+    assert attention.candidates(attention.FLASH, "cuda") == [attention.NAME, attention.FLASH]
+    monkeypatch.setattr(available, lambda: False)
+    assert attention.candidates("sdpa", "cuda") == [attention.NAME, "sdpa"]
 
 
 def test_a_model_that_carries_state_along_the_row_is_not_trusted() -> None:
