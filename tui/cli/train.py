@@ -30,6 +30,7 @@ def train(
     from core.events import EventTail
     from core.paths import home
     from core.runs import create_run
+    from core.train.objectives.choice import check_shape
     from tui.cli.follow import follow
 
     try:
@@ -38,6 +39,8 @@ def train(
         _refuse(config, error.problems)
         raise typer.Exit(2) from error
     found = problems(wanted)
+    if not any(problem.severity == "error" for problem in found):
+        found += check_shape(wanted)
     _refuse(config, found)
     if any(problem.severity == "error" for problem in found):
         raise typer.Exit(2)

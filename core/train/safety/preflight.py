@@ -19,6 +19,7 @@ from core.hardware import read_device
 from core.train.feed.dataset import LARGE_SHARE, Encoded, encoded_bytes
 from core.train.feed.rows import Rows
 from core.train.model.adapters import module_names
+from core.train.objectives.weights import told_weights
 from core.train.safety.findings import Finding
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def data_warnings(config: Config, encoded: Encoded) -> Iterator[Finding]:
         )
     if len(rows) < FEW_ROWS:
         yield Finding("warning", f"Only {_rows(len(rows))} to learn from.", "10 is the least.")
-    if encoded.objective in ("dpo", "kto") and config.train.learning_rate > HIGH_RATE:
+    if encoded.objective in ("dpo", "kto", "orpo") and config.train.learning_rate > HIGH_RATE:
         yield Finding(
             "warning",
             f"train.learning_rate is {config.train.learning_rate:g}, which is high for "
@@ -89,6 +90,8 @@ def data_warnings(config: Config, encoded: Encoded) -> Iterator[Finding]:
     if encoded.objective == "kto" and len(set(rows.judgements)) == 1:
         kind = "wanted" if rows.judgements[0] else "unwanted"
         yield Finding("warning", f"Every answer is {kind}: nothing shows the other kind.")
+    if encoded.objective == "kto" and (finding := told_weights(rows.judgements)):
+        yield finding
     if encoded.unknown_classes:
         names = ", ".join(f'"{label}"' for label in sorted(map(str, encoded.unknown_classes)))
         yield Finding(
