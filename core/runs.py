@@ -127,7 +127,13 @@ def find_run(home: Path, word: str) -> Run:
 
 
 def create_run(home: Path, config: Config) -> Run:
-    """A new run directory with its frozen configuration, not started yet."""
+    """A new run directory with its frozen configuration, not started yet.
+
+    What an earlier run or an adapter decides is settled now: it may have other points later.
+    """
+    from core.train import lineage
+
+    config = lineage.settled(home, config)
     name = slug(config.name or default_name(config))
     stamp = time.strftime("%Y-%m-%d")
     folder = runs_folder(home) / f"{stamp}-{name}-{secrets.token_hex(2)}"
@@ -179,8 +185,15 @@ def summary(run: Run) -> Summary:
 
 def delete_run(run: Run) -> None:
     """Deletes a run's directory; one that is at work is refused."""
+    from core.train import lineage
+
     if run.state().state in ACTIVE:
         raise AfinaError(f'"{run.id}" is at work.', "Stop it first.")
+    if others := lineage.leaning_on(run.directory.parents[1], run):
+        raise AfinaError(
+            f'The model of "{run.id}" is the base of "{others[0].id}".',
+            "Delete that run first, or keep this one.",
+        )
     shutil.rmtree(run.directory)
 
 

@@ -75,12 +75,17 @@ def of_run(run: Run, point: str = "result", word: str = "") -> Target:
     )
     if point == "base":
         return base
-    folder = _result(run) if point == "result" else _checkpoint(run, point)
+    folder = weights_at(run, point)
     _refuse_classifier(word, folder)
     label = run.name if point == "result" else f"{run.name} @ {point}"
     if config.method.kind == "full":
         return msgspec.structs.replace(base, model=str(folder), label=label)
     return msgspec.structs.replace(base, adapter=str(folder), label=label)
+
+
+def weights_at(run: Run, point: str = "result") -> Path:
+    """The folder of a run's adapter or model: "result", "last", "best" or a step."""
+    return _result(run) if point == "result" else _checkpoint(run, point)
 
 
 def is_classifier(values: Mapping[str, Any]) -> bool:

@@ -1,28 +1,126 @@
-"""What is wrong with how a run learns: methods, optimizers, and what can't be combined."""
+"""What is wrong with how a run learns: methods, and what can't be combined with them.
+
+What PEFT, bitsandbytes and TRL refuse, and above all what they ignore in silence. What only the
+model's own files can tell is in core/train/model/fit.py.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from core.config import Config
+from core.config.method import Method
 from core.errors import FieldProblem
+
+DEFAULTS = Method()
+ADAPTERS = ("lora", "ia3", "prompt")
+# options and the kinds of method that know them; under others they would do nothing
+KNOWN_TO = {
+    "quantization": ADAPTERS,
+    "trainable_layers": ("full",),
+    "rank_pattern": ("lora",),
+    "alpha_pattern": ("lora",),
+    "modules_to_save": ("lora", "ia3"),
+    "init_lora_weights": ("lora",),
+    "rslora": ("lora",),
+    "dora": ("lora",),
+    "prompt_tuning_init_text": ("prompt",),
+}
+# the same for numbers, which a form always shows: they are told, and do no harm
+NUMBERS_OF = {
+    "rank": ("lora",),
+    "alpha": ("lora",),
+    "dropout": ("lora",),
+    "target_modules": ("lora", "ia3"),
+    "num_virtual_tokens": ("prompt",),
+}
 
 
 def method_problems(config: Config) -> Iterator[FieldProblem]:
-    """Problems of the groups method and train."""
-    method, train = config.method, config.train
-    if method.kind == "full":
-        for name in ("dora", "rslora"):
-            if getattr(method, name):
+    """Problems of the group method, and of what goes with it."""
+    yield from _unknown_options(config.method)
+    yield from _patterns(config.method)
+    yield from _pissa(config)
+    yield from _prompt(config)
+    yield from _learning_rate(config)
+
+
+def _unknown_options(method: Method) -> Iterator[FieldProblem]:
+    """Options that belong to other kinds of method."""
+    for name, kinds in {**KNOWN_TO, **NUMBERS_OF}.items():
+        if method.kind in kinds or getattr(method, name) == getattr(DEFAULTS, name):
+            continue
+        whose = " and ".join(kinds) if kinds != ADAPTERS else "an adapter"
+        yield FieldProblem(
+            f"method.{name}",
+            f"It belongs to {whose}, and the method is {method.kind}.",
+            f"Set method.kind to {' or '.join(kinds)}, or take the option away.",
+            severity="error" if name in KNOWN_TO else "warning",
+        )
+
+
+def _patterns(method: Method) -> Iterator[FieldProblem]:
+    for name in ("rank_pattern", "alpha_pattern"):
+        for pattern in getattr(method, name):
+            try:
+                re.compile(pattern)
+            except re.error as error:
                 yield FieldProblem(
                     f"method.{name}",
-                    "This belongs to an adapter, and the method is full.",
-                    "Set method.kind to lora, or switch it off.",
+                    f'"{pattern}" is no name and no pattern: {error}.',
+                    "Write the end of a layer's name, as down_proj or layers.0.mlp.down_proj.",
                 )
-        if train.learning_rate > 2e-4:
-            yield FieldProblem(
-                "train.learning_rate",
-                f"{train.learning_rate:g} is high for full tuning.",
-                "1e-5 to 5e-5 is usual.",
-                severity="warning",
-            )
+
+
+def _pissa(config: Config) -> Iterator[FieldProblem]:
+    method = config.method
+    if method.init_lora_weights != "pissa":
+        return
+    if method.quantization != "none":
+        yield FieldProblem(
+            "method.init_lora_weights",
+            f"pissa takes directions out of the weights, which {method.quantization} rounds before "
+            "and after: what is saved would not fit the base.",
+            "Set method.quantization to none, or method.init_lora_weights to default.",
+        )
+    if method.dora:
+        yield FieldProblem(
+            "method.init_lora_weights",
+            "DoRA's magnitudes are those of the weights that pissa leaves, so what is saved would "
+            "not fit the base.",
+            "Choose pissa or method.dora.",
+        )
+
+
+def _prompt(config: Config) -> Iterator[FieldProblem]:
+    """A learned prompt stands once before every row."""
+    method, train = config.method, config.train
+    if method.kind != "prompt":
+        return
+    if train.packing == "on":
+        yield FieldProblem(
+            "train.packing",
+            "The learned prompt stands before every row, and packed rows would share one.",
+            "Set it to auto or off.",
+        )
+    if train.objective == "classification":
+        yield FieldProblem(
+            "method.kind",
+            "Under a learned prompt transformers' classifiers look at the padding behind a row.",
+            "Set method.kind to lora, ia3 or full.",
+        )
+    if method.prompt_tuning_init_text is not None and not method.prompt_tuning_init_text.strip():
+        yield FieldProblem(
+            "method.prompt_tuning_init_text", "The text is empty.", "Write one, or take it away."
+        )
+
+
+def _learning_rate(config: Config) -> Iterator[FieldProblem]:
+    if config.method.kind == "full" and config.train.learning_rate > 2e-4:
+        yield FieldProblem(
+            "train.learning_rate",
+            f"{config.train.learning_rate:g} is high for full tuning.",
+            "1e-5 to 5e-5 is usual.",
+            severity="warning",
+        )

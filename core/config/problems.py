@@ -13,12 +13,15 @@ from core.config.objective_problems import objective_problems
 from core.data.encode.template import BUILT_IN
 from core.data.files.source import looks_like_data
 from core.errors import FieldProblem
+from core.paths import home
+from core.train.lineage import beginning_problems
 
 
 def problems(config: Config) -> list[FieldProblem]:
     """Every problem and warning, by the field that it belongs to."""
     return [
         *_model_problems(config),
+        *beginning_problems(home(), config),
         *_path_problems(config),
         *_template_problems(config),
         *_eval_problems(config),
@@ -31,6 +34,8 @@ def problems(config: Config) -> list[FieldProblem]:
 def _model_problems(config: Config) -> Iterator[FieldProblem]:
     field, model = "model.name_or_path", config.model.name_or_path
     folder = Path(model).expanduser()
+    if not model and config.model.continue_from:
+        return  # what goes on brings its base
     if not model:
         yield FieldProblem(field, "No model is named.", "Give a folder or a hub id.")
     elif folder.exists() and not (folder / "config.json").is_file():
@@ -122,18 +127,6 @@ def _eval_problems(config: Config) -> Iterator[FieldProblem]:
 
 # options that are declared and not built yet, with the value that leaves them alone
 NOT_YET = {
-    "model.continue_from": None,
-    "method.quantization": "none",
-    "method.trainable_layers": None,
-    "method.rank_pattern": {},
-    "method.alpha_pattern": {},
-    "method.modules_to_save": None,
-    "method.init_lora_weights": "default",
-    "train.on_divergence": "stop",
-    "train.spike_factor": None,
-}
-NOT_YET_VALUES = {
-    "method.kind": ("ia3", "prompt"),
 }
 
 
@@ -142,7 +135,3 @@ def _not_yet(config: Config) -> Iterator[FieldProblem]:
         group, _, option = name.partition(".")
         if getattr(getattr(config, group), option) != value:
             yield FieldProblem(name, "This is not built yet.", "Leave it out.")
-    for name, values in NOT_YET_VALUES.items():
-        group, _, option = name.partition(".")
-        if getattr(getattr(config, group), option) in values:
-            yield FieldProblem(name, "This is not built yet.", "Choose another.")

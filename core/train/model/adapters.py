@@ -82,7 +82,7 @@ def adapter(config: Config, objective: str = "sft", base: Path | None = None) ->
 
 
 def _name_inner_layers(config: Any) -> None:
-    """PEFT writes all-linear as the layers it stands for; what it then reads must be some of them."""
+    """PEFT writes all-linear as its layers, and reads only what is some of them."""
     names = config.target_modules
     config.feedforward_modules = {n for n in names if n.rpartition(".")[2] in FEEDFORWARD}
 

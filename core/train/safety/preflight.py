@@ -18,6 +18,7 @@ from core.figures import size
 from core.hardware import read_device
 from core.train.feed.dataset import LARGE_SHARE, Encoded, encoded_bytes
 from core.train.feed.rows import Rows
+from core.train.model import fit
 from core.train.model.adapters import module_names
 from core.train.objectives.weights import told_weights
 from core.train.safety.findings import Finding
@@ -216,8 +217,9 @@ def check_model(config: Config, encoder: Encoder, encoded: Encoded, model: Any) 
             f"The longest row has {longest:,} tokens, and the model sees {positions:,}.",
             f"Set data.max_length to at most {positions}.",
         )
-    if config.method.kind == "lora":
+    if config.method.kind in ("lora", "ia3"):
         check_targets(config, model)
+    fit.check(config, model, longest)
 
 
 def check_targets(config: Config, model: Any) -> None:
