@@ -19,6 +19,7 @@ from core.disk import takes_no_more
 from core.errors import AfinaError
 from core.jobs import JobWorker
 from core.runs import Run
+from core.train import lineage
 from core.train.ending import Ending
 from core.train.feed.dataset import Encoded, load
 from core.train.feed.stream import Laying
@@ -121,6 +122,8 @@ class Training:
         """The folder of the base model; one that is named by its hub id is fetched."""
         from core.hub import fetch
 
+        if begin := lineage.record(self.run, self.run.directory.parents[1]):
+            self.worker.event("finding", step=None, **lineage.told(self.run, begin))
         self._phase("finding model", self.config.model.name_or_path)
         base = fetch(self.config.model.name_or_path, self.config.model.revision)
         preflight.check_model_folder(base)
@@ -189,6 +192,7 @@ class Training:
         from transformers import AutoTokenizer
 
         from core.train import build
+        from core.train.model import fit
         from core.train.model.load import load_model
 
         self._stop_before_training()
@@ -196,6 +200,8 @@ class Training:
         model = load_model(setup, encoded)
         tokenizer = AutoTokenizer.from_pretrained(str(setup.base))
         preflight.check_model(self.config, encoder, encoded, model)
+        for finding in fit.findings(self.config, model):
+            recorder.finding(finding, None)
         self._stop_before_training()
         self._phase("preparing", setup.precision.device)
         layout = build.choose_layout(model, self.config, encoded, setup.precision.autocast)
