@@ -10,11 +10,13 @@ from benchmarks.train.meter import Meter, Task
 
 
 def main() -> None:
-    import torch
     from axolotl.cli.config import load_cfg
     from axolotl.common.datasets import load_datasets
     from axolotl.train import train
+    from transformers import training_args
 
+    # it can't say use_cpu, without which transformers takes bfloat16 for a matter of GPUs
+    training_args.is_torch_bf16_gpu_available = lambda: True
     task, meter = Task.read(), Meter()
     meter.attach()
     folder = Path(task.folder)
@@ -40,7 +42,6 @@ def main() -> None:
         "lr_scheduler": "constant",
         "optimizer": "adamw_torch",
         "bf16": True,
-        "use_cpu": not torch.cuda.is_available(),
         "logging_steps": 1,
         "save_strategy": "no",
         "val_set_size": 0,
