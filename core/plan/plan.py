@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from core import paths
 from core.config import Config
 from core.data.files.rows import Span
 from core.errors import AfinaError
@@ -21,6 +22,7 @@ from core.plan import memory
 from core.plan.memory import Memory
 from core.runs import Run, all_runs
 from core.train.feed.dataset import LARGE_SHARE, encoded_bytes, open_rows, should_pack
+from core.train.lineage import settled
 from core.train.objectives.choice import objective_of
 
 SAMPLED_ROWS = 200
@@ -73,6 +75,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan:
     """The plan of a configuration; raises AfinaError when the model's files can't be read."""
+    config = settled(home, config)
     folder = model_folder(config.model.name_or_path, config.model.revision)
     shape = memory.read_shape(folder)
     device = read_device(config.launch.device)
@@ -117,6 +120,7 @@ def look_at_data(config: Config) -> DataFacts:
     from core.data.encode.encoder import encode_rows
     from core.data.recipe import Recipe
 
+    config = settled(paths.home(), config)
     recipe = Recipe.of(config)
     encoder = recipe.encoder()
     with open_rows(config) as source:
