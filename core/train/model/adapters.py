@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config import Config
+from core.train.lineage import START
 from core.train.model import layers, pissa
 from core.train.model.counting import FEEDFORWARD
 from core.train.setup import Setup
@@ -16,7 +17,6 @@ from core.train.setup import Setup
 if TYPE_CHECKING:
     from peft import PeftConfig, PeftModel
 
-START = "start"  # folder in a run's directory: the adapter that it goes on from
 NAME, REFERENCE = "default", "ref"  # PEFT's name of an adapter, TRL's of the one compared with
 TASKS = {"classification": "SEQ_CLS"}
 
