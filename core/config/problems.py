@@ -27,7 +27,6 @@ def problems(config: Config) -> list[FieldProblem]:
         *_eval_problems(config),
         *objective_problems(config),
         *method_problems(config),
-        *_not_yet(config),
     ]
 
 
@@ -123,15 +122,3 @@ def _eval_problems(config: Config) -> Iterator[FieldProblem]:
             "Early stopping needs evaluation rows, and none are held out.",
             "Set data.eval_fraction or data.eval_path.",
         )
-
-
-# options that are declared and not built yet, with the value that leaves them alone
-NOT_YET = {
-}
-
-
-def _not_yet(config: Config) -> Iterator[FieldProblem]:
-    for name, value in NOT_YET.items():
-        group, _, option = name.partition(".")
-        if getattr(getattr(config, group), option) != value:
-            yield FieldProblem(name, "This is not built yet.", "Leave it out.")

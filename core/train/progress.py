@@ -28,7 +28,6 @@ class Progress(msgspec.Struct):
     eval_loss: float | None = None  # of the newest evaluation
     losses: list[float] = []  # of the last WINDOW steps
     batch_rows: int = 0  # micro-batch by which `streamed` counts batches
-    learning_rate_factor: float = 1.0  # what the optimizer's state was scaled by already
     streamed: Passed = msgspec.field(default_factory=Passed)
 
     def count_by(self, rows: int) -> None:

@@ -21,7 +21,7 @@ from core.events import Event
 from core.jobs import JobWorker
 from core.train.progress import Pace, Progress
 from core.train.requests import Requests
-from core.train.safety import findings, generators, recovery
+from core.train.safety import findings, generators
 from core.train.safety.checkpoints import Manifest
 from core.train.safety.findings import Diverged, Finding
 from core.train.saving import Saving
@@ -59,7 +59,6 @@ class Recorder(TrainerCallback):
         self.pace = Pace()
         self.telling = Telling(worker, progress, self.pace)
         self.saving = Saving(config, progress, requests, self.telling)
-        self.rate_factor = 1.0  # of the configured learning rate, see safety/recovery.py
         self.ended_early = False
         self.ending = ""  # "stopped" or "paused" once that is decided
         self.point: Point | None = None  # the end of the last step
@@ -92,15 +91,7 @@ class Recorder(TrainerCallback):
     # --- called by transformers, in this order within a step ---
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._scale_rates(state, kwargs["optimizer"], kwargs["lr_scheduler"])
         self.telling.begin(state)
-
-    def _scale_rates(self, state: Any, optimizer: Any, scheduler: Any) -> None:
-        """A checkpoint brought the rates of its time back; new ones have the factor already."""
-        ratio = self.rate_factor / self.progress.learning_rate_factor
-        if state.global_step > 0 and ratio != 1:
-            recovery.rescale(optimizer, scheduler, ratio)
-        self.progress.learning_rate_factor = self.rate_factor
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._times.tokens = 0

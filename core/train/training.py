@@ -159,7 +159,6 @@ class Training:
         keep_companions(setup)
         watch = Watch(setup, encoder, encoded.train.system_prompt, self.requests.stop_asked)
         recorder = Recorder(self.worker, self.config, progress, self.requests, watch.answer)
-        recorder.rate_factor = self.retry.taken.learning_rate_factor
         watch.trainer = self.build(setup, encoder, encoded, recorder)
         return setup, recorder, watch.trainer
 

@@ -117,13 +117,3 @@ def ways_out(config: Config) -> str:
     elif method.quantization == "none":
         ways.append("method.quantization=nf4")
     return f"In this order: {'; '.join(ways)}."
-
-
-def rescale(optimizer: Any, scheduler: Any, ratio: float) -> None:
-    """Multiplies the learning rates that a checkpoint brought back, and what they follow from."""
-    for group in optimizer.param_groups:
-        for name in ("lr", "initial_lr"):
-            if name in group:
-                group[name] = group[name] * ratio
-    scheduler.base_lrs = [rate * ratio for rate in scheduler.base_lrs]
-    scheduler._last_lr = [rate * ratio for rate in scheduler.get_last_lr()]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
+from shutil import disk_usage
 
 from core.figures import size
 from core.train.safety import checkpoints
@@ -26,10 +26,10 @@ def make_room(run: Path, wanted: int | None, best_step: int | None) -> tuple[boo
 
     The finding says what was deleted, or what is missing.
     """
-    if wanted is None or shutil.disk_usage(run).free >= wanted:
+    if wanted is None or disk_usage(run).free >= wanted:
         return True, None
     removed = checkpoints.prune(run, 1, best_step)
-    free = shutil.disk_usage(run).free
+    free = disk_usage(run).free
     if free >= wanted:
         few = f"The disk is nearly full: {len(removed)} older checkpoint(s) were deleted for the"
         return True, Finding("warning", f"{few} next one.", "Free some space.")
