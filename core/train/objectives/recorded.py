@@ -35,6 +35,7 @@ class RecordedTrainer(FeedingTrainer, SteppingTrainer):
     """Trains one run."""
 
     interruptible = True  # whether a stop ends an evaluation
+    aux_loss_enabled = False  # of experts' routing, which TRL's trainers add where a model has it
 
     def __init__(self, setup: Setup, layout: Layout, recorder: Recorder, **kwargs: Any) -> None:
         super().__init__(**kwargs)
