@@ -132,7 +132,20 @@ class EventTail:
             data = file.read(size - self.offset)
         end = data.rfind(b"\n") + 1
         self.offset += end
-        return [event for line in data[:end].splitlines() if (event := _decode(line)) is not None]
+        found = (self._decode(line) for line in data[:end].splitlines())
+        return [event for event in found if event is not None]
+
+    def _decode(self, line: bytes) -> Event | None:
+        """The event of a line; None for garbage: a reader sees nothing without a kind."""
+        event = _object(line)
+        return event if event is not None and isinstance(event.get("kind"), str) else None
+
+
+class RowTail(EventTail):
+    """Reads a file of JSON objects without kinds in the same way, such as samples.jsonl."""
+
+    def _decode(self, line: bytes) -> Event | None:
+        return _object(line)
 
 
 def read_events(path: Path) -> list[Event]:
@@ -140,13 +153,12 @@ def read_events(path: Path) -> list[Event]:
     return EventTail(path).read()
 
 
-def _decode(line: bytes) -> Event | None:
-    """The event of a line; None for garbage: a reader sees nothing without a kind."""
+def _object(line: bytes) -> Event | None:
     try:
         event = msgspec.json.decode(line.strip(b"\0"))  # a power cut leaves zeros before a line
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
+    return event if isinstance(event, dict) else None
 
 
 def _last_seq(path: Path) -> int:
