@@ -40,13 +40,16 @@ class Transformers:
             model, parameters = self._open(folder, target.adapter)
         self._model: Any = model
         self._adapted = target.adapter is not None
+        self._prefix: Any = None  # embeddings of a learned prompt, (1, virtual tokens, hidden)
+        if self._adapted and model.active_peft_config.is_prompt_learning:
+            self._model, self._prefix = _without_prompt(model, target.adapter)
         self.forget()
         config = self._model.config
         self.loaded = Loaded(
             label=target.label or target.word,
             backend="transformers",
             parameters=parameters,
-            context_length=int(getattr(config, "max_position_embeddings", None) or 2**20),
+            context_length=self._room(config),
             load_s=round(time.perf_counter() - start, 3),
             stop_ids=sorted(self._tokenizer.stop_ids),
             device=self._device,
@@ -72,6 +75,11 @@ class Transformers:
 
             model = PeftModel.from_pretrained(model, adapter)
         return model.to(self._device).eval(), parameters
+
+    def _room(self, config: Any) -> int:
+        """Tokens that fit beside a learned prompt."""
+        positions = int(getattr(config, "max_position_embeddings", None) or 2**20)
+        return positions - (0 if self._prefix is None else self._prefix.shape[1])
 
     def prompt(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None
@@ -106,8 +114,9 @@ class Transformers:
     def use_adapter(self, on: bool) -> None:
         if not self.loaded.adapter or on == self._adapted:
             return
-        layers = self._model.base_model
-        layers.enable_adapter_layers() if on else layers.disable_adapter_layers()
+        if self._prefix is None:
+            layers = self._model.base_model
+            layers.enable_adapter_layers() if on else layers.disable_adapter_layers()
         self._adapted = on
         self.forget()
 
@@ -143,7 +152,7 @@ class Transformers:
         try:
             with torch.inference_mode():
                 output = self._model(
-                    input_ids=torch.tensor([ids], device=self._device),  # (1, positions)
+                    **self._inputs(torch.tensor([ids], device=self._device)),  # (1, positions)
                     past_key_values=self._cache,
                     use_cache=True,
                     logits_to_keep=keep_logits,
@@ -157,7 +166,29 @@ class Transformers:
                 ) from error
             raise
         self._read.extend(ids)
-        return output.logits[0].float().cpu().numpy()  # (positions, vocabulary)
+        return output.logits[0, -len(ids) :].float().cpu().numpy()  # (positions, vocabulary)
+
+    def _inputs(self, ids: Any) -> dict[str, Any]:
+        """The tokens; the first ones with the learned prompt before them, once a conversation."""
+        if self._prefix is None or not self._adapted or self._read:
+            return {"input_ids": ids}
+        embedded = self._model.get_input_embeddings()(ids)
+        prefix = self._prefix.to(embedded)
+        return {"inputs_embeds": self._torch.cat([prefix, embedded], dim=1)}
+
+
+def _without_prompt(model: Any, adapter: str | None) -> tuple[Any, Any]:
+    """The model under a learned prompt, and the prompt's embeddings.
+
+    PEFT would prepend them to every piece of a conversation that is read.
+    """
+    kind = model.active_peft_config.peft_type.value
+    if kind not in ("PROMPT_TUNING", "P_TUNING"):
+        raise AfinaError(
+            f'The adapter "{adapter}" is of the kind {kind}, which Afina can\'t chat with.',
+            "It knows learned prompts of the kinds PROMPT_TUNING and P_TUNING.",
+        )
+    return model.get_base_model(), model.get_prompt(batch_size=1).detach()
 
 
 def _check_weights(folder: Path, adapter: str | None) -> None:

@@ -44,7 +44,7 @@ def hold_still(model: Any) -> None:
     after it, and it fails for layers whose inputs are no multiple of 64 (bitsandbytes 0.50,
     nn/modules.py, Linear4bit.forward).
     """
-    from bitsandbytes.nn import Linear4bit
+    from bitsandbytes.nn.modules import Linear4bit
 
     for module in model.modules():
         if isinstance(module, Linear4bit):

@@ -125,3 +125,22 @@ def write_gguf(model: Path, path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+
+
+def write_small_adapter(model: Path, folder: Path, kind: str) -> None:
+    """IA3 factors or a learned prompt that change what the model says."""
+    import torch
+    from peft import IA3Config, PromptTuningConfig, get_peft_model
+    from transformers import LlamaForCausalLM
+
+    torch.manual_seed(9)
+    inner = {"target_modules": ["k_proj", "v_proj", "down_proj"], "task_type": "CAUSAL_LM"}
+    config = {
+        "ia3": IA3Config(feedforward_modules=["down_proj"], **inner),
+        "prompt": PromptTuningConfig(num_virtual_tokens=7, task_type="CAUSAL_LM"),
+    }[kind]
+    tuned = get_peft_model(LlamaForCausalLM.from_pretrained(model), config)
+    for weight in tuned.parameters():
+        if weight.requires_grad:
+            torch.nn.init.normal_(weight, mean=1.0 if kind == "ia3" else 0.0, std=0.5)
+    tuned.save_pretrained(folder)
