@@ -19,7 +19,7 @@ import msgspec
 from core.data.files.cache import prune
 from core.data.problems import RowProblem
 from core.data.survey.facts import Label
-from core.paths import cache_folder, make_folder
+from core.paths import cache_folder
 
 VERSION = 2  # to be raised with every change to what the passes find
 MOST_BYTES = 2 << 30
@@ -85,7 +85,7 @@ class SurveyCache:
         path = self.folder / f"{key}.survey"
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            make_folder(self.folder)
+            self.folder.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 encoded = msgspec.json.encode(head)
                 file.write(len(encoded).to_bytes(8, "little") + encoded)

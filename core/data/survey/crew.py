@@ -1,4 +1,4 @@
-"""Several processes that survey one file together: shards go out, and come back in row order.
+"""Several processes that work on one file together: shards go out, and come back in row order.
 
 Every process opens the file by itself, so only facts and problems travel. One that dies is replaced
 and its shard tried once more; a shard that dies twice ends the survey with the last lines of the
@@ -12,11 +12,10 @@ import queue
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from core.data.survey.facts import Shard
 from core.errors import AfinaError
 from core.jobs import worker_environment
 from core.pipe import PipeWorker
@@ -25,21 +24,22 @@ _ASKED = 2  # shards that a process has at a time: the next one waits for it
 _AHEAD = 6  # shards for each process that may be done before the one that is merged next
 _LISTEN_S = 0.1  # between two looks at whether it is cancelled
 _TRIES = 2
+S = TypeVar("S")  # a struct: what comes back for some rows
 
 
 class Task(msgspec.Struct):
     """A shard to be worked on."""
 
     place: int  # in the order of the rows
-    fields: dict[str, Any]  # of the `examine` request
+    fields: dict[str, Any]  # of the request; `start` and `stop` are its rows
     tries: int = 0
 
 
-class Crew:
+class Crew(Generic[S]):
     """The processes for one file; `begin` is the request that opens it in each of them."""
 
-    def __init__(self, size: int, begin: dict[str, Any]) -> None:
-        self._begin = begin
+    def __init__(self, size: int, begin: dict[str, Any], request: str, shard: type[S]) -> None:
+        self._begin, self._request, self._shard = begin, request, shard
         self._answers: queue.SimpleQueue[tuple[int, Task, dict[str, Any]]] = queue.SimpleQueue()
         self._workers = [self._start() for _ in range(size)]
 
@@ -52,9 +52,7 @@ class Crew:
         """Their ids."""
         return [worker.process.pid for worker in self._workers]
 
-    def shards(
-        self, tasks: Iterator[dict[str, Any]], cancelled: Callable[[], bool]
-    ) -> Iterator[Shard]:
+    def shards(self, tasks: Iterator[dict[str, Any]], cancelled: Callable[[], bool]) -> Iterator[S]:
         """The shards in the order of their tasks; ends early once it is cancelled.
 
         Raises AfinaError where a process refuses a shard, or dies over it twice.
@@ -62,7 +60,7 @@ class Crew:
         waiting = (Task(place, fields) for place, fields in enumerate(tasks))
         again: deque[Task] = deque()
         open_tasks = [0] * len(self._workers)
-        ready: dict[int, Shard] = {}
+        ready: dict[int, S] = {}
         given = merged = 0
         while not cancelled():
             for number in range(len(self._workers)):
@@ -86,7 +84,7 @@ class Crew:
                 continue
             if answer["kind"] != "done":
                 raise AfinaError(answer.get("message", "The survey ended."), answer.get("hint", ""))
-            ready[task.place] = msgspec.convert(answer["shard"], Shard)
+            ready[task.place] = msgspec.convert(answer["shard"], self._shard, str_keys=True)
             while merged in ready:
                 yield ready.pop(merged)
                 merged += 1
@@ -96,7 +94,7 @@ class Crew:
             if answer.get("end"):
                 self._answers.put((number, task, answer))
 
-        self._workers[number].request("examine", on_message=take, **task.fields)
+        self._workers[number].request(self._request, on_message=take, **task.fields)
 
     def _start(self) -> PipeWorker:
         environment = worker_environment()
@@ -111,7 +109,7 @@ class Crew:
         if task.tries >= _TRIES:
             first, last = task.fields["start"] + 1, task.fields["stop"]
             raise AfinaError(
-                f"The survey of rows {first:,} to {last:,} failed twice. {answer['message']}",
+                f"Work on the rows {first:,} to {last:,} failed twice. {answer['message']}",
                 answer.get("hint", ""),
             )
         if not self._workers[number].alive:

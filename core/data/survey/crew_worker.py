@@ -2,6 +2,7 @@
 
 begin   {path, mix, recipe, shape, rows, languages, nice}    refused: so is every shard after it
 examine {phase, start, stop, found: {row: problems of form}} -> {kind "done", shard}
+encode  {start, stop, rows: [row] or null for start to stop}  -> {kind "done", shard}
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from core.data.encode.columns import encode_columns
 from core.data.encode.encoder import Encoder
 from core.data.files.source import Source, open_source
 from core.data.recipe import Recipe
@@ -31,7 +33,7 @@ class Member:
         self._encoder: Encoder | None = None
 
     def handlers(self) -> Mapping[str, Handler]:
-        return {"begin": self.begin, "examine": self.examine}
+        return {"begin": self.begin, "examine": self.examine, "encode": self.encode}
 
     def begin(self, request: Request) -> None:
         """Opens the file; what is wrong with that is told with the first shard."""
@@ -54,19 +56,31 @@ class Member:
 
     def examine(self, request: Request) -> Message:
         """One shard of one pass."""
+        source, fields = self._open(), request.fields
+        rows = range(fields["start"], fields["stop"])
+        if fields["phase"] == "form":
+            return {"shard": examine_form(source, self._reader, rows)}
+        known = fields["found"]
+        found = [known.get(str(row), 0) for row in rows]
+        subject = source, self._reader, self._loaded()
+        return {"shard": examine_tokens(*subject, rows, found, self._languages)}
+
+    def encode(self, request: Request) -> Message:
+        """Rows as a trainer takes them."""
+        source, fields = self._open(), request.fields
+        rows = fields["rows"] or range(fields["start"], fields["stop"])
+        return {"shard": encode_columns(source, self._reader, self._loaded(), rows)}
+
+    def _open(self) -> Source:
         if self._refusal is not None:
             raise self._refusal
         assert self._source is not None
-        fields = request.fields
-        rows = range(fields["start"], fields["stop"])
-        if fields["phase"] == "form":
-            return {"shard": examine_form(self._source, self._reader, rows)}
+        return self._source
+
+    def _loaded(self) -> Encoder:
         if self._encoder is None:
             self._encoder = self._recipe.encoder()
-        known = fields["found"]
-        found = [known.get(str(row), 0) for row in rows]
-        subject = self._source, self._reader, self._encoder
-        return {"shard": examine_tokens(*subject, rows, found, self._languages)}
+        return self._encoder
 
 
 def _give_way(nice: int) -> None:

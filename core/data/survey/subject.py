@@ -136,12 +136,14 @@ class Labour:
 
             processes = cores() if self._most is None else self._most
             if processes > 1:
-                self._crew = Crew(processes, _begin(subject, languages, self._nice))
+                begin = begin_fields(subject, languages, self._nice)
+                self._crew = Crew(processes, begin, "examine", Shard)
                 self._crew_of = subject
         return self._crew
 
 
-def _begin(subject: Subject, languages: bool, nice: int) -> dict[str, Any]:
+def begin_fields(subject: Subject, languages: bool = False, nice: int = 0) -> dict[str, Any]:
+    """The fields of the request that opens a subject in a process of a crew."""
     return {
         "path": str(subject.source.path),
         "mix": subject.mix,

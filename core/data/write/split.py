@@ -15,7 +15,7 @@ from core.data.shapes.read import Reader
 from core.data.survey.duplicates import bytes_key, sample_key
 from core.errors import AfinaError
 
-_NO_CLASS = 2**64 - 1
+NO_CLASS = 2**64 - 1  # the code of rows without a class
 
 
 class Split(msgspec.Struct):
@@ -37,7 +37,7 @@ def split_source(source: Source, reader: Reader, eval_fraction: float, seed: int
             # True and 1 are two classes, though Python finds them equal
             classes.append(codes.setdefault((type(value).__name__, value), len(codes)))
         else:
-            classes.append(_NO_CLASS)
+            classes.append(NO_CLASS)
     return split_keys(keys, eval_fraction, seed, classes if codes else None)
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from core.config import Config
-from core.data.encode.encoder import Encoder, walk_rows
+from core.data.encode.encoder import Encoder
+from core.data.files.rows import Span
 from core.data.files.source import Source, open_source
 from core.data.problems import RowProblem
 from core.data.recipe import Recipe
 from core.data.shapes.read import Reader
+from core.data.survey.subject import Subject
 from core.data.write.split import split_source
+from core.train.feed.encode import OnProgress, encode_some, encode_source
 from core.train.feed.mixture import Drawn, draw
 from core.train.feed.rows import Label, Rows
 from core.train.objectives.choice import objective_of
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 LARGE_SHARE = 0.5  # of the free memory: encoded rows that take more are better streamed
 MIN_PACKED_STEPS = 100  # what packing must leave of a run to be chosen by "auto"
-OnProgress = Callable[[int, int], None]  # rows done, rows in all
+LEAST_SEEN = 0.5  # of a mixture's rows, in an epoch: where it is less, the others stay unencoded
 
 
 class Encoded(msgspec.Struct):
@@ -94,36 +97,48 @@ def load(config: Config, encoder: Encoder, on_progress: OnProgress) -> Encoded:
     recipe = Recipe.of(config)
     with open_rows(config) as source:
         of_files = source.problems
-        reader = recipe.reader(source)
-        objective = objective_of(config, reader.shape)
-        held_out: Sequence[int] = ()
-        kept: Sequence[int] = range(len(source))
-        if config.data.eval_path is None and config.data.eval_fraction > 0:
-            split = split_source(source, reader, config.data.eval_fraction, config.train.seed)
-            kept, held_out = split.train, split.eval
-        drawn = draw(kept, source.weights() if config.data.mix else (), config.train.seed)
-        train = _encode(source, reader, encoder, drawn, on_progress)
-        evaluation = _encode(source, reader, encoder, Drawn(held_out), on_progress)
+        subject = Subject(source, recipe.reader(source), encoder, recipe, mix=config.data.mix)
+        objective = objective_of(config, subject.reader.shape)
+        train, evaluation = _both(config, subject, on_progress)
     if config.data.eval_path is not None:
         with open_source(config.data.eval_path) as source:
             of_files += source.problems
-            there, rows = recipe.reader(source), Drawn(range(len(source)))
-            evaluation = _encode(source, there, encoder, rows, on_progress)
-    encoded = Encoded(train, evaluation, reader.shape, objective, of_files=of_files)
+            there = Subject(source, recipe.reader(source), encoder, recipe)
+            evaluation = encode_source(there, on_progress).rows(Drawn(range(len(source))))
+    shape = subject.reader.shape
+    encoded = Encoded(train, evaluation, shape, objective, of_files=of_files)
     if objective == "classification":
         encoded.unknown_classes = frozenset(evaluation.judgements) - set(encoded.classes)
         encoded.evaluation = evaluation.without(encoded.unknown_classes)
     return encoded
 
 
-def _encode(
-    source: Source, reader: Reader, encoder: Encoder, drawn: Drawn, on_progress: OnProgress
-) -> Rows:
-    rows = Rows()
-    for place, row in enumerate(walk_rows(source, reader, encoder, drawn.rows)):
-        rows.add(row.sample, row.encoding, encoder, drawn.times_of(place))
-        on_progress(place + 1, len(drawn.rows))
-    return rows
+def _both(config: Config, subject: Subject, on_progress: OnProgress) -> tuple[Rows, Rows]:
+    """What is trained on of the rows of data.path and its mixture, and what is held out of them."""
+    source, seed = subject.source, config.train.seed
+    spans = source.weights() if config.data.mix else ()
+    fraction = 0.0 if config.data.eval_path is not None else config.data.eval_fraction
+    if _seen_share(spans) < LEAST_SEEN:
+        split = split_source(source, subject.reader, fraction, seed) if fraction else None
+        kept = range(len(source)) if split is None else split.train
+        drawn = draw(kept, spans, seed)
+        held_out: Sequence[int] = () if split is None else split.eval
+        return (
+            encode_some(subject, drawn.rows, on_progress).rows(drawn.renumbered()),
+            encode_some(subject, held_out, on_progress).rows(Drawn(range(len(held_out)))),
+        )
+    table = encode_source(subject, on_progress)
+    if not fraction:
+        return table.rows(draw(range(len(table)), spans, seed)), Rows()
+    split = table.split(fraction, seed)
+    return table.rows(draw(split.train, spans, seed)), table.rows(Drawn(split.eval))
+
+
+def _seen_share(spans: Sequence[Span]) -> float:
+    """Of the rows of a mixture, those that an epoch sees at least once."""
+    total = sum(span.end - span.start for span in spans)
+    seen = sum((span.end - span.start) * min(1.0, span.weight) for span in spans)
+    return seen / total if total else 1.0
 
 
 def encoded_bytes(tokens: int) -> int:

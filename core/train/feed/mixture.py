@@ -23,8 +23,9 @@ class Drawn(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.rows) if self.times is None else sum(self.times)
 
-    def times_of(self, position: int) -> int:
-        return 1 if self.times is None else self.times[position]
+    def renumbered(self) -> Drawn:
+        """The same, by the place of a row among those that are drawn."""
+        return Drawn(range(len(self.rows)), self.times)
 
 
 def is_plain(spans: Sequence[Span]) -> bool:

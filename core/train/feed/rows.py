@@ -6,14 +6,15 @@ import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from core.data.encode.columns import is_unstopped, system_prompt
 from core.data.encode.encoder import Encoder, Encoding
 from core.data.problems import ERROR, RowProblem
-from core.data.sample import Conversation, Judged, Preference
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from numpy import ndarray
 
 Label = bool | int | str
 
@@ -31,6 +32,11 @@ class Flat:
         self.labels.extend(labels)
         self.lengths.append(len(ids))
 
+    def extend(self, ids: ndarray, labels: ndarray, lengths: ndarray) -> None:
+        """Adds sequences that lie end to end already."""
+        for flat, values in ((self.ids, ids), (self.labels, labels), (self.lengths, lengths)):
+            flat.frombytes(values.astype("int32", copy=False).tobytes())
+
     def columns(self, prefix: str = "") -> dict[str, Any]:
         """Arrow columns input_ids and labels, a list of int32 each."""
         import numpy
@@ -44,6 +50,11 @@ class Flat:
             )
             for name, values in flat.items()
         }
+
+
+class _Counts(NamedTuple):
+    tokens: int
+    highest_id: int
 
 
 class Rows(Flat):
@@ -63,13 +74,22 @@ class Rows(Flat):
         self.left_out = 0  # rows that can't be read or teach nothing
         self.first_problem: RowProblem | None = None  # of the first row that was left out
         self.systems: Counter[str] = Counter()  # system prompts, "" where a row has none
+        self._released: _Counts | None = None
 
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def release(self) -> None:
+        """Forgets ids and labels, which a packed table holds by now; lengths and counts stay."""
+        self._released = _Counts(self.tokens, self.highest_id)
+        for flat in (self, self.rejected):
+            flat.ids, flat.labels = array("i"), array("i")
+
     @property
     def tokens(self) -> int:
         """Of both sides."""
+        if self._released is not None:
+            return self._released.tokens
         return len(self.ids) + len(self.rejected.ids)
 
     @property
@@ -80,7 +100,11 @@ class Rows(Flat):
     @property
     def highest_id(self) -> int:
         """The highest token id; -1 without rows."""
-        return max(max(flat.ids, default=-1) for flat in (self, self.rejected))
+        import numpy
+
+        if self._released is not None:
+            return self._released.highest_id
+        return max(int(numpy.max(flat.ids, initial=-1)) for flat in (self, self.rejected))
 
     def add(self, sample: Any, encoding: Encoding, encoder: Encoder, times: int = 1) -> None:
         """Adds a row, as often as it is seen in an epoch."""
@@ -99,9 +123,8 @@ class Rows(Flat):
         sides = [encoding] if other is None else [encoding, other]
         self.supervised_tokens += times * sum(side.supervised_tokens for side in sides)
         self.truncated += times * any(side.truncated_tokens for side in sides)
-        unstopped = any(item.check == "no_stop_token_learned" for item in encoding.problems)
-        self.unstopped += times * unstopped
-        system = _system_prompt(sample)
+        self.unstopped += times * is_unstopped(encoding)
+        system = system_prompt(sample)
         if system is not None:
             self.systems[system] += times
 
@@ -151,15 +174,3 @@ class Rows(Flat):
                 kept.judgements.append(label)
             start += length
         return kept
-
-
-def _system_prompt(sample: Any) -> str | None:
-    """The system prompt of a conversation, "" without one; None for what is no conversation."""
-    if isinstance(sample, Preference):
-        sample = sample.chosen
-    elif isinstance(sample, Judged):
-        sample = sample.answer
-    if not isinstance(sample, Conversation):
-        return None
-    first = sample.messages[0]
-    return str(first["content"]) if first["role"] in ("system", "developer") else ""

@@ -100,7 +100,7 @@ def test_rows_that_kill_every_process_end_the_survey_with_its_last_lines(
         pytest.raises(AfinaError) as caught,
     ):
         list(Survey(one.subject).run(labour))
-    assert "The survey of rows 1 to" in caught.value.message
+    assert "Work on the rows 1 to" in caught.value.message
     assert "no memory left" in caught.value.hint
 
 

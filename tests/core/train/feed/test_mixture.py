@@ -12,13 +12,13 @@ def seen(weights: list[float], seed: int = 1) -> list[dict[int, int]]:
     """What becomes of ten rows under each weight: {row: times}."""
     spans = [Span(10 * n, 10 * n + 10, weight) for n, weight in enumerate(weights)]
     drawn = draw(range(10 * len(weights)), spans, seed)
-    times = {row: drawn.times_of(place) for place, row in enumerate(drawn.rows)}
+    times = dict(zip(drawn.rows, drawn.times or [1] * len(drawn.rows), strict=True))
     return [{r: times[r] for r in range(s.start, s.end) if r in times} for s in spans]
 
 
 def test_without_weights_every_row_is_seen_once() -> None:
     drawn = draw(range(4), [Span(0, 4, 1.0)], 7)
-    assert (list(drawn.rows), len(drawn), drawn.times_of(3)) == ([0, 1, 2, 3], 4, 1)
+    assert (list(drawn.rows), len(drawn), drawn.times) == ([0, 1, 2, 3], 4, None)
 
 
 def test_a_weight_is_how_often_each_row_is_seen() -> None:
