@@ -1,18 +1,20 @@
-"""A PEFT LoRA adapter on disk: what it says, what it changes in one tensor, and what is refused.
+"""A PEFT adapter on disk: what it says, what it changes in one tensor, and what is refused.
 
-The formulas are PEFT's (peft/tuners/lora: layer.py, dora.py; 0.21), computed in float32:
+The formulas are PEFT's (peft/tuners: lora/layer.py, lora/dora.py, ia3/layer.py; 0.21), in float32:
 LoRA (arXiv 2106.09685) W + scale·B·A, rsLoRA (arXiv 2312.03732) with scale alpha/sqrt(r),
-DoRA (arXiv 2402.09353) magnitude · (W + scale·B·A) / norm.
+DoRA (arXiv 2402.09353) magnitude · (W + scale·B·A) / norm, IA3 (arXiv 2205.05638) factor · W.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
+from core.train.lineage import PLAIN_STARTS
 from exporters.safetensors_reader import Weights, read_json
 
 if TYPE_CHECKING:
@@ -27,10 +29,10 @@ PARTS = {  # ends of keys and what they hold; a key without one is a whole tenso
     "lora_embedding_B": "embedding B",  # (hidden, r)
     "lora_magnitude_vector": "magnitude",
     "lora_magnitude_vector.weight": "magnitude",
+    "ia3_l": "factor",  # (out, 1), or (1, in) where the input is scaled
     "base_layer.weight": "base",  # an embedding that was resized before training
 }
-# initialisations that leave the base as it is; the others subtract something from it
-PLAIN_STARTS = (True, False, "gaussian", "eva", "orthogonal")
+PROMPTS = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CPT")
 UNKNOWN_OPTIONS = {  # options that change the arithmetic, with what they stand for
     "fan_in_fan_out": "weights stored as (in, out)",
     "layer_replication": "replicated layers",
@@ -68,6 +70,13 @@ class Adapter:
         for name, parts in self.changes.items():
             _check_parts(folder, name, parts)
 
+    def scale_biases(self, base: Container[str]) -> None:
+        """Adds the biases of a base model that IA3 scales: where it scales a layer's output."""
+        for name, parts in list(self.changes.items()):
+            bias = name.removesuffix("weight") + "bias"
+            if "factor" in parts and bias in base and self.weights.shape(parts["factor"])[1] == 1:
+                self.changes[bias] = parts
+
     def shape(self, name: str, base: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of a tensor under this adapter; `base` is its shape in the base."""
         parts = self.changes.get(name, {})
@@ -84,6 +93,8 @@ class Adapter:
         parts = self.changes[name]
         if "whole" in parts:
             return self.weights.read(parts["whole"])
+        if "factor" in parts:
+            return self._scaled(name, base, self.weights.read(parts["factor"]))
         if "base" in parts:
             base = self.weights.read(parts["base"])
         embedding = "embedding A" in parts
@@ -94,11 +105,7 @@ class Adapter:
         if embedding:
             delta = delta.T
         if delta.shape != base.shape:
-            raise AfinaError(
-                f'The adapter "{self.folder}" has the shape {delta.shape} for "{name}", and the '
-                f"base model {base.shape}.",
-                "It was trained on another model: name that one.",
-            )
+            raise self._misfit(name, delta, base)
         base += delta
         magnitude = parts.get("magnitude")
         if magnitude:
@@ -106,6 +113,22 @@ class Adapter:
             norm = np.linalg.norm(base, axis=axis, keepdims=True)
             base *= self.weights.read(magnitude).reshape(norm.shape) / norm
         return base
+
+    def _scaled(self, name: str, base: np.ndarray, factor: np.ndarray) -> np.ndarray:
+        if base.ndim == 1:
+            factor = factor.reshape(-1)  # of a bias
+        sizes = zip(factor.shape, base.shape, strict=True)
+        if any(size not in (1, there) for size, there in sizes):
+            raise self._misfit(name, factor, base)
+        base *= factor
+        return base
+
+    def _misfit(self, name: str, change: np.ndarray, base: np.ndarray) -> AfinaError:
+        return AfinaError(
+            f'The adapter "{self.folder}" has the shape {change.shape} for "{name}", and the base '
+            f"model {base.shape}.",
+            "It was trained on another model: name that one.",
+        )
 
     def scale(self, name: str, rank: int) -> float:
         """The factor of B·A for a tensor; raises AfinaError when config and weights disagree."""
@@ -142,6 +165,8 @@ def _check_parts(folder: Path, name: str, parts: dict[str, str]) -> None:
     """Raises AfinaError for half an adapter."""
     if "whole" in parts and len(parts) == 1:
         return
+    if set(parts) == {"factor"}:
+        return
     if set(parts) - {"magnitude", "base"} not in ({"A", "B"}, {"embedding A", "embedding B"}):
         raise AfinaError(
             f'The adapter "{folder}" has only {", ".join(sorted(parts))} for "{name}".',
@@ -150,16 +175,24 @@ def _check_parts(folder: Path, name: str, parts: dict[str, str]) -> None:
 
 
 def _refuse_unknown(folder: Path, config: dict[str, Any]) -> None:
-    """Raises AfinaError for an adapter whose arithmetic is not LoRA's, rsLoRA's or DoRA's."""
+    """Raises AfinaError for an adapter whose arithmetic is none of those above."""
     hint = "Merge it with PEFT (merge_and_unload) and export the merged model."
     kind = config.get("peft_type")
-    if kind != "LORA":
-        raise AfinaError(f'The adapter "{folder}" is of the kind {kind}, not LORA.', hint)
+    if kind in PROMPTS:
+        raise AfinaError(
+            f'The adapter "{folder}" is a learned prompt ({kind}): it changes no weight, so there '
+            "is nothing to merge, and an exported model has no place for its tokens.",
+            "Chat with the run itself, or train a lora.",
+        )
+    if kind not in ("LORA", "IA3"):
+        raise AfinaError(f'The adapter "{folder}" is of the kind {kind}, not LORA or IA3.', hint)
     for option, meaning in UNKNOWN_OPTIONS.items():
         if config.get(option):
             raise AfinaError(
                 f'The adapter "{folder}" uses {meaning} ({option}), which Afina can\'t merge.', hint
             )
+    if kind == "IA3":
+        return
     start = config.get("init_lora_weights", True)
     if start not in PLAIN_STARTS:
         raise AfinaError(

@@ -29,6 +29,8 @@ class Merged:
         _refuse_quantized(model, self.config)
         self.base: Weights = open_weights(model)
         self.adapter = Adapter(adapter) if adapter else None
+        if self.adapter:
+            self.adapter.scale_biases(self.base.entries)
         changes = self.adapter.changes if self.adapter else {}
         # where config.json is silent, as Gemma's is, the weights tell
         tied = bool(self.config.get("tie_word_embeddings", OUTPUT not in self.base.entries))
@@ -85,7 +87,7 @@ class Merged:
 
 
 def changes_nothing(merged: Merged) -> bool:
-    """Whether the adapter leaves every tensor as the base has it: all its B are zero.
+    """Whether the adapter leaves every tensor as the base has it: all B zero, all factors one.
 
     A DoRA magnitude or a whole tensor counts as a change.
     """
@@ -94,6 +96,10 @@ def changes_nothing(merged: Merged) -> bool:
     if merged.adapter is None:
         return False
     for parts in merged.adapter.changes.values():
+        if "factor" in parts:
+            if np.any(merged.adapter.weights.read(parts["factor"]) != 1):
+                return False
+            continue
         key = parts.get("B") or parts.get("embedding B")
         if key is None or "magnitude" in parts:
             return False

@@ -60,6 +60,36 @@ def test_every_tensor_is_the_one_that_peft_merges(
         np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def test_ia3_scales_weights_and_biases_as_peft_merges_them(tmp_path: Path) -> None:
+    import torch
+    from peft import IA3Config, get_peft_model
+
+    model = models.make_model(tmp_path / "base", attention_bias=True, **SMALL)  # type: ignore[arg-type]
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(weight)  # they begin as zero, which any factor leaves
+    model.save_pretrained(tmp_path / "base")
+    config = IA3Config(
+        target_modules=["k_proj", "v_proj", "down_proj"],
+        feedforward_modules=["down_proj"],
+        task_type="CAUSAL_LM",
+    )
+    tuned: Any = get_peft_model(model, config)
+    tuned.save_pretrained(str(tmp_path / "ones"))
+    assert changes_nothing(Merged(tmp_path / "base", tmp_path / "ones"))
+    for name, weight in tuned.named_parameters():
+        if "ia3_l" in name:
+            torch.nn.init.normal_(weight, mean=1.0)
+    tuned.save_pretrained(str(tmp_path / "ia3"))
+    expected = {name: t.numpy() for name, t in tuned.merge_and_unload().state_dict().items()}
+    merged = Merged(tmp_path / "base", tmp_path / "ia3")
+    assert not changes_nothing(merged)
+    found = dict(merged.tensors())
+    assert found.keys() == expected.keys()
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-6, err_msg=name)
+
+
 def test_a_merged_tensor_is_exactly_base_plus_scale_times_b_times_a(
     small: Path, lora: Path
 ) -> None:
@@ -100,7 +130,8 @@ def test_an_adapter_whose_b_is_zero_changes_nothing(small: Path, lora: Path) -> 
     [
         ({"fan_in_fan_out": True}, "fan_in_fan_out"),
         ({"init_lora_weights": "pissa"}, "began as pissa"),
-        ({"peft_type": "IA3"}, "of the kind IA3"),
+        ({"peft_type": "LOHA"}, "of the kind LOHA"),
+        ({"peft_type": "PROMPT_TUNING"}, "a learned prompt .*has no place for its tokens"),
         ({"layer_replication": [[0, 1]]}, "layer_replication"),
         ({"r": 4}, "has rank 8, and adapter_config.json says 4"),
         ({"lora_alpha": None}, "lacks r or lora_alpha"),

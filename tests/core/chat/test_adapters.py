@@ -83,6 +83,6 @@ def test_a_prompt_of_another_kind_is_refused(model: Path, tmp_path: Path) -> Non
     from core.errors import AfinaError
 
     config = PrefixTuningConfig(num_virtual_tokens=3, task_type="CAUSAL_LM")
-    get_peft_model(LlamaForCausalLM.from_pretrained(model), config).save_pretrained(tmp_path)
+    get_peft_model(LlamaForCausalLM.from_pretrained(model), config).save_pretrained(str(tmp_path))
     with pytest.raises(AfinaError, match="of the kind PREFIX_TUNING"):
         open_backend(Load(target=Target("t", "hf", str(model), adapter=str(tmp_path)), threads=1))
