@@ -21,6 +21,7 @@ import msgspec
 
 from core import oom
 from core.disk import overwrite, reason_of, takes_no_more
+from core.environment import worker_environment
 from core.errors import AfinaError
 from core.events import Event, EventTail, EventWriter, PatientWriter, read_events
 from core.paths import ROOT, write_atomic
@@ -152,19 +153,6 @@ class Job:
             # either way: a clock that was set back must not make it wait for an hour
             return abs(time.time() - state.updated) < START_LIMIT_S
         return born["process"] is not None and process_identity(born["pid"]) == born["process"]
-
-
-def worker_environment() -> dict[str, str]:
-    """The environment of our processes: our packages first, and threads that don't spin."""
-    environment = dict(os.environ)
-    inherited = environment.get("PYTHONPATH")
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([inherited] if inherited else [])])
-    environment.setdefault("PYTHONUNBUFFERED", "1")
-    environment.setdefault("TOKENIZERS_PARALLELISM", "false")
-    # libgomp spins while it waits; beside one busy process a step became ten times as long
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    environment.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    return environment
 
 
 class JobWorker:

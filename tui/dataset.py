@@ -15,8 +15,8 @@ import msgspec
 
 from core.data.files.source import Source, begin_source
 from core.data.recipe import Recipe
+from core.environment import worker_environment
 from core.errors import AfinaError
-from core.jobs import worker_environment
 from core.pipe import PipeWorker
 from tui.messages import DataNews
 

@@ -23,7 +23,7 @@ from core.data.survey.checks import Inquiry, surveyed
 from core.data.survey.crew import cores
 from core.data.survey.passes import examine_form
 from core.data.survey.survey import Options, Progress
-from core.jobs import worker_environment
+from core.environment import worker_environment
 from core.paths import SAMPLE_DATA
 from core.pipe import PipeWorker
 

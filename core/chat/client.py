@@ -24,8 +24,8 @@ from core.chat.protocol import (
     Scores,
     Token,
 )
+from core.environment import worker_environment
 from core.errors import AfinaError
-from core.jobs import worker_environment
 from core.paths import home
 from core.pipe import PipeWorker
 from core.runs import active_runs

@@ -14,8 +14,7 @@ import pytest
 
 from core import jobs
 from core.errors import AfinaError
-from core.jobs import Job, JobWorker, State, process_identity, sole_worker, worker_environment
-from core.paths import ROOT
+from core.jobs import Job, JobWorker, State, process_identity, sole_worker
 
 
 @pytest.fixture
@@ -159,14 +158,6 @@ def test_a_change_of_state_is_an_event_and_other_fields_are_not(tmp_path: Path) 
     assert kinds == [("state", "running"), ("state", "failed")]
     assert Job(tmp_path).state().reason == "No."
     worker.close()
-
-
-def test_workers_find_our_packages_first_and_do_not_spin(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
-    environment = worker_environment()
-    assert environment["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "/elsewhere"]
-    assert environment["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
 def test_a_worker_is_detached_from_its_starter(

@@ -14,7 +14,7 @@ from typing import Annotated
 import msgspec
 import typer
 
-from core.jobs import worker_environment
+from core.environment import worker_environment
 from core.paths import ROOT, home
 
 PACKAGES = (

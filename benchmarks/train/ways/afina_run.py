@@ -11,7 +11,7 @@ from core.config import config_io
 
 
 def main() -> None:
-    from core.jobs import worker_environment
+    from core.environment import worker_environment
 
     if "AFINA_BENCHMARK" not in os.environ:  # threads and allocators are set before Python starts
         os.environ.update(worker_environment() | {"AFINA_BENCHMARK": "1"})

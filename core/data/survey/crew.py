@@ -16,8 +16,8 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from core.environment import worker_environment
 from core.errors import AfinaError
-from core.jobs import worker_environment
 from core.pipe import PipeWorker
 
 _ASKED = 2  # shards that a process has at a time: the next one waits for it

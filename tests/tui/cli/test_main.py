@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from core.jobs import worker_environment
+from core.environment import worker_environment
 from tui.cli import doctor
 
 ROOT = Path(__file__).resolve().parents[3]

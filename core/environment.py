@@ -1,0 +1,101 @@
+"""The environment of our processes, set before their Python starts: packages, threads, allocators.
+
+What a person has set stays as it is. TF32 stays off: model.dtype=float32 means float32, and the
+products of other runs are bfloat16.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from core.paths import ROOT
+
+_CPUS = Path("/sys/devices/system/cpu")
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+def worker_environment() -> dict[str, str]:
+    """Our packages first, one thread a core that never spins, and memory that doesn't shatter."""
+    environment = dict(os.environ)
+    inherited = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *([inherited] if inherited else [])])
+    defaults = {
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "OMP_NUM_THREADS": str(usable_cores()),
+        # libgomp's threads spin while they wait. Beside one busy process a step took 4 to 15 times
+        # as long with ACTIVE, 1.8 to 3 times with 2,000 spins; PASSIVE costs 12 to 16 % on an idle
+        # machine. Who is idle at the start may not stay so: a chat or a second run can come.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        # rows of many lengths leave holes between blocks of a fixed size
+        "PYTORCH_ALLOC_CONF": "expandable_segments:True",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # the same sums in the same order (cuBLAS, 2.1.4)
+    }
+    if "PYTORCH_CUDA_ALLOC_CONF" in environment or not sys.platform.startswith("linux"):
+        del defaults["PYTORCH_ALLOC_CONF"]  # the name before torch 2.9; or no such allocator
+    return defaults | environment
+
+
+def usable_cores() -> int:
+    """Physical cores that this process may use: by its affinity, and by its cgroup's quota.
+
+    A container with 2 processors on a machine of 64 gets 2.
+    """
+    if not hasattr(os, "sched_getaffinity"):  # macOS
+        return os.cpu_count() or 1
+    cores = _physical_cores(os.sched_getaffinity(0))
+    quota = _quota()
+    return cores if quota is None else max(1, min(cores, round(quota)))
+
+
+def _physical_cores(processors: set[int]) -> int:
+    """Cores behind some logical processors; two threads of one core are one."""
+    siblings = set()
+    for processor in processors:
+        path = _CPUS / f"cpu{processor}" / "topology" / "thread_siblings_list"
+        try:
+            siblings.add(path.read_text().strip())
+        except OSError:
+            return len(processors)
+    return len(siblings)
+
+
+def _quota() -> float | None:
+    """Processors that the cgroup and those above it may keep busy; None without a limit."""
+    found = [limit for folder in _cgroup_folders() if (limit := _limit_of(folder)) is not None]
+    return min(found) if found else None
+
+
+def _cgroup_folders() -> list[Path]:
+    """The folders of this process's cgroup and of those above it, in both versions of cgroups."""
+    try:
+        lines = _OWN_CGROUP.read_text().splitlines()
+    except OSError:
+        return []
+    folders = []
+    for line in lines:
+        _, controllers, name = line.split(":", 2)
+        names = controllers.split(",")
+        if controllers and "cpu" not in names:
+            continue
+        root = _CGROUPS / controllers if controllers else _CGROUPS
+        parts = [part for part in name.split("/") if part]
+        # a container may show the path that its cgroup has outside: only its root is there then
+        folders += [root.joinpath(*parts[:depth]) for depth in range(len(parts) + 1)]
+    return folders
+
+
+def _limit_of(folder: Path) -> float | None:
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):  # no file, or "max"
+        return None
