@@ -23,7 +23,9 @@ class Requests:
     `end_now`, in whichever thread heard it.
     """
 
-    def __init__(self, worker: JobWorker, end_now: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, worker: JobWorker, end_now: Callable[[Requests], None] | None = None
+    ) -> None:
         self._worker = worker
         self._end_now = end_now
         self._open: dict[str, list[Event]] = {}
@@ -37,7 +39,7 @@ class Requests:
             for request in self._worker.requests():
                 self._take(request)
             if self._stops > 1 and self._end_now:
-                self._end_now()
+                self._end_now(self)
 
     def _take(self, request: Event) -> None:
         action = str(request["kind"])
@@ -76,10 +78,14 @@ class Requests:
             for request in self._open.pop(action, []):
                 self._worker.answer(request, result)
 
+    def answer_all(self, result: str) -> None:
+        with self._lock:
+            for action in list(self._open):
+                self.answer(action, result)
+
     def close(self, result: str) -> None:
         """Answers whatever is still open: the run is over."""
         with self._lock:
             self._end_now = None
             self.poll()
-            for action in list(self._open):
-                self.answer(action, result)
+            self.answer_all(result)

@@ -11,7 +11,7 @@ import traceback
 
 from core.disk import reason_of, takes_no_more
 from core.errors import AfinaError
-from core.jobs import JobWorker, sole_worker
+from core.jobs import ENDED, JobWorker, sole_worker
 from core.paths import ROOT
 from core.runs import Run
 from core.train.listener import Listener, hold
@@ -51,7 +51,7 @@ def _take_one_gpu() -> None:
 
 def _guarded(run: Run, worker: JobWorker) -> int:
     """The outermost frame: every way to fail ends in an event, a state and a sentence."""
-    requests = Requests(worker, lambda: _end_now(run, worker))
+    requests = Requests(worker, lambda asked: _end_now(run, worker, asked))
     listener = Listener(requests)
     try:
         return Training(run, worker, requests).go()
@@ -76,11 +76,14 @@ def _guarded(run: Run, worker: JobWorker) -> int:
         worker.close()
 
 
-def _end_now(run: Run, worker: JobWorker) -> None:
+def _end_now(run: Run, worker: JobWorker, requests: Requests) -> None:
     """Ends the process without saving, from whichever thread heard it."""
     saved = run.checkpoints()
     last = f"the last checkpoint is {saved[-1].name}" if saved else "no checkpoint was saved"
     reason = f"Ended at once, without saving; {last}."
+    if worker.current.state in ENDED:
+        return
+    requests.answer_all(reason)  # before the state, after which nobody waits for answers
     if worker.end("stopped", reason):
         os._exit(1)
 

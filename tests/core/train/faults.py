@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -32,6 +33,17 @@ def note_rows() -> None:
         with open("rows.jsonl", "a") as file:
             ids = inputs["input_ids"].flatten().tolist()
             file.write(json.dumps([trainer.state.global_step + 1, ids]) + "\n")
+
+    _around_steps(look)
+
+
+def hang_in_a_step() -> None:
+    """A step is one call that lasts and lets other threads run, as a large product does."""
+
+    def look(trainer: Any, inputs: dict[str, Any]) -> None:
+        if trainer.state.global_step == 1:
+            Path("hangs").touch()
+            ctypes.CDLL(None).sleep(3600)
 
     _around_steps(look)
 

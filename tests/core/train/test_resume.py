@@ -9,10 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from core.config import Config
 from core.runs import Run, is_complete
 from core.train.safety import checkpoints
+from tests.core.train import faults
 from tests.core.train.conftest import (
     LORA,
     Configure,
@@ -181,6 +183,66 @@ def test_a_second_signal_ends_a_run_that_is_slow_to_stop(
     state = worker.run.state()
     assert state.state == "stopped"
     assert "no checkpoint was saved" in state.reason
+
+
+def test_a_stop_now_ends_a_run_in_the_middle_of_a_step(
+    new_worker: NewWorker, configure: Configure
+) -> None:
+    """The main thread hears nothing: it is in a call that lasts an hour."""
+    worker = new_worker(configure("train.max_steps=5")).start(faults.hang_in_a_step)
+    worker.until(lambda: (worker.run.directory / "hangs").exists(), "the long step")
+    request = worker.run.request("stop", now=True)
+    assert worker.wait() == 1, worker.log()
+    state = worker.run.state()
+    assert state.state == "stopped"
+    assert state.reason == "Ended at once, without saving; no checkpoint was saved."
+    (answer,) = of_kind(worker.run, "control")
+    assert (answer["request"], answer["result"]) == (request, state.reason)
+
+
+@pytest.mark.parametrize("second", ["request", "signal"])
+def test_a_second_stop_ends_a_run_whose_step_goes_on_and_on(
+    second: str, new_worker: NewWorker, configure: Configure
+) -> None:
+    worker = new_worker(configure("train.max_steps=5")).start(faults.hang_in_a_step)
+    worker.until(lambda: (worker.run.directory / "hangs").exists(), "the long step")
+    worker.run.request("stop")
+    if second == "request":
+        worker.run.request("stop")
+    else:
+        worker.signal(signal.SIGTERM)
+    assert worker.wait() == 1, worker.log()
+    assert worker.run.state().reason.startswith("Ended at once, without saving")
+
+
+def test_a_paused_run_is_saved_and_goes_on_with_the_same_losses(
+    whole: Run, new_worker: NewWorker, configure: Configure
+) -> None:
+    worker = new_worker(configure(*LORA)).start()
+    worker.until_step(5)
+    worker.run.request("pause")
+    assert worker.wait() == 0, worker.log()
+    state = worker.run.state()
+    assert (state.state, state.reason) == ("paused", f"Paused at step {state.step}; resumable.")
+    assert checkpoints.step_of(worker.run.checkpoints()[-1]) == state.step
+    assert of_kind(worker.run, "checkpoint")[-1]["reason"] == "pause"
+    assert of_kind(worker.run, "control")[-1]["action"] == "pause"
+    assert worker.start().wait() == 0, worker.log()
+    assert losses(worker.run) == losses(whole)
+    evaluated = [[e["eval_loss"] for e in of_kind(run, "eval")] for run in (worker.run, whole)]
+    assert evaluated[0] == evaluated[1]
+
+
+def test_a_pause_before_the_first_step_is_obeyed(
+    new_worker: NewWorker, configure: Configure
+) -> None:
+    worker = new_worker(configure("train.max_steps=50"))
+    worker.run.announce()
+    worker.run.request("pause")
+    assert worker.start_unannounced().wait() == 0, worker.log()
+    state = worker.run.state()
+    assert (state.state, state.reason) == ("paused", "Paused before the first step.")
+    assert of_kind(worker.run, "step") == []
 
 
 def test_a_stop_is_obeyed_in_the_middle_of_an_evaluation(
