@@ -76,8 +76,10 @@ def peak(plan: Plan) -> tuple[int, int, bool]:
 
 
 def fixes_text(probe: Probe, fix_key: str) -> Text:
-    """The ways to less memory, best first, and the key for them."""
+    """What the probe says: what didn't fit, the ways to less memory, the key for them."""
     text = Text()
+    if probe.words:
+        text.append(f"{visible(probe.words)}\n", YELLOW)
     if not probe.fixes:
         return text
     text.append("ways to less memory  ", SECONDARY).append(fix_key, f"bold {AMBER}")

@@ -57,7 +57,7 @@ def plan_text(outlook: Outlook, symbols: Symbols, width: int) -> Text:
         text.append(fact.label.ljust(LABEL_CELLS), SECONDARY)
         text.append(visible(fact.value, newlines=False), f"bold {colour}")
         text.append(f"  {visible(fact.note, newlines=False)}\n" if fact.note else "\n", SECONDARY)
-    if plan is not None and (probe := measured(plan)) and probe.fixes:
+    if plan is not None and (probe := measured(plan)) and (probe.fixes or probe.words):
         text.append("\n").append_text(fixes_text(probe, outlook.keys["fix"]))
     text.append("\n").append_text(verdict(outlook)).append("\n")
     if plan is None and outlook.reason:
@@ -116,7 +116,7 @@ def _time(plan: Plan) -> Iterator[Fact]:
     elif plan.seconds is not None:
         source = f"from {plan.earlier_run}" if plan.earlier_run else "estimate"
         yield Fact("time", duration(plan.seconds), f"{plan.tokens_per_s:,.0f} tokens/s, {source}")
-    elif probe is not None:
+    elif probe is not None and probe.tokens_per_s is not None:
         yield Fact("speed", f"{probe.tokens_per_s:,.0f} tokens/s", "measured")
     else:
         yield Fact("time", "not known", "the first run measures it")

@@ -52,7 +52,7 @@ def write_run(
         write_checkpoint(run, step)
         events.add("checkpoint", step=step, directory=f"checkpoints/step-{step:06d}",
                    bytes=9_600_000, reason="interval")  # fmt: skip
-    if state in ("failed", "stopped", "done"):
+    if state in ("failed", "stopped", "paused", "done"):
         events.add("state", state=state, reason=reason)
     run.events_path.write_bytes(events.bytes())
     if result:

@@ -5,15 +5,31 @@ What is known of it can be rebuilt from the files at any time; every look reads 
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from core.curves import curve
-from core.events import Event, EventTail, number
+from core.events import Event, EventTail, RowTail, number
 from core.jobs import ACTIVE, State
-from core.runs import Run, is_complete
+from core.runs import Run, step_of
+from tui.screens.run_detail import (
+    CheckpointView,
+    Confusion,
+    Curve,
+    Difference,
+    FindingView,
+    Lineage,
+    changed_since,
+    checkpoint_views,
+    config_text,
+    differences,
+    finding_of,
+    lineage,
+    retry_words,
+)
 
 FIRST_PHASE = "reading data"  # of a training process
 LOG_BYTES = 256 * 1024  # of the end of log.txt
@@ -24,8 +40,6 @@ CURVES = {  # name: kind and field of the events
     "grad_norm": ("step", "grad_norm"),
     "tokens_per_s": ("step", "tokens_per_s"),
 }
-
-Curve = list[tuple[int, float]]
 
 
 class RunView(msgspec.Struct, frozen=True):
@@ -55,16 +69,9 @@ class RunView(msgspec.Struct, frozen=True):
     failure: Event | None = None
     plan: Event | None = None
     control: Event | None = None  # the newest answer to a request
-
-
-class CheckpointView(msgspec.Struct, frozen=True):
-    """A line of the Checkpoints tab."""
-
-    step: int
-    eval_loss: float | None
-    bytes: int | None
-    complete: bool
-    reason: str
+    data_wait: float | None = None  # share of the last step that waited for its batch
+    mfu: float | None = None  # share of the device's peak
+    objective: str = ""
 
 
 class Detail(msgspec.Struct, frozen=True):
@@ -76,6 +83,11 @@ class Detail(msgspec.Struct, frozen=True):
     log: list[str]
     config: str
     checkpoints: list[CheckpointView]
+    differences: list[Difference] = []
+    changed: list[str] = []  # by retries
+    lineage: Lineage = Lineage()
+    findings: list[FindingView] = []  # oldest first
+    confusion: Confusion | None = None
 
 
 class GrowingCurve:
@@ -98,7 +110,7 @@ class FollowedRun:
     def __init__(self, run: Run) -> None:
         self.run = run
         self._events = EventTail(run.events_path)
-        self._samples_tail = EventTail(run.directory / "samples.jsonl")
+        self._samples_tail = RowTail(run.directory / "samples.jsonl")
         self._curves = {name: GrowingCurve() for name in CURVES}
         self._samples: list[Event] = []
         self._saved: dict[int, Event] = {}  # checkpoint events by step
@@ -107,6 +119,13 @@ class FollowedRun:
         self._step_t: float | None = None
         self._log: list[str] = []
         self._log_bytes = -1
+        self._findings: list[FindingView] = []
+        self._confusion: Confusion | None = None
+
+    @cached_property
+    def _differences(self) -> list[Difference]:
+        """The configuration of a run is frozen."""
+        return differences(self.run)
 
     def look(self) -> RunView:
         """Reads what is new; returns the run as it is now."""
@@ -128,7 +147,8 @@ class FollowedRun:
             best_step=state.best_step,
             best_eval_loss=state.best_eval_loss,
             has_result=self.run.result is not None,
-            last_checkpoint=_step(saved[-1]) if saved else None,
+            last_checkpoint=step_of(saved[-1]) if saved else None,
+            objective=str((self._latest.get("plan") or {}).get("objective") or ""),
             **self._latest,
         )
 
@@ -140,8 +160,13 @@ class FollowedRun:
             curves={name: grown.points for name, grown in self._curves.items()},
             samples=list(self._samples),
             log=self._log_tail(),
-            config=_text(self.run.directory / "config.yaml"),
-            checkpoints=self._checkpoints(),
+            config=config_text(self.run),
+            checkpoints=checkpoint_views(self.run, self._saved, self._curves["eval"].points),
+            differences=self._differences,
+            changed=changed_since(self.run),
+            lineage=lineage(self.run),
+            findings=list(self._findings),
+            confusion=self._confusion,
         )
 
     def _take(self, event: Event) -> None:
@@ -157,18 +182,34 @@ class FollowedRun:
                 "tokens_per_s": number(event.get("tokens_per_s")),
                 "eta_s": number(event.get("eta_s")),
                 "tokens": event.get("tokens"),
+                "data_wait": _share(event.get("data_wait_s"), event.get("step_s")),
                 "phase": "",
             }
         elif kind == "eval":
             latest["eval_loss"] = number(event.get("eval_loss"))
+            self._confuse(event)
         elif kind == "phase":
             self._begin(event)
         elif kind == "progress":
             self._advance(event)
         elif kind == "checkpoint" and event.get("step") is not None:
             self._saved[int(event["step"])] = event
+        elif kind == "retry":
+            latest["finding"] = event | {"severity": "warning", "message": retry_words(event)}
+        elif kind == "result":
+            latest["mfu"] = number(event.get("mfu"))
         elif kind in ("finding", "failure", "plan", "control"):
             latest[kind] = event
+        if (found := finding_of(event)) is not None:
+            self._findings.append(found)
+
+    def _confuse(self, event: Event) -> None:
+        """The confusion matrix of the newest evaluation of a classifier."""
+        table, plan = event.get("confusion"), self._latest.get("plan") or {}
+        if isinstance(table, list):
+            names = plan.get("classes") or []
+            classes = [str(name) for name in names] or [str(i) for i in range(len(table))]
+            self._confusion = Confusion(int(event.get("step") or 0), classes, table)
 
     def _begin(self, phase: Event) -> None:
         """A phase; the first one of a process ends what the process before left behind."""
@@ -200,25 +241,6 @@ class FollowedRun:
             self._log, self._log_bytes = tail_lines(self.run.log_path), length
         return self._log
 
-    def _checkpoints(self) -> list[CheckpointView]:
-        evaluations = dict(self._curves["eval"].points)
-        found = []
-        for folder in sorted((self.run.directory / "checkpoints").glob("step-*"), reverse=True):
-            if not folder.name[5:].isdecimal():
-                continue
-            step = _step(folder)
-            event = self._saved.get(step, {})
-            found.append(
-                CheckpointView(
-                    step=step,
-                    eval_loss=evaluations.get(step),
-                    bytes=event.get("bytes"),
-                    complete=is_complete(folder),
-                    reason=str(event.get("reason") or ""),
-                )
-            )
-        return found
-
 
 def tail_lines(path: Path, most_bytes: int = LOG_BYTES) -> list[str]:
     """The whole lines at the end of a text file; none while there is no file."""
@@ -236,12 +258,8 @@ def tail_lines(path: Path, most_bytes: int = LOG_BYTES) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""
-
-
-def _step(folder: Path) -> int:
-    return int(folder.name.removeprefix("step-"))
+def _share(part: object, whole: object) -> float | None:
+    """The part of a whole, of events; None where there is no telling."""
+    if isinstance(part, int | float) and isinstance(whole, int | float) and whole > 0:
+        return part / whole
+    return None

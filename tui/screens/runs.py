@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.message import Message
 
-from core.errors import AfinaError
 from core.figures import duration, short
-from core.jobs import ACTIVE
-from core.runs import Run, delete_run
 from tui.actions import bindings
-from tui.screens.dialogs.question import Question
-from tui.screens.pane import Pane
 from tui.screens.run_view import RunView
+from tui.screens.runs_actions import RunActions
 from tui.screens.runs_feed import RunsFeed, Snapshot
 from tui.screens.runs_tabs import RunTabs
-from tui.screens.runs_words import (
-    STATES,
-    delete_question,
-    note,
-    progress,
-    resume_question,
-    stop_question,
-    strip,
-)
+from tui.screens.runs_words import STATES, note, progress, strip
 from tui.theme import RED, SECONDARY
 from tui.widgets.frame import Frame, Words
 from tui.widgets.row_list import Cell, Column, RowList
@@ -64,7 +52,7 @@ class RunRows:
         return [every[name] for name in self.columns]
 
 
-class RunsPane(Pane):
+class RunsPane(RunActions):
     """Runs above, the chosen one below, one strip with the newest thing to know."""
 
     DEFAULT_CSS = Path(__file__).with_suffix(".tcss").read_text(encoding="utf-8")
@@ -87,7 +75,6 @@ class RunsPane(Pane):
         self._rows = RunRows()
         self._snapshot = Snapshot([], None)
         self._chosen: str | None = None  # id of the run under the cursor
-        self._asked: int | None = None  # seq of our newest request
         self._feed: RunsFeed | None = None
 
     def compose(self) -> ComposeResult:
@@ -143,7 +130,7 @@ class RunsPane(Pane):
             if first or row_list.cursor != at:
                 row_list.set_rows(self._rows, at)
         self._show()
-        self._tell_answer(chosen)
+        self.tell_answer(chosen)
         self.afina.refresh_footer()
 
     def on_row_list_moved(self, message: RowList.Moved) -> None:
@@ -159,39 +146,6 @@ class RunsPane(Pane):
         elif (view := self.chosen) is not None:
             step = self._snapshot.detail.checkpoints[message.index].step  # type: ignore[union-attr]
             await self.afina.show_pane("chat", f"{view.id}@{step}")
-
-    def why_not(self, action: str) -> str:
-        view = self.chosen
-        if action not in ("stop", "checkpoint", "resume", "delete", "chat", "export"):
-            return ""
-        if view is None:
-            return "There is no run yet."
-        working = view.state in ACTIVE
-        answers = view.has_result or view.last_checkpoint is not None
-        if action in ("chat", "export"):
-            return "" if answers else f"{view.name} has neither a result nor a checkpoint yet."
-        if self.afina.readonly:
-            return "This workbench was opened with --readonly."
-        if action in ("stop", "checkpoint") and not working:
-            return f"{view.name} is not at work: it is {view.state}."
-        if action == "resume" and (working or view.state == "done"):
-            return f"{view.name} is {view.state}; there is nothing to resume."
-        if action == "delete" and working:
-            return f"{view.name} is at work; stop it first."
-        return ""
-
-    def action_stop(self) -> None:
-        self._ask(stop_question, lambda run: self._request(run, "stop"))
-
-    def action_checkpoint(self) -> None:
-        if view := self.chosen:
-            self._do(lambda: self._request(Run(view.directory), "checkpoint"))
-
-    def action_resume(self) -> None:
-        self._ask(resume_question, lambda run: run.start("train"))
-
-    def action_delete(self) -> None:
-        self._ask(delete_question, delete_run)
 
     async def action_chat(self) -> None:
         reason = self.why_not("chat")
@@ -265,38 +219,6 @@ class RunsPane(Pane):
         row_list.rows_changed()
         self.query_one("#runs-frame", Frame).set_facts(str(len(views)) if views else "")
 
-    def _request(self, run: Run, action: str) -> None:
-        self._asked = run.request(action)
-        self.afina.say(f"Asked {run.name}: {action}.")
-
-    def _tell_answer(self, view: RunView | None) -> None:
-        """Says once what the run answered to our newest request."""
-        answer = view.control if view else None
-        if answer is not None and self._asked is not None and answer.get("request") == self._asked:
-            self._asked = None
-            self.afina.say(f"{answer.get('action')}: {answer.get('result')}")
-
-    def _ask(
-        self,
-        question: Callable[[RunView], tuple[str, str]],
-        act: Callable[[Run], object],
-    ) -> None:
-        """Asks about the chosen run, then acts on it."""
-        view = self.chosen
-        if view is None:
-            return
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._do(lambda: act(Run(view.directory)))
-
-        self.app.push_screen(Question(*question(view)), answered)
-
-    def _do(self, act: Callable[[], object]) -> None:
-        """Does it, or says why it can't be done."""
-        try:
-            act()
-        except AfinaError as error:
-            self.afina.say(str(error), "error")
+    def look_now(self) -> None:
         if self._feed:
             self._feed.look_now()

@@ -1,8 +1,7 @@
-"""The tabs of the Runs pane: curves, samples, log, configuration, checkpoints of a run."""
+"""The tabs of the Runs pane: curves, samples, findings, log, configuration, checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
@@ -12,18 +11,29 @@ from textual.widgets import ContentSwitcher
 
 from core.events import Event
 from core.figures import duration, short, size
-from tui.screens.run_view import CheckpointView, Detail, RunView
+from tui.screens.run_view import Detail, RunView
+from tui.screens.runs_blocks import (
+    CHECKPOINT_COLUMNS,
+    FEW_CHECKPOINT_COLUMNS,
+    CheckpointRows,
+    config_blocks,
+    finding_blocks,
+    sample_blocks,
+)
+from tui.screens.runs_confusion import ConfusionRows, confusion_facts
 from tui.screens.runs_words import progress
-from tui.theme import AMBER, GREEN, SECONDARY, UNICODE, YELLOW, Symbols
+from tui.theme import AMBER, SECONDARY, UNICODE, Symbols
 from tui.widgets.frame import Frame
 from tui.widgets.line_chart import LineChart
 from tui.widgets.live_text import LiveText
 from tui.widgets.log_view import LogView
-from tui.widgets.row_list import Cell, Column, RowList
+from tui.widgets.row_list import Column, RowList
 
 TABS = {
     "curves": "Curves",
     "samples": "Samples",
+    "classes": "Classes",  # of a classifier, which answers no prompts
+    "findings": "Findings",
     "log": "Log",
     "config": "Config",
     "checkpoints": "Checkpoints",
@@ -34,6 +44,8 @@ SECOND_CHARTS = {
     "tokens_per_s": "tokens/s",
     "grad_norm": "grad norm",
 }
+FRAME_CELLS = 4  # a frame's sides and its padding
+ROOMY = 64  # cells of a tab from which the checkpoints show their size
 CHART_ROWS = 8  # a chart in the right frame needs so many
 
 
@@ -52,6 +64,7 @@ class RunTabs(Horizontal):
         self._sample_steps: list[int] = []
         self._sample_at: int | None = None  # None: the newest evaluation, also when one comes
         self._checkpoints = CheckpointRows()
+        self._confusion = ConfusionRows()
 
     def compose(self) -> ComposeResult:
         with Frame(id="runs-loss"):
@@ -67,12 +80,15 @@ class RunTabs(Horizontal):
                         classes="-blue",
                     )
             yield LiveText(symbols=self._symbols, follow=False, id="tab-samples")
+            yield RowList([Column("class", 0)], id="tab-classes")
+            yield LiveText(symbols=self._symbols, follow=False, id="tab-findings")
             yield LogView(symbols=self._symbols, id="tab-log")
             yield LiveText(symbols=self._symbols, follow=False, id="tab-config")
             yield RowList(CHECKPOINT_COLUMNS, open_label="chat", id="tab-checkpoints")
 
     def on_mount(self) -> None:
         self.query_one("#tab-checkpoints", RowList).rows = self._checkpoints
+        self.query_one("#tab-classes", RowList).rows = self._confusion
         self._arrange()
 
     def on_resize(self) -> None:
@@ -93,8 +109,13 @@ class RunTabs(Horizontal):
             self.query_one(f"#tab-{tab}").focus(scroll_visible=False)
 
     def move_tab(self, by: int) -> None:
-        names = list(TABS)
+        names = self._names()
         self.open_tab(names[(names.index(self._tab) + by) % len(names)])
+
+    def _names(self) -> list[str]:
+        """The tabs that this run has."""
+        classifies = self._view is not None and self._view.objective == "classification"
+        return [name for name in TABS if name != ("samples" if classifies else "classes")]
 
     def move_sample(self, by: int) -> None:
         """To the evaluation before or after; the newest one is followed from then on."""
@@ -116,6 +137,8 @@ class RunTabs(Horizontal):
             self._sample_at = None
         self._view = view
         self._detail = detail if view is not None and detail and detail.id == view.id else None
+        if self._tab not in self._names():
+            self.open_tab("classes" if self._tab == "samples" else "samples")
         self._fill()
 
     def _arrange(self) -> None:
@@ -136,10 +159,10 @@ class RunTabs(Horizontal):
         view = self._view
         loss, tab = self.query_one("#runs-loss", Frame), self.query_one("#runs-tab", Frame)
         alone = loss.display != tab.display
-        names = _tab_names(self._tab)
+        names = _tab_names(self._names(), self._tab)
         loss.border_title = names if alone else Text(view.name if view else "Curves")
         tab.border_title = names
-        facts = run_facts(view, self._symbols)
+        facts = run_facts(view, self._symbols, self.app.size.width >= 120)
         loss.set_facts(facts)
         tab.set_facts(self._tab_facts() or (view.name if view and alone else ""))
 
@@ -149,6 +172,8 @@ class RunTabs(Horizontal):
             at = len(self._sample_steps) if self._sample_at is None else self._sample_at + 1
             step = self._sample_steps[at - 1]
             return f"step {step}{dot}evaluation {at} of {len(self._sample_steps)}{dot}[ ] others"
+        if self._tab == "classes" and self._detail:
+            return confusion_facts(self._detail.confusion, dot)
         if self._tab == "checkpoints" and self._checkpoints.rows:
             known = [row.bytes for row in self._checkpoints.rows if row.bytes is not None]
             return f"{len(self._checkpoints.rows)}{dot}{size(sum(known))}"
@@ -166,10 +191,13 @@ class RunTabs(Horizontal):
             self.query_one(LogView).show_lines(log or ["Nothing was printed yet."])
         elif self._tab == "config":
             self.query_one("#tab-config", LiveText).blocks(config_blocks(detail))
+        elif self._tab == "findings":
+            found = finding_blocks(detail.findings if detail else [])
+            self.query_one("#tab-findings", LiveText).blocks(found)
+        elif self._tab == "classes":
+            self._fill_classes()
         elif self._tab == "checkpoints":
-            self._checkpoints.rows = detail.checkpoints if detail else []
-            self._checkpoints.best = self._view.best_step if self._view else None
-            self.query_one("#tab-checkpoints", RowList).rows_changed()
+            self._fill_checkpoints()
         self._titles()
 
     def _fill_curves(self, curves: dict, empty: str) -> None:
@@ -180,6 +208,26 @@ class RunTabs(Horizontal):
             chart = self.query_one(f"#chart-{name}", LineChart)
             if chart.display:
                 chart.show(curves.get(name, []), empty="")
+
+    @property
+    def _tab_cells(self) -> int:
+        """Cells inside the tab's frame, also before it is laid out."""
+        return self.size.width // (2 if self.app.size.width >= 120 else 1) - FRAME_CELLS
+
+    def _fill_classes(self) -> None:
+        rows = self.query_one("#tab-classes", RowList)
+        confusion = self._detail.confusion if self._detail else None
+        rows.columns = self._confusion.show(confusion, self._tab_cells)
+        rows.rows_changed()
+
+    def _fill_checkpoints(self) -> None:
+        rows = self.query_one("#tab-checkpoints", RowList)
+        roomy = self._tab_cells >= ROOMY
+        columns = CHECKPOINT_COLUMNS if roomy else FEW_CHECKPOINT_COLUMNS
+        rows.columns = self._checkpoints.columns = columns
+        self._checkpoints.rows = self._detail.checkpoints if self._detail else []
+        self._checkpoints.best = self._view.best_step if self._view else None
+        rows.rows_changed()
 
     def _fill_samples(self) -> None:
         samples = self._detail.samples if self._detail else []
@@ -204,44 +252,17 @@ class RunTabs(Horizontal):
         )
 
 
-CHECKPOINT_COLUMNS = [
-    Column("step", 8, right=True),
-    Column("eval", 7, right=True),
-    Column("size", 10, right=True),
-    Column("complete", 12),
-    Column("why", 0),
-]
-
-
-class CheckpointRows:
-    """The checkpoints of the chosen run, newest first."""
-
-    def __init__(self) -> None:
-        self.rows: list[CheckpointView] = []
-        self.best: int | None = None
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def cells(self, index: int) -> Sequence[Cell]:
-        row = self.rows[index]
-        best = ", best" if row.step == self.best else ""
-        return (
-            str(row.step),
-            short(row.eval_loss),
-            size(row.bytes),
-            ("yes", GREEN) if row.complete else ("half written", YELLOW),
-            (row.reason + best, SECONDARY),
-        )
-
-
-def run_facts(view: RunView | None, symbols: Symbols) -> str:
+def run_facts(view: RunView | None, symbols: Symbols, roomy: bool) -> str:
     """The facts under the curves: 31.2k tok/s · 1.2M tokens · 8 min left."""
     if view is None:
         return ""
     facts = [f"step {progress(view)}"] if view.steps else []
     if view.tokens_per_s is not None:
         facts.append(f"{short(view.tokens_per_s)} tok/s")
+    if roomy and view.mfu is not None:
+        facts.append(f"MFU {view.mfu:.0%}")
+    if roomy and view.data_wait is not None:
+        facts.append(f"data wait {view.data_wait:.1%}")
     if view.tokens is not None:
         facts.append(f"{short(float(view.tokens))} tokens")
     if view.eta_s is not None and view.state == "running":
@@ -249,32 +270,11 @@ def run_facts(view: RunView | None, symbols: Symbols) -> str:
     return f" {symbols.dot} ".join(facts)
 
 
-def sample_blocks(rows: list[Event]) -> list[tuple[str, str]]:
-    """The answers of one evaluation as blocks of text."""
-    if not rows:
-        return [("note", "No answers yet. eval.watch_prompts are asked at each evaluation.")]
-    blocks: list[tuple[str, str]] = []
-    for row in rows:
-        if blocks:
-            blocks.append(("text", ""))
-        blocks += [("prompt", str(row.get("prompt", ""))), ("text", str(row.get("text", "")))]
-        reason = str(row.get("finish_reason") or "stop")
-        if reason != "stop":
-            blocks.append(("note", "cut at the longest length" if reason == "length" else reason))
-    return blocks
-
-
-def config_blocks(detail: Detail | None) -> list[tuple[str, str]]:
-    """The YAML line by line, groups set off."""
-    lines = detail.config.splitlines() if detail else []
-    return [("label" if line and not line[0].isspace() else "text", line) for line in lines]
-
-
-def _tab_names(current: str) -> Text:
+def _tab_names(names: list[str], current: str) -> Text:
     """The tabs in the frame's title, where you are in amber."""
     parts: list[tuple[str, str]] = []
-    for name, title in TABS.items():
+    for name in names:
         style = f"bold {AMBER}" if name == current else f"not bold {SECONDARY}"
         parts += [("  ", "")] if parts else []
-        parts.append((title, style))
+        parts.append((TABS[name], style))
     return Text.assemble(*parts)

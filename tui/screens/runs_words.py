@@ -11,13 +11,14 @@ from core.events import Event
 from core.figures import duration, short
 from core.jobs import ACTIVE
 from tui.screens.run_view import RunView
-from tui.theme import AMBER, BLUE, GREEN, RED, SECONDARY, SEVERITY, TEXT, YELLOW, Symbols
+from tui.theme import AMBER, BLUE, GREEN, RED, SECONDARY, SEVERITY, TEAL, TEXT, YELLOW, Symbols
 
 STATES = {
     "running": GREEN,
     "starting": GREEN,
     "stopping": YELLOW,
     "stopped": YELLOW,
+    "paused": TEAL,
     "done": BLUE,
     "failed": RED,
     "interrupted": RED,
@@ -135,6 +136,8 @@ def _finding(view: RunView, finding: Event, symbols: Symbols) -> Strip:
     found.aside = visible(str(finding.get("hint") or ""), newlines=False)
     if view.state == "running":
         found.keys = [("s", "stop"), ("c", "checkpoint now")]
+    elif view.state in ("stopped", "paused"):
+        found.keys = [("r", "resume")]
     elif view.has_result:
         found.keys = [("enter", "chat"), ("x", "export")]
     return found
@@ -153,7 +156,7 @@ def _plain(view: RunView, symbols: Symbols) -> Strip:
         return found
     found.words.append(view.state, f"bold {STATES.get(view.state, SECONDARY)}")
     found.words.append(f" at step {progress(view)}" if view.steps else "", TEXT)
-    if view.state == "stopped":
+    if view.state in ("stopped", "paused"):
         found.keys.append(("r", "resume"))
     if view.has_result or view.last_checkpoint is not None:
         found.keys += [("enter", "chat"), ("x", "export")]
@@ -165,6 +168,22 @@ def stop_question(view: RunView) -> tuple[str, str]:
     return (
         f"Stop {view.name} at step {progress(view)}?",
         "Its whole state is saved first; r resumes it from there.",
+    )
+
+
+def end_now_question(view: RunView) -> tuple[str, str]:
+    """Of a run that is stopping already."""
+    if view.last_checkpoint is None:
+        kept = "It has no complete checkpoint, so nothing of it is kept."
+    else:
+        kept = f"Nothing after step {view.last_checkpoint} is kept: it is not saved again."
+    return f"End {view.name} now?", kept
+
+
+def pause_question(view: RunView) -> tuple[str, str]:
+    return (
+        f"Pause {view.name} at step {progress(view)}?",
+        "Its whole state is saved and the device is free; r goes on from there.",
     )
 
 

@@ -31,6 +31,7 @@ KINDS = {
     "line": "live-text--note",  # a note in one line, cut where the room ends
     "warning": "live-text--warning",
     "error": "live-text--error",
+    "good": "live-text--good",
 }
 
 
@@ -59,6 +60,7 @@ class LiveText(Scoped, ScrollView, can_focus=True, inherit_bindings=False):
         & > .live-text--note { color: $muted; }
         & > .live-text--warning { color: $yellow; }
         & > .live-text--error { color: $red; }
+        & > .live-text--good { color: $green; }
     }
     """
 
