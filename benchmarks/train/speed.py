@@ -53,6 +53,8 @@ WAYS = (
     Way("LLaMA-Factory neat_packing", "llamafactory_run", packed=True, peer="llamafactory"),
     Way("the same, no checkpointing", "llamafactory_run", True, False, "llamafactory"),
     Way("axolotl as it comes", "axolotl_run", peer="axolotl"),
+    Way("axolotl sample_packing", "axolotl_run", packed=True, peer="axolotl"),
+    Way("olive, rows joined", "olive_run", packed=True, peer="olive"),  # knows LoRA only
     Way("Afina, rows", "afina_run"),
     Way("Afina, packed", "afina_run", packed=True),
 )
