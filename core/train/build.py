@@ -136,7 +136,7 @@ def _custom_loss(parts: Parts) -> CustomLoss | None:
     word = config.train.custom_loss
     if word is None:
         return None
-    loss = custom.load(code.kept(run), word.rpartition(":")[2], config)
+    loss = custom.load(code.kept(run), word, config)
     if finding := code.changed(word, run):
         parts.recorder.finding(finding, None)
     return loss

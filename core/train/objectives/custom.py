@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -27,22 +27,28 @@ READ_MORE = "docs/custom-loss.md describes what it takes and gives back."
 Loss = Callable[[torch.Tensor, torch.Tensor, Scored], Any]
 
 
+class Source(NamedTuple):
+    """Where a loss comes from."""
+
+    path: Path  # the file that is loaded
+    shown: str  # the name of the file that was asked for
+    name: str  # of the function or class
+
+
 class CustomLoss:
     """A loaded loss, whose every fault is told with its file and line."""
 
-    def __init__(self, call: Loss, path: Path, name: str) -> None:
+    def __init__(self, call: Loss, source: Source) -> None:
         self.call = call
-        self.path = path
-        self.name = name
+        self.source = source
         self.needs_hidden_states = bool(getattr(call, "needs_hidden_states", False))
-        self.place = f"{path.name}:{_line_of(call)} ({name})"
 
     def __call__(self, scored: Scored) -> torch.Tensor:
         """The mean loss of the batch's supervised tokens, a scalar; raises AfinaError."""
         try:
             found = self.call(scored.logits, scored.labels, scored)
         except Exception as error:  # noqa: BLE001 - code of the user's own: any fault is its own
-            raise told(error, self.path, self.name) from error
+            raise told(error, self.source) from error
         loss = self._mean(found, scored)
         if scored.training and not loss.requires_grad:
             raise self._fault(
@@ -72,48 +78,51 @@ class CustomLoss:
         return found.float()
 
     def _fault(self, what: str, hint: str) -> AfinaError:
-        return AfinaError(f"The custom loss {self.place} {what}.", hint)
+        line, source = _line_of(self.call), self.source
+        return AfinaError(f"The custom loss {source.shown}:{line} ({source.name}) {what}.", hint)
 
 
-def load(path: Path, name: str, config: Config) -> CustomLoss:
-    """The loss of that name in a file; a class is made with the run's options, as nested values."""
-    module = _module(path)
+def load(path: Path, word: str, config: Config) -> CustomLoss:
+    """The loss in a file; a class is made with the run's options, as nested values.
+
+    word: `train.custom_loss`, whose file name is told in the place of that of a run's copy.
+    """
+    own, _, name = word.rpartition(":")
+    source = Source(path, Path(own).name, name)
+    module = _module(source)
     found: Any = getattr(module, name, None)
     if found is None:
         there = ", ".join(n for n, v in vars(module).items() if _is_own(v, module)) or "none"
         raise AfinaError(
-            f'{path.name} has no "{name}".', f"It has the functions and classes {there}."
+            f'{source.shown} has no "{name}".', f"It has the functions and classes {there}."
         )
     if inspect.isclass(found):
         make: Any = found
         try:
             found = make(config_io.to_values(config))
         except Exception as error:  # noqa: BLE001 - code of the user's own: any fault is its own
-            raise told(error, path, name) from error
+            raise told(error, source) from error
     if not callable(found):
         raise AfinaError(
-            f'"{name}" in {path.name} can\'t be called: it is {_kind(found)}.',
+            f'"{name}" in {source.shown} can\'t be called: it is {_kind(found)}.',
             "Name a function, or a class with __call__(self, logits, labels, batch).",
         )
-    return CustomLoss(found, path, name)
+    return CustomLoss(found, source)
 
 
-def _module(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(MODULE, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise AfinaError(
-            f'There is no file "{path}" with the custom loss.', "Start a new run with it."
-        )
+def _module(source: Source) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(MODULE, source.path)
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[MODULE] = module  # dataclasses and pickles look their module up by its name
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the user's own
-        raise told(error, path, "") from error
+        raise told(error, source) from error
     return module
 
 
-def told(error: Exception | SystemExit, path: Path, name: str) -> BaseException:
+def told(error: Exception | SystemExit, source: Source) -> BaseException:
     """A fault of a loss as a person reads it, with the innermost line of its file.
 
     A device that is full is no fault of it, and comes back as it is.
@@ -125,17 +134,17 @@ def told(error: Exception | SystemExit, path: Path, name: str) -> BaseException:
     lines = [
         frame.lineno
         for frame in traceback.extract_tb(error.__traceback__)
-        if Path(frame.filename) == path
+        if Path(frame.filename) == source.path
     ]
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     line = lines[-1] if lines else line
-    where = f"{path.name}:{line}" if line else path.name
+    where = f"{source.shown}:{line}" if line else source.shown
     hint = READ_MORE
     if isinstance(error, ModuleNotFoundError):
         hint = "The file is copied into the run by itself; install the module it imports."
     text = visible(str(error).strip().partition("\n")[0][:300], newlines=False).rstrip(".")
-    inside = f" ({name})" if name else ""
-    return AfinaError(f"The custom loss {where}{inside}: {type(error).__name__}: {text}.", hint)
+    said = f"{type(error).__name__}: {text}".rstrip(": ")
+    return AfinaError(f"The custom loss {where} ({source.name}): {said}.", hint)
 
 
 def _line_of(call: Any) -> int:

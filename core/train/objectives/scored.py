@@ -33,6 +33,7 @@ class Scored:
     documents: int
     input_ids: torch.Tensor  # (all tokens,), int64: every token of the batch, prompts included
     input_document: torch.Tensor  # (all tokens,), int64: the document of each
+    supervised: torch.Tensor  # (all tokens,), bool: which of them are learned
     hidden: torch.Tensor | None  # (all tokens, hidden), float32: the last hidden states, if wanted
     training: bool  # False while held-out rows are measured
 

@@ -108,6 +108,7 @@ class RunTrainer(RecordedTrainer, SFTTrainer):
             int(places.document.max()) + 1,
             inputs["input_ids"][places.row, places.column],
             places.document,
+            learned,
             self._hidden(heard, places) if heard else None,
             self.model.training,
         )

@@ -12,7 +12,7 @@ import torch
 from core.config import Config
 from core.errors import AfinaError
 from core.targets import of_run
-from core.train.objectives.classifier import macro_f1
+from core.train.objectives.classifier import confusion, macro_f1
 from core.train.safety import checkpoints
 from tests.core.train.conftest import (
     Configure,
@@ -43,6 +43,19 @@ def test_f1_is_the_mean_over_classes() -> None:
     assert macro_f1([0, 1], [2, 1]) == pytest.approx(1 / 3)
 
 
+def test_a_confusion_matrix_counts_answers_by_the_class_of_the_row() -> None:
+    assert confusion([0, 0, 1, 2], [0, 2, 1, 0], 3) == [[1, 0, 1], [0, 1, 0], [1, 0, 0]]
+
+
+def test_many_classes_have_no_confusion_matrix(
+    assemble: Callable[[Config], Any], configure: Configure, tmp_path: Path
+) -> None:
+    rows = [{"text": f"Text {n}", "label": f"c{n % 51}"} for n in range(102)]
+    path = write_rows(tmp_path / "rows.jsonl", rows)
+    measured = assemble(configure(f"data.path={path}", "data.eval_fraction=0.5")).evaluate()
+    assert "accuracy" in measured and "confusion" not in measured
+
+
 def test_a_single_class_is_told(
     assemble: Callable[[Config], Any], configure: Configure, tmp_path: Path
 ) -> None:
@@ -64,6 +77,9 @@ def test_a_classifier_tells_its_classes_and_is_loaded_with_them(
     assert worker.wait() == 0, worker.log()
     last = of_kind(worker.run, "eval")[-1]
     assert last["accuracy"] == last["macro_f1"] == 1.0
+    assert last["confusion"] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]  # a held-out row of each class
+    (plan,) = of_kind(worker.run, "plan")
+    assert plan["classes"] == ["cereal", "grain", "soup"]
     result = worker.run.result
     assert result is not None and checkpoints.damage(result) is None
     names = {0: "cereal", 1: "grain", 2: "soup"}
