@@ -121,4 +121,5 @@ class Ending:
             eval_loss=progress.eval_loss,
             device_name=read_device(device).name,
             peak_bytes=peak_bytes(device),
+            mfu=self.trainer.mfu(),
         )

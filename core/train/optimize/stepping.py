@@ -11,10 +11,12 @@ from transformers import Trainer
 
 from core.train.meter import Meter
 from core.train.model.noise import Noise
+from core.train.model.precision import peak_flops
 from core.train.optimize.optimizer import optimizer
 from core.train.optimize.schedule import scheduler
 
 if TYPE_CHECKING:
+    from core.train.recorder import Recorder
     from core.train.setup import Setup
 
 
@@ -23,6 +25,7 @@ class SteppingTrainer(Trainer):
 
     model: Any  # a model of transformers, under PEFT's wrapper if it has an adapter
     setup: Setup
+    recorder: Recorder
     noise: Noise | None = None
     meter: Meter | None = None
 
@@ -33,6 +36,14 @@ class SteppingTrainer(Trainer):
             self.noise = Noise(alpha)
             self.noise.attach(self.model)
         self.meter = Meter.of_run(self.setup)
+        self._trained_before_s = self.recorder.progress.train_s
+
+    def mfu(self) -> float | None:
+        """What the steps of this process needed, as a share of what the device multiplies."""
+        peak = peak_flops(self.setup.precision) if self.meter and self.meter.flops else None
+        if self.meter is None or peak is None:
+            return None
+        return self.meter.mfu(self.recorder.progress.train_s - self._trained_before_s, peak)
 
     def create_optimizer(self, model: Any = None) -> Any:
         if self.optimizer is None:
