@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
 
+from core.chat.backend import open_backend
+from core.chat.protocol import Load
 from core.config import Config
 from core.data.recipe import Recipe
 from core.jobs import JobWorker
 from core.plan import memory
 from core.runs import Run, create_run
+from core.targets import of_run
 from core.train.model import precision
 from core.train.model.counting import trainable_parameters
 from core.train.progress import Progress
@@ -23,7 +27,7 @@ from core.train.requests import Requests
 from core.train.safety import checkpoints
 from core.train.setup import Setup
 from core.train.training import Training
-from tests.core.train.conftest import Configure, losses
+from tests.core.train.conftest import Configure, NewWorker, losses
 
 Assemble = Callable[..., Any]  # the trainer of a configuration
 STEPS = 4
@@ -65,10 +69,10 @@ METHODS: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.fixture
-def assemble(home: Path) -> Iterator[Assemble]:
+@pytest.fixture(scope="module")
+def assemble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assemble]:
     """The trainer that a worker would build, in this process; of a run that is there already."""
-    workers = []
+    workers, home = [], tmp_path_factory.mktemp("methods")
 
     def make(config: Config, run: Run | None = None) -> Any:
         run = run or create_run(home, config)
@@ -86,6 +90,30 @@ def assemble(home: Path) -> Iterator[Assemble]:
         worker.close()
 
 
+class Trained(NamedTuple):
+    """A trainer at its end, and the weights that it began with."""
+
+    config: Config
+    trainer: Any
+    learning: dict[str, torch.Tensor]
+    frozen: dict[str, torch.Tensor]
+
+
+@pytest.fixture(scope="module")
+def trained(assemble: Assemble, configure: Configure) -> Callable[[str], Trained]:
+    """A run of a few steps by a method; each method is trained once."""
+
+    @cache
+    def train(method: str) -> Trained:
+        config = configure(*SHORT, *METHODS[method])
+        trainer = assemble(config)
+        before = (weights_of(trainer.model, True), weights_of(trainer.model, False))
+        trainer.train()
+        return Trained(config, trainer, *before)
+
+    return train
+
+
 def weights_of(model: Any, learning: bool) -> dict[str, torch.Tensor]:
     return {
         name: weight.detach().clone()
@@ -94,53 +122,49 @@ def weights_of(model: Any, learning: bool) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_exactly_the_weights_of_the_method_learn_and_as_many_as_were_counted(
-    method: str, assemble: Assemble, configure: Configure
-) -> None:
-    config = configure(*SHORT, *METHODS[method])
-    trainer = assemble(config)
-    learning, frozen = weights_of(trainer.model, True), weights_of(trainer.model, False)
-    shape = memory.read_shape(Path(config.model.name_or_path))
-    assert sum(w.numel() for w in learning.values()) == trainable_parameters(shape, config)
-    assert all(weight.dtype == torch.float32 for weight in learning.values())
-    trainer.train()
-    after = dict(trainer.model.named_parameters())
-    still = [name for name, before in learning.items() if torch.equal(before, after[name])]
-    moved = [name for name, before in frozen.items() if not torch.equal(before, after[name])]
-    assert (still, moved) == ([], [])
-
-
 IDS = torch.tensor([[3, 290, 288, 1, 4, 30, 31, 1]])
 
 
 def logits_of(model: Any) -> torch.Tensor:
     model.eval()
     with torch.no_grad():
-        return model(input_ids=IDS, attention_mask=torch.ones_like(IDS)).logits[:, -IDS.shape[1] :]
+        logits = model(input_ids=IDS, attention_mask=torch.ones_like(IDS)).logits
+    return logits[:, -IDS.shape[1] :]  # a learned prompt has logits too
 
 
-ON_PLAIN_BASE = [name for name in METHODS if name not in ("last-block", "full")]
+@pytest.mark.parametrize("method", METHODS)
+def test_exactly_the_weights_of_the_method_learn_and_as_many_as_were_counted(
+    method: str, trained: Callable[[str], Trained]
+) -> None:
+    config, trainer, learning, frozen = trained(method)
+    shape = memory.read_shape(Path(config.model.name_or_path))
+    assert sum(w.numel() for w in learning.values()) == trainable_parameters(shape, config)
+    assert all(weight.dtype == torch.float32 for weight in learning.values())
+    after = dict(trainer.model.named_parameters())
+    still = [name for name, before in learning.items() if torch.equal(before, after[name])]
+    moved = [name for name, before in frozen.items() if not torch.equal(before, after[name])]
+    assert (still, moved) == ([], [])
 
 
-@pytest.mark.parametrize("method", [n for n in ON_PLAIN_BASE if "nf4" not in n and n != "int8"])
+@pytest.mark.parametrize(
+    "method",
+    ["patterns", "dora", "pissa", "pissa-rslora", "saved", "ia3", "ia3-named", "prompt-text"],
+)
 def test_a_checkpoint_on_the_base_as_it_was_answers_as_the_trained_model(
-    method: str, assemble: Assemble, configure: Configure
+    method: str, trained: Callable[[str], Trained]
 ) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    config = configure(*SHORT, *METHODS[method], "data.eval_fraction=0")
-    trainer = assemble(config)
-    trainer.train()
+    config, trainer, _, _ = trained(method)
     folder = Run(trainer.setup.run).checkpoints()[-1]
     base = AutoModelForCausalLM.from_pretrained(config.model.name_or_path)
     untuned = logits_of(base)
     with trainer.plain_attention():
-        trained = logits_of(trainer.model)
-    assert float((trained - untuned).abs().max()) > 1e-3
+        tuned = logits_of(trainer.model)
+    assert float((tuned - untuned).abs().max()) > 1e-3
     torch.testing.assert_close(
-        logits_of(PeftModel.from_pretrained(base, str(folder))), trained, atol=2e-5, rtol=1e-4
+        logits_of(PeftModel.from_pretrained(base, str(folder))), tuned, atol=2e-5, rtol=1e-4
     )
 
 
@@ -148,12 +172,10 @@ def test_a_checkpoint_on_the_base_as_it_was_answers_as_the_trained_model(
     "method", ["nf4", "nf4-dora", "int8", "pissa", "ia3", "prompt", "saved", "last-block"]
 )
 def test_a_run_that_goes_on_from_a_checkpoint_has_the_losses_it_would_have_had(
-    method: str, assemble: Assemble, configure: Configure, home: Path
+    method: str, trained: Callable[[str], Trained], assemble: Assemble, tmp_path: Path
 ) -> None:
-    config = configure(*SHORT, *METHODS[method])
-    whole = assemble(config)
-    whole.train()
-    run = Run(home / "runs" / "again")
+    config, whole, _, _ = trained(method)
+    run = Run(tmp_path / "runs" / "again")
     shutil.copytree(whole.setup.run, run.directory)
     (run.directory / "events.jsonl").unlink()
     shutil.rmtree(checkpoints.step_folder(run.directory, STEPS))
@@ -163,3 +185,18 @@ def test_a_run_that_goes_on_from_a_checkpoint_has_the_losses_it_would_have_had(
     assert losses(run) == {step: expected[step] for step in (3, 4)}
     (first, second) = (dict(each.model.named_parameters()) for each in (whole, trainer))
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+@pytest.mark.parametrize("method", ["nf4", "pissa", "ia3", "prompt", "last-block"])
+def test_a_run_by_any_method_proves_its_result_and_can_be_chatted_with(
+    method: str, new_worker: NewWorker, configure: Configure
+) -> None:
+    watched = ('eval.watch_prompts=["What do people eat in Rome?"]', "eval.max_new_tokens=4")
+    worker = new_worker(configure(*SHORT, *METHODS[method], *watched, "model.dtype=bfloat16"))
+    assert worker.start().wait() == 0, worker.log()
+    assert worker.run.state().state == "done"
+    target = of_run(worker.run, "2")
+    backend = open_backend(Load(target=target, threads=1, device="cpu"))
+    tuned = backend.read([3, 290, 288, 4], lambda: False)
+    base = open_backend(Load(target=of_run(worker.run, "base"), threads=1, device="cpu"))
+    assert abs(tuned - base.read([3, 290, 288, 4], lambda: False)).max() > 1e-4
