@@ -17,6 +17,7 @@ PIPES = {
     "data": "core.data.worker:main",
     "survey": "core.data.survey.crew_worker:main",
     "model": "core.chat.worker:main",
+    "probe": "core.train.probe.worker:main",
 }
 
 

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from core.config import Config
 from core.errors import AfinaError
+from core.plan import costs
+from core.train.feed.dataset import should_pack
+from core.train.model.counting import trainable_parameters
+
+if TYPE_CHECKING:
+    from core.plan.plan import DataFacts
 
 _BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "I8": 1, "U8": 1, "I64": 8}
-LIBRARIES_BYTES = 550 * 2**20  # of a worker with torch, transformers, peft and TRL loaded
+# Of a worker with torch, transformers, PEFT and TRL loaded; on a GPU that is the context's share
+LIBRARIES_BYTES = {"cpu": 440 * 2**20, "cuda": 500 * 2**20}
 _OUTSIDE = ("embed", "lm_head", "wte", "wpe")  # two-dimensional, and no linear layer of a block
 
 
@@ -87,56 +95,81 @@ def read_shape(folder: Path) -> ModelShape:
     )
 
 
-def trainable_parameters(shape: ModelShape, config: Config) -> int:
-    """Parameters that a run trains: all of them, or the adapter's two matrices a layer."""
-    method = config.method
-    if method.kind == "full":
-        return shape.parameters
-    words = [word.strip() for word in method.target_modules.split(",")]
-    count = 0
-    for name, (out, into) in shape.linear.items():
-        if words == ["all-linear"] or any(f".{name}".endswith(f".{word}") for word in words):
-            count += method.rank * (out + into) + (out if method.dora else 0)
-    return count
+def estimate(
+    shape: ModelShape,
+    config: Config,
+    bfloat16: bool,
+    objective: str = "sft",
+    device: str = "cpu",
+    data: DataFacts | None = None,
+) -> Memory:
+    """The memory of a training step at its fullest: the heaviest batch that the rows can make.
 
-
-def estimate(shape: ModelShape, config: Config, bfloat16: bool, objective: str = "sft") -> Memory:
-    """The memory of a training step at its fullest: a batch of max_length in every row.
-
-    A preference is two rows. Full tuning under dpo and kto keeps the model as it was beside it.
+    Without the rows' facts every row has max_length tokens. A preference is two rows. Full tuning
+    under dpo and kto keeps the model as it was beside it.
     """
     trained = trainable_parameters(shape, config)
     full = config.method.kind == "full"
     unit = 2 if bfloat16 else 4  # bytes of a number in the products
-    sides = 2 if objective == "dpo" else 1
-    tokens = sides * config.train.per_device_train_batch_size * config.data.max_length
-    weights = shape.parameters * (4 + (2 if bfloat16 else 0) if full else unit)
+    weights = (
+        costs.learning_bytes(shape, config, bfloat16)
+        if full
+        else costs.frozen_bytes(shape, config, unit)
+    )
     if full and objective in ("dpo", "kto"):
         weights += 4 * shape.parameters
+    batch = heaviest(config, objective, data)
+    scored = batch.scored if device == "cpu" and objective == "sft" else batch.tokens
+    kept = costs.activation_bytes(shape, config, unit, batch.row_tokens)
     return Memory(
-        libraries=LIBRARIES_BYTES,
+        libraries=LIBRARIES_BYTES[device],
         # full tuning keeps float32 weights and casts them, layer by layer, for the products
         weights=weights,
         adapter=0 if full else 4 * trained,
         gradients=4 * trained,
-        optimizer=8 * trained,  # AdamW's two moments in float32
-        activations=_activations(shape, config, tokens, unit),
-        # as computed, in float32, their gradient; a classifier has a few for each row
-        logits=0 if objective == "classification" else tokens * shape.vocabulary * (unit + 4 + 4),
+        optimizer=costs.optimizer_bytes(shape, config),
+        activations=round(batch.tokens * kept),
+        # a classifier has a few for each row
+        logits=0 if objective == "classification" else round(scored * costs.logit_bytes(shape)),
     )
 
 
-def _activations(shape: ModelShape, config: Config, tokens: int, unit: int) -> int:
-    """What the backward pass needs: in each block the inputs of its products and norms.
+class Heaviest(msgspec.Struct, frozen=True):
+    """The heaviest batch of a run, as far as the rows are known."""
 
-    Per token and block about 10 hidden and 4 intermediate vectors (Llama's block), the norms'
-    inputs once more in float32, and the attention's weights over a whole row.
+    tokens: float  # with padding, where rows are padded
+    row_tokens: float
+    scored: float
+
+
+def heaviest(config: Config, objective: str, data: DataFacts | None) -> Heaviest:
+    """What one pass may hold at most; of rows laid flat without bins, four deviations of the mean
+    above it, as long rows rarely meet.
     """
-    block = unit * (10 * shape.hidden + 4 * shape.intermediate) + 2 * 4 * shape.hidden
-    block += unit * shape.heads * config.data.max_length
-    if config.train.gradient_checkpointing:
-        return tokens * (shape.layers * unit * shape.hidden + block)
-    return tokens * shape.layers * block
+    rows, longest = config.train.per_device_train_batch_size, config.data.max_length
+    sides = 2 if objective in ("dpo", "orpo") else 1
+    if data is None:
+        return Heaviest(float(sides * rows * longest), longest, float(sides * rows * longest))
+    mean = data.tokens / max(1, data.rows) / sides
+    top = min(longest, data.longest or longest)
+    if objective != "sft" or config.method.kind == "prompt":
+        tokens = (
+            sides
+            * rows
+            * (top + config.method.num_virtual_tokens * (config.method.kind == "prompt"))
+        )
+    elif should_pack(config, data.tokens):
+        tokens = rows * longest
+    else:
+        tokens = min(rows * top, rows * mean + 2 * math.sqrt(rows) * (top - mean) / 2)
+    share = min(1.0, 1.3 * data.supervised_share)  # of the batch with most of them
+    return Heaviest(float(tokens), min(top, 1.5 * mean), tokens * share)
+
+
+def token_bytes(shape: ModelShape, config: Config, bfloat16: bool) -> tuple[float, float]:
+    """What a token takes in a step, and what one that is scored takes beside it."""
+    unit = 2 if bfloat16 else 4
+    return costs.activation_bytes(shape, config, unit, 0), costs.logit_bytes(shape)
 
 
 def _header(path: Path) -> dict[str, tuple[str, list[int]]]:

@@ -1,4 +1,4 @@
-"""What a run will take, before it starts: parameters, memory, steps, disk and, if known, time.
+"""What a run will take, before it starts: parameters, memory, steps, disk and time.
 
 For the Train pane and anyone who wants to know. Loads no torch; `look_at_data` loads tokenizers.
 """
@@ -15,19 +15,22 @@ from core import paths
 from core.config import Config
 from core.data.files.rows import Span
 from core.errors import AfinaError
-from core.events import Event
 from core.hardware import Device, has_fast_bfloat16, read_device
 from core.hub import model_folder
-from core.plan import memory
+from core.plan import kept, memory
+from core.plan.costs import optimizer_bytes
 from core.plan.memory import Memory
-from core.runs import Run, all_runs
+from core.plan.probe import Probe
+from core.plan.speed import Load, Speed, expected
 from core.train.feed.dataset import LARGE_SHARE, encoded_bytes, open_rows, should_pack
 from core.train.lineage import settled
+from core.train.model.counting import trainable_parameters
 from core.train.objectives.choice import objective_of
+from core.train.optimize.schedule import warmup_steps
 
 SAMPLED_ROWS = 200
-EARLIER_RUNS = 20  # that are looked at for a speed
-_TAIL_BYTES = 1 << 14  # of an event file: the result stands at its end
+# Bits of a parameter in the usual types of GGUF; of q4_k_m the mean over its two types
+EXPORTS = {"f16": 16.0, "q8_0": 8.5, "q4_k_m": 4.85}
 
 
 class DataFacts(msgspec.Struct, frozen=True):
@@ -37,6 +40,16 @@ class DataFacts(msgspec.Struct, frozen=True):
     tokens: int  # of these, cut at max_length
     supervised_share: float
     objective: str = "sft"
+    longest: int = 0  # tokens of the longest row that was seen; 0 is not known
+
+
+class Course(msgspec.Struct, frozen=True):
+    """The course of the learning rate in steps."""
+
+    kind: str
+    peak: float
+    warmup_steps: int
+    decay_from: int | None  # the step after which it falls; None where it never does
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -53,12 +66,18 @@ class Plan(msgspec.Struct, frozen=True):
     disk_bytes: int  # checkpoints and result together
     disk_free_bytes: int
     tokens: int | None  # that will go through the model
-    tokens_per_s: float | None  # of an earlier run like this one, on this device
+    tokens_per_s: float | None
     earlier_run: str = ""  # the run that the speed comes from
     encoded_bytes: int = 0  # memory that the rows take before the first step; 0 is not known
+    speed_source: str = ""  # probe, or a source in core.plan.speed
+    course: Course | None = None
+    result_bytes: int = 0
+    export_bytes: dict[str, int] = {}  # by the type of a GGUF file
+    probe: Probe | None = None  # of this configuration, model, data and device
 
     @property
     def seconds(self) -> float | None:
+        """Time of all steps, without evaluations and saving."""
         if self.tokens is None or not self.tokens_per_s:
             return None
         return self.tokens / self.tokens_per_s
@@ -69,7 +88,14 @@ class Plan(msgspec.Struct, frozen=True):
         return self.encoded_bytes > LARGE_SHARE * self.memory_free_bytes
 
     @property
+    def peak_bytes(self) -> int:
+        """The memory of a run, measured where it was."""
+        return self.probe.peak_bytes if self.probe else self.memory.total
+
+    @property
     def fits(self) -> bool:
+        if self.probe is not None:
+            return self.probe.fits
         return self.memory.total <= self.memory_free_bytes
 
 
@@ -79,17 +105,22 @@ def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan
     folder = model_folder(config.model.name_or_path, config.model.revision)
     shape = memory.read_shape(folder)
     device = read_device(config.launch.device)
-    bfloat16 = _computes_in_bfloat16(config, device)
-    estimate = memory.estimate(shape, config, bfloat16, objective_in(config, data))
-    trainable = memory.trainable_parameters(shape, config)
-    checkpoint = 4 * trainable + 8 * trainable  # weights and AdamW's moments, in float32
-    result = 4 * trainable if config.method.kind == "lora" else shape.stored_bytes
+    bfloat16 = computes_in_bfloat16(config, device)
+    objective = objective_in(config, data)
+    checkpoint, result = _folder_bytes(shape, config, bfloat16)
     steps, tokens_per_step = _steps(config, data)
-    speed, earlier = earlier_speed(home, config, device)
+    tokens = None if steps is None else steps * tokens_per_step
+    probe = kept.read(home, config, device)
+    if probe is not None and probe.tokens_per_s:
+        speed = Speed(probe.tokens_per_s, "probe")
+        probe = msgspec.structs.replace(probe, seconds=tokens and tokens / probe.tokens_per_s)
+    else:
+        load = Load(data.tokens / data.rows, data.supervised_share, objective) if data else None
+        speed = expected(home, config, device, shape, load)
     return Plan(
         parameters=shape.parameters,
-        trainable=trainable,
-        memory=estimate,
+        trainable=trainable_parameters(shape, config),
+        memory=memory.estimate(shape, config, bfloat16, objective, device.kind, data),
         memory_free_bytes=device.memory_free_bytes,
         device=device,
         tokens_per_step=tokens_per_step,
@@ -98,11 +129,39 @@ def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan
         # one more than is kept: the newest is written before the oldest goes
         disk_bytes=checkpoint * (config.checkpoint.keep + 1) + result,
         disk_free_bytes=shutil.disk_usage(_existing(home)).free,
-        tokens=None if steps is None else steps * tokens_per_step,
-        tokens_per_s=speed,
-        earlier_run=earlier,
+        tokens=tokens,
+        tokens_per_s=speed.tokens_per_s,
+        earlier_run=speed.run,
         encoded_bytes=0 if data is None or config.data.streaming else encoded_bytes(data.tokens),
+        speed_source=speed.source,
+        course=None if steps is None else _course(config, steps),
+        result_bytes=result,
+        export_bytes={name: round(shape.parameters * bits / 8) for name, bits in EXPORTS.items()},
+        probe=probe,
     )
+
+
+def _folder_bytes(shape: memory.ModelShape, config: Config, bfloat16: bool) -> tuple[int, int]:
+    """(a checkpoint, the result) on the disk, without the tokenizer's files."""
+    trained = trainable_parameters(shape, config)
+    optimizer = optimizer_bytes(shape, config)
+    if config.method.kind != "full":
+        adapter = 4 * trained * (2 if config.method.init_lora_weights == "pissa" else 1)
+        return adapter + optimizer, adapter
+    frozen = shape.parameters - trained
+    weights = 4 * trained + (2 if bfloat16 else 4) * frozen
+    return weights + optimizer, shape.parameters * (2 if bfloat16 else 4)
+
+
+def _course(config: Config, steps: int) -> Course:
+    train = config.train
+    warmup = warmup_steps(config, steps)
+    falls: int | None = warmup
+    if train.lr_scheduler_type == "wsd":
+        falls = steps - min(steps - warmup, max(1, round(train.decay_ratio * steps)))
+    elif train.lr_scheduler_type in ("constant", "constant_with_warmup"):
+        falls = None
+    return Course(train.lr_scheduler_type, train.learning_rate, warmup, falls)
 
 
 def objective_in(config: Config, data: DataFacts | None) -> str:
@@ -144,44 +203,9 @@ def look_at_data(config: Config) -> DataFacts:
     tokens = sum(len(side.ids) * weight for side, weight in sides)
     supervised = sum(side.supervised_tokens * weight for side, weight in sides)
     objective = objective_of(config, reader.shape)
-    return DataFacts(count, round(tokens / share * count), supervised / tokens, objective)
-
-
-def earlier_speed(home: Path, config: Config, device: Device) -> tuple[float | None, str]:
-    """Tokens a second of the newest run with this model and method on this device, and its id."""
-    for run in all_runs(home)[:EARLIER_RUNS]:
-        try:
-            before = run.config
-        except AfinaError:
-            continue  # a configuration of another version
-        same = (
-            Path(before.model.name_or_path).name == Path(config.model.name_or_path).name
-            and before.method.kind == config.method.kind
-            and before.train.gradient_checkpointing == config.train.gradient_checkpointing
-        )
-        result = _result(run) if same else None
-        if result and result.get("device_name") == device.name and result.get("tokens_per_s"):
-            return float(result["tokens_per_s"]), run.id
-    return None, ""
-
-
-def _result(run: Run) -> Event | None:
-    """The result event at the end of a run's events, without reading all of them."""
-    try:
-        with open(run.events_path, "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - _TAIL_BYTES))
-            lines = file.read().splitlines()
-    except FileNotFoundError:
-        return None
-    for line in reversed(lines):
-        try:
-            event = msgspec.json.decode(line)
-        except msgspec.DecodeError:
-            continue
-        if isinstance(event, dict) and event.get("kind") == "result":
-            return event
-    return None
+    longest = max(len(side.ids) for side, _ in sides)
+    supervised_share = supervised / tokens
+    return DataFacts(count, round(tokens / share * count), supervised_share, objective, longest)
 
 
 def _steps(config: Config, data: DataFacts | None) -> tuple[int | None, int]:
@@ -198,7 +222,8 @@ def _steps(config: Config, data: DataFacts | None) -> tuple[int | None, int]:
     return steps, min(most, round(data.tokens / per_epoch))
 
 
-def _computes_in_bfloat16(config: Config, device: Device) -> bool:
+def computes_in_bfloat16(config: Config, device: Device) -> bool:
+    """Whether the matrix products of a run will be in bfloat16, as far as it shows before one."""
     if config.model.dtype != "auto":
         return config.model.dtype == "bfloat16"
     return device.kind == "cuda" or has_fast_bfloat16()

@@ -206,7 +206,7 @@ def _time(recipe: Recipe, tokens: int) -> dict[str, float | str | None]:
     from core.config import Model as ModelGroup
     from core.hardware import read_device
     from core.paths import home
-    from core.plan.plan import earlier_speed
+    from core.plan.speed import earlier_speed
 
     config = Config(model=ModelGroup(name_or_path=recipe.model))
     speed, run = earlier_speed(home(), config, read_device("auto"))

@@ -14,12 +14,10 @@ import pytest
 from core import hardware
 from core.config import Config, Data, Method, Model, Train
 from core.errors import AfinaError
-from core.events import EventWriter
 from core.hardware import Device
 from core.paths import ROOT
 from core.plan import memory, plan
 from core.plan.plan import DataFacts, make_plan
-from core.runs import create_run
 
 CPU = Device("cpu", "a processor, 2 cores", 5.0, 4 * 2**30, 16 * 2**30)
 TENSORS = {
@@ -156,25 +154,6 @@ def test_steps_follow_from_rows_and_from_tokens_where_they_are_packed(
     fixed = msgspec.structs.replace(train, max_steps=5)
     assert make_plan(home, config_of(model, train=fixed)).steps == 5
     assert make_plan(home, config_of(model, train=train)).steps is None
-
-
-def test_time_is_unknown_until_something_like_it_ran_on_this_device(
-    model: Path, home: Path
-) -> None:
-    config, data = config_of(model), DataFacts(100, 5_000, 0.5)
-    first = make_plan(home, config, data)
-    assert (first.tokens_per_s, first.seconds) == (None, None)
-    run = create_run(home, config)
-    writer = EventWriter(run.events_path)
-    writer.write("result", tokens_per_s=100.0, device_name="another device")
-    assert make_plan(home, config, data).seconds is None
-    writer.write("result", tokens_per_s=500.0, device_name=CPU.name)
-    writer.write("state", state="done")
-    second = make_plan(home, config, data)
-    assert (second.tokens_per_s, second.earlier_run) == (500.0, run.id)
-    assert second.seconds == pytest.approx((second.tokens or 0) / 500.0)
-    other = msgspec.structs.replace(config, method=Method("full"))
-    assert make_plan(home, other, data).tokens_per_s is None
 
 
 def test_what_does_not_fit_is_seen(

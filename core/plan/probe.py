@@ -1,0 +1,135 @@
+"""A probe: two real steps of a run, measured in a process of their own before it starts.
+
+Here are its words and its client; the process is core/train/probe/worker.py. Loads no torch.
+"""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.config import Config
+from core.hardware import Device, read_device
+from core.jobs import worker_environment
+from core.pipe import Message, PipeWorker
+from core.runs import create_run
+from core.train.lineage import settled
+
+SAFETY = 0.9  # of the free memory is what a run may fill: other processes live there too
+LIMIT_S = 600.0  # of a whole probe; what is measured by then counts
+FOLDER = "afina-probe-"  # how the names of its temporary folders begin
+
+
+class Point(msgspec.Struct, frozen=True):
+    """One batch that was measured."""
+
+    micro_batch: int  # rows, or bins of max_length where they are packed
+    tokens: int  # real ones of the heaviest batch of that many rows
+    peak_bytes: int  # as a run reports it: resident memory, or on a GPU what torch allocated
+    step_s: float  # of one pass forward and back, its share in the optimizer's step included
+    device_bytes: int = 0  # on a GPU with torch's reserve and the driver's context
+
+
+class Fix(msgspec.Struct, frozen=True):
+    """A way to less memory."""
+
+    options: dict[str, Any]  # dotted name: value
+    words: str
+    saves_bytes: int
+    measured: bool  # else estimated
+
+
+class Probe(msgspec.Struct, frozen=True):
+    """What came of one probe."""
+
+    device: str  # its name
+    peak_bytes: int  # at the batch that is configured; extrapolated where it was not measured
+    free_bytes: int  # when the probe began
+    fits: bool
+    tokens_per_s: float | None  # at the heaviest batch; None where no batch fitted
+    seconds: float | None  # of the whole run, without evaluations and saving
+    largest_batch: int | None  # rows that fit by the line through the points
+    points: list[Point]
+    fixes: list[Fix]
+    made: float  # seconds since the epoch
+    words: str = ""  # what didn't fit, or wasn't tried, and why
+
+
+class Probing:
+    """A probe at work. `events` is read in one thread; `cancel` may come from any."""
+
+    def __init__(self, config: Config, home: Path) -> None:
+        self._config = config
+        self._home = home
+        self._lock = threading.Lock()
+        self._worker: PipeWorker | None = None
+        self._cancelled = False
+
+    def events(self) -> Iterator[dict[str, Any]]:
+        """phase {name}, point {point: Point}, then probe {result: Probe} or failure {message,
+        hint}; nothing more once it is cancelled. What came out is kept for plans to come.
+        """
+        from core.plan import kept
+
+        config = settled(self._home, self._config)
+        device = read_device(config.launch.device)
+        folder = Path(tempfile.mkdtemp(prefix=FOLDER))
+        try:
+            # what it goes on from has the same shape as what is new
+            model = msgspec.structs.replace(config.model, continue_from=None)
+            run = create_run(folder, msgspec.structs.replace(config, model=model))
+            for answer in self._answers(run.directory, device, folder):
+                event = _read(answer)
+                if event is not None and not self._cancelled:
+                    if event["kind"] == "probe":
+                        kept.keep(self._home, config, device, event["result"])
+                    yield event
+        finally:
+            self.cancel()
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def cancel(self) -> None:
+        """Ends the process and its children at once; nothing of them is left."""
+        with self._lock:
+            self._cancelled = True
+            if self._worker is not None:
+                self._worker.close(grace_s=0.0)
+                self._worker = None
+
+    def _answers(self, run: Path, device: Device, folder: Path) -> Iterator[Message]:
+        answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        environment = worker_environment()
+        # asks the driver, not CUDA, whether there is a GPU: a forked child can begin with it then
+        environment["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+        environment["TMPDIR"] = str(folder)
+        with self._lock:
+            if self._cancelled:
+                return
+            self._worker = PipeWorker("probe", answers.put, cwd=folder, env=environment)
+            self._worker.request("probe", run=str(run), device=msgspec.to_builtins(device))
+        while True:
+            answer = answers.get()
+            yield answer
+            if answer.get("end"):
+                return
+
+
+def _read(answer: Message) -> dict[str, Any] | None:
+    """An answer of the worker as an event; None for what a screen needn't know."""
+    kind = answer["kind"]
+    if kind == "phase":
+        return {"kind": kind, "name": answer["name"]}
+    if kind == "point":
+        return {"kind": kind, "point": msgspec.convert(answer["point"], Point)}
+    if kind == "probe":
+        return {"kind": kind, "result": msgspec.convert(answer["result"], Probe)}
+    if kind in ("error", "died"):
+        return {"kind": "failure", "message": answer["message"], "hint": answer.get("hint", "")}
+    return None

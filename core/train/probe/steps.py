@@ -1,0 +1,165 @@
+"""Two real steps of a run at its heaviest batch, and what they took. Runs in a process of its own.
+
+The model, the adapter, the trainer and its loop are those of the run. Nothing is saved, evaluated
+or told.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.config import Config
+from core.runs import Run
+from core.train.feed.dataset import Encoded
+from core.train.probe import peak
+from core.train.probe.order import Measured, Order, laid_over
+from core.train.progress import Progress
+from core.train.recorder import Recorder
+from core.train.setup import Setup
+
+STEPS = 2
+MOST_STEPS, ENOUGH_S = 6, 3.0  # short steps are repeated for their time, as long as this together
+MOST_ACCUMULATED = 2  # from the second pass on, gradients lie in memory through a whole pass
+
+
+class Watcher(Recorder):
+    """Times the steps and does nothing else that a recorder does."""
+
+    def __init__(self, run: Path, config: Config, progress: Progress, device: str) -> None:
+        super().__init__(_Silent(run), config, progress, _NeverAsked(), lambda step: 0)  # type: ignore[arg-type]
+        self.device = device
+        self.seconds: list[float] = []
+        self._begun = 0.0
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
+        self._begun = time.perf_counter()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.device == "cuda":
+            import torch
+
+            torch.cuda.synchronize()
+        self.seconds.append(time.perf_counter() - self._begun)
+        later = self.seconds[1:]  # the first one allocates, and makes the optimizer's state
+        if len(self.seconds) >= STEPS and sum(later) >= ENOUGH_S:
+            control.should_training_stop = True
+
+    def on_log(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def on_evaluate(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+
+class _Silent:
+    """Stands where a run's worker is: whatever it is told goes nowhere."""
+
+    def __init__(self, run: Path) -> None:
+        self.job = Run(run)
+
+    def event(self, kind: str, **fields: Any) -> int:
+        return 0
+
+    def update(self, state: str | None = None, **fields: Any) -> None:
+        pass
+
+
+class _NeverAsked:
+    """Stands where a run's requests are: nobody asks for anything."""
+
+    def stop_asked(self) -> bool:
+        return False
+
+    def wants(self, action: str) -> bool:
+        return False
+
+
+class Repeated:
+    """One batch again and again, in the place of a trainer's data loader."""
+
+    def __init__(self, batch: dict[str, Any], times: int) -> None:
+        self.batch = batch
+        self.times = times
+
+    def __len__(self) -> int:
+        return self.times
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        for _ in range(self.times):
+            yield dict(self.batch)
+
+
+def measure(order: Order, encoded: Encoded) -> Measured:
+    """Builds the trainer of a run and lets it take a few steps. Raises what torch raises."""
+    from core.train.objectives.recorded import real_tokens
+    from core.train.probe.heaviest import heaviest_batch
+
+    trainer, watcher = _trainer(order, encoded)
+    device = watcher.device
+    batch = heaviest_batch(trainer)
+    loaded = peak.peak_bytes(device)
+    accumulated = trainer.args.gradient_accumulation_steps
+    trainer.get_train_dataloader = lambda: Repeated(batch, MOST_STEPS * accumulated)
+    peak.forget(device)
+    trainer.train()
+    most = max(loaded, peak.peak_bytes(device))
+    return Measured(
+        tokens=real_tokens(batch),
+        peak_bytes=most,
+        device_bytes=_on_device(device, most),
+        loaded_bytes=loaded,
+        step_s=statistics.median(watcher.seconds[1:]) / accumulated,
+    )
+
+
+def _trainer(order: Order, encoded: Encoded) -> tuple[Any, Watcher]:
+    """The trainer of the run, with another batch and no more than a few steps."""
+    from transformers import AutoTokenizer
+
+    from core.train import build
+    from core.train.model import precision
+    from core.train.model.load import load_model
+    from core.train.safety import preflight
+
+    wanted = laid_over(order.config, order.options)
+    chosen = precision.choose(wanted)
+    accumulated = min(MOST_ACCUMULATED, wanted.train.gradient_accumulation_steps)
+    probed = laid_over(
+        wanted,
+        {
+            "train.per_device_train_batch_size": order.micro_batch,
+            "train.gradient_accumulation_steps": accumulated,
+            "train.max_steps": MOST_STEPS,
+        },
+    )
+    setup = Setup(order.run, order.base, probed, chosen)
+    model = load_model(setup, encoded)
+    tokenizer = AutoTokenizer.from_pretrained(str(order.base))
+    # packed or not goes by the steps of the whole run, not by the few of this one
+    layout = build.choose_layout(model, wanted, encoded, setup.precision.autocast)
+    progress = Progress(losses=[0.0])  # as if steps were done: no evaluation before the first
+    watcher = Watcher(order.run, probed, progress, chosen.device)
+    preflight.check_targets(probed, model)
+    parts = build.Parts(setup, encoded, model, tokenizer, watcher)
+    return build.build_trainer(parts, layout), watcher
+
+
+def _on_device(device: str, peak_bytes: int) -> int:
+    """What the steps took of the device: with torch's reserve, and the context beside it."""
+    if device != "cuda":
+        return peak_bytes
+    import torch
+
+    free, total = torch.cuda.mem_get_info()
+    beside = max(0, total - free - torch.cuda.memory_reserved())
+    return torch.cuda.max_memory_reserved() + beside
