@@ -59,7 +59,7 @@ class Meter:
             steps.append((real_tokens(inputs), time.perf_counter(), time.process_time()))
             return step(trainer, model, inputs, *rest, **named)
 
-        Trainer.training_step = counted
+        Trainer.training_step = counted  # type: ignore[method-assign]
 
     def report(self, losses: list[float], **more: Any) -> None:
         """Prints one line of JSON: what was done from the first warm step to the last one."""

@@ -104,7 +104,7 @@ def measure(task: Task, options: argparse.Namespace) -> dict[str, list[dict[str,
                 continue
             rounds = measured.setdefault(way.name, [])
             try:
-                rounds.append(train(way, task, options))
+                rounds.append(train_way(way, _as_set(task, way), options.peers, options.threads))
             except subprocess.SubprocessError as error:
                 failed.add(way.name)
                 words = str(getattr(error, "output", "") or error).strip()[-300:]
@@ -112,19 +112,22 @@ def measure(task: Task, options: argparse.Namespace) -> dict[str, list[dict[str,
     return measured
 
 
-def train(way: Way, task: Task, options: argparse.Namespace) -> dict[str, Any]:
-    """Runs one way in its environment; raises SubprocessError when it fails or takes too long."""
+def _as_set(task: Task, way: Way) -> Task:
+    batch = BINS if way.packed else ROWS
+    return task._replace(packed=way.packed, batch=batch, checkpointing=way.checkpointing)
+
+
+def train_way(way: Way, task: Task, peers: Path | None, threads: int = 0) -> dict[str, Any]:
+    """Runs a way in its environment; raises SubprocessError when it fails or takes too long."""
     folder = Path(task.folder)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    batch = BINS if way.packed else ROWS
-    task = task._replace(packed=way.packed, batch=batch, checkpointing=way.checkpointing)
     (folder / "task.json").write_text(json.dumps(task._asdict()))
-    python = str(options.peers / way.peer / "bin" / "python") if way.peer else sys.executable
+    python = str(peers / way.peer / "bin" / "python") if way.peer and peers else sys.executable
     environment = dict(os.environ) | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
     environment |= {"PYTHONPATH": str(ROOT), "DO_NOT_TRACK": "1", "AXOLOTL_DO_NOT_TRACK": "1"}
-    if options.threads:
-        environment["OMP_NUM_THREADS"] = str(options.threads)
+    if threads:
+        environment["OMP_NUM_THREADS"] = str(threads)
     script = Path(__file__).parent / "ways" / f"{way.script}.py"
     done = subprocess.run(
         [python, str(script), str(folder / "task.json")],
@@ -136,9 +139,8 @@ def train(way: Way, task: Task, options: argparse.Namespace) -> dict[str, Any]:
         timeout=LIMIT_S,
         check=True,
     )
-    line = next(
-        line for line in reversed(done.stdout.splitlines()) if line.startswith('{"measured')
-    )
+    lines = reversed(done.stdout.splitlines())
+    line = next(line for line in lines if line.startswith('{"measured'))
     return json.loads(line)["measured"]
 
 

@@ -1,5 +1,9 @@
 """Axolotl in an environment of its own; its LoRA kernels are Triton's and off without a GPU."""
 
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false
+# pyright: reportAttributeAccessIssue=false
+# the packages of another environment
+
 from __future__ import annotations
 
 from pathlib import Path

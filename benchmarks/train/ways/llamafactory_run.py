@@ -3,6 +3,10 @@
 The template is its `chatml`, which adds no system prompt: the tokens are those of the others.
 """
 
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false
+# pyright: reportAttributeAccessIssue=false
+# the packages of another environment
+
 from __future__ import annotations
 
 import json

@@ -4,6 +4,10 @@ It joins all chats and cuts them into rows of max_length that look into each oth
 token: not the same task, so its losses are not comparable; its speed is.
 """
 
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false
+# pyright: reportAttributeAccessIssue=false
+# the packages of another environment
+
 from __future__ import annotations
 
 import sys

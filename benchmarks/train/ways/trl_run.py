@@ -33,6 +33,8 @@ def main() -> None:
     data = Dataset.from_list(rows)
     chosen = task.checkpointing
     more: dict[str, Any] = {} if chosen is None else {"gradient_checkpointing": chosen}
+    if task.quantization == "nf4":
+        more["model_init_kwargs"] = {"quantization_config": _nf4()}
     if task.packed:
         from trl.data_utils import pack_dataset
 
@@ -62,6 +64,18 @@ def main() -> None:
     trainer.remove_callback(PrinterCallback)
     trainer.train()
     meter.report([entry["loss"] for entry in trainer.state.log_history if "loss" in entry])
+
+
+def _nf4():  # noqa: ANN202 - transformers' configuration
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
 
 
 def _adapter(task: Task):  # noqa: ANN202 - PEFT's configuration
