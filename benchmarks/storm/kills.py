@@ -12,8 +12,7 @@ from core.runs import Run, is_complete, step_folders
 
 KINDS = {"lora": LORA, "full": FULL, "streamed": STREAMED}
 WEIGHTS = (6, 2, 2)  # how often each of the three
-LIFE_S = 4.0  # about one undisturbed life of a warm worker on 2 cores
-COLD_LIFE_S = 14.0
+COLD_S = 10.0  # that a cold worker needs longer
 
 
 def kills(stage: Stage, count: int = 200, cold: int = 6, only: str | None = None) -> None:
@@ -49,7 +48,8 @@ def kills(stage: Stage, count: int = 200, cold: int = 6, only: str | None = None
 
 
 def _any_moment(stage: Stage, life: Life, cold: bool) -> None:
-    until = life.born + stage.random.uniform(0.0, COLD_LIFE_S if cold else LIFE_S)
+    longest = stage.life_s(*LORA) + (COLD_S if cold else 0.0)
+    until = life.born + stage.random.uniform(0.0, longest)
     life.until(lambda: fleet.time.monotonic() >= until)
 
 

@@ -27,7 +27,6 @@ LORA = (
 )
 FULL = (*LORA, "method.kind=full", "train.learning_rate=1e-3", "train.packing=on")
 STREAMED = (*LORA, "data.streaming=true")
-LONGEST_S = 240.0
 
 
 class Verdict(msgspec.Struct):
@@ -63,6 +62,11 @@ class Stage:
             assert state.state == "done", f"the undisturbed run is {state.state}: {state.reason}"
             self._undisturbed[words] = run
         return self._undisturbed[words]
+
+    def life_s(self, *words: str) -> float:
+        """Seconds that the undisturbed run of these words took."""
+        events = self.undisturbed(*words).events()
+        return events[-1]["t"] - events[0]["t"]
 
     @contextmanager
     def case(self, what: str) -> Iterator[None]:

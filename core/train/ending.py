@@ -16,6 +16,7 @@ from core.train.feed import streamed
 from core.train.probe.peak import peak_bytes
 from core.train.progress import Progress
 from core.train.safety import checkpoints, proof
+from core.train.safety.findings import Finding
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Ending:
             return 0
         from core.train import result
 
-        weights = self._best() if self.recorder.ended_early else resumed
+        weights = (self._best(step) if self.recorder.ended_early else None) or resumed
         self.phase("saving result")
         try:
             folder = result.save(self.setup, self.trainer, self.recorder.progress, step, weights)
@@ -92,12 +93,24 @@ class Ending:
         self.worker.update("paused", step=step, reason=reason)
         return 0
 
-    def _best(self) -> Path | None:
-        step = self.recorder.progress.best_step
-        if step is None:
+    def _best(self, step: int) -> Path | None:
+        """The checkpoint of the best weights; None, with a finding, when it can't be had."""
+        best = self.recorder.progress.best_step
+        if best is None or best == step:
             return None
-        folder = checkpoints.step_folder(self.run.directory, step)
-        return folder if checkpoints.damage(folder) is None else None
+        folder = checkpoints.step_folder(self.run.directory, best)
+        harm = checkpoints.damage(folder)
+        if harm is None:
+            return folder
+        self.recorder.finding(
+            Finding(
+                "warning",
+                f"The best weights, of step {best}, can't be had: {harm}.",
+                f"The result has those of step {step}.",
+            ),
+            step,
+        )
+        return None
 
     def _why_early(self, step: int) -> str:
         progress = self.recorder.progress

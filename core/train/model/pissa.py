@@ -9,12 +9,13 @@ one file serves to go on, to chat and to export.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from core.paths import write_atomic
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,7 @@ def begin(model: PeftModel, run: Path) -> None:
     A run that is resumed takes those that it began with: singular vectors of another machine
     would leave other weights behind.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file, save
 
     path = run / FILE
     known: Start | None = load_file(path) if path.is_file() else None
@@ -44,9 +45,7 @@ def begin(model: PeftModel, run: Path) -> None:
         _move(layer, a, b)
         start |= dict(zip(keys, (a.cpu(), b.cpu()), strict=True))
     if known is None:
-        part = path.with_suffix(".part")
-        save_file(start, part)
-        os.replace(part, path)
+        write_atomic(path, save(start))
     model.pissa_start = start  # type: ignore[assignment] - read back by is_under
 
 
