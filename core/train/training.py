@@ -25,7 +25,7 @@ from core.train.feed.dataset import Encoded, load
 from core.train.feed.stream import Laying
 from core.train.progress import Progress
 from core.train.requests import Requests
-from core.train.safety import checkpoints, preflight, recovery
+from core.train.safety import checkpoints, facts, preflight, recovery, resume
 from core.train.safety.findings import Diverged
 from core.train.safety.retry import Retry
 from core.train.setup import Setup
@@ -61,6 +61,7 @@ class Training:
         """Trains to the end, a stop or a failure, which is raised; returns the exit code."""
         resumed, progress = self._find_checkpoint()
         base = self._find_base()
+        self._compare(base, resumed)
         encoder, encoded = self._read_data(base, progress)
         setup, recorder, trainer = self._prepare(base, encoder, encoded, progress)
         for finding in preflight.data_warnings(self.config, encoded):
@@ -130,6 +131,17 @@ class Training:
         os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed lies on this disk now
         return base
 
+    def _compare(self, base: Path, resumed: Path | None) -> None:
+        """Tells what has changed since the run last began; raises AfinaError where that decides."""
+        found = resume.differences(self.run, base) if resumed else []
+        refused = resume.refusal(self.run, found)
+        if refused is not None and not resume.is_forced(self.run):
+            raise refused
+        for each in found:
+            severity = "warning" if each.meaning else "note"
+            said = f"Since the run last began, {each}."
+            self.worker.event("finding", severity=severity, message=said, hint="", step=None)
+
     def _read_data(self, base: Path, progress: Progress) -> tuple[Encoder, Encoded]:
         self._stop_before_training()
         self._phase("reading data", Path(self.config.data.path).name)
@@ -157,8 +169,13 @@ class Training:
         laid = self.retry.frozen.train.per_device_train_batch_size
         setup = Setup(self.run.directory, base, self.config, chosen, laid)
         keep_companions(setup)
+        seen = facts.look(self.retry.frozen, base, chosen.device, chosen.dtype)
+        facts.keep(self.run.directory, seen)
+        resume.spend_force(self.run)
         watch = Watch(setup, encoder, encoded.train.system_prompt, self.requests.stop_asked)
         recorder = Recorder(self.worker, self.config, progress, self.requests, watch.answer)
+        for finding in precision.findings(chosen):
+            recorder.finding(finding, None)
         watch.trainer = self.build(setup, encoder, encoded, recorder)
         return setup, recorder, watch.trainer
 
@@ -177,7 +194,7 @@ class Training:
 
     def _check_same_data(self, progress: Progress, encoded: Encoded) -> None:
         digest = encoded.digest()
-        if progress.data and progress.data != digest:
+        if progress.data and progress.data != digest and not resume.is_forced(self.run):
             raise AfinaError(
                 f'"{self.config.data.path}" gives other tokens than when this run began.',
                 "Put the file (and the model's tokenizer) back as it was, or start a new run.",
@@ -209,6 +226,8 @@ class Training:
 
     def _announce(self, trainer: RecordedTrainer, encoded: Encoded, setup: Setup) -> int:
         """The `plan` event: what will be trained, on what, in how many steps; returns these."""
+        import torch
+
         parameters = list(trainer.model.parameters())
         loader = trainer.get_train_dataloader()
         accumulation = self.config.train.gradient_accumulation_steps
@@ -236,6 +255,8 @@ class Training:
             steps_per_epoch=per_epoch,
             device=setup.precision.device,
             dtype=setup.precision.dtype,
+            dtype_gain=setup.precision.gain,
+            threads=torch.get_num_threads(),
             packed=trainer.layout.packed,
             filled=trainer.filled_share() if encoded.streamed is None else None,
             attention=trainer.layout.attention,

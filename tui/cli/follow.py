@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -26,6 +28,8 @@ PLAIN_EVERY_S = 10.0  # between two lines about steps where there is no terminal
 def follow(run: Run, tail: EventTail, as_json: bool) -> int:
     """Shows a run until it ends; returns the exit code: 1 when it failed or was interrupted.
 
+    A run that was stopped or paused did as it was asked: 0.
+
     Ctrl+C leaves it alone: the run goes on, and how to come back is said.
     """
     shown = JsonLines() if as_json else HumanLines()
@@ -36,7 +40,7 @@ def follow(run: Run, tail: EventTail, as_json: bool) -> int:
         typer.echo(f"\ntraining goes on; `afina watch {run.id}`", err=True)
         return 0
     shown.end(run, state)
-    return 0 if state.state in ("done", "stopped") else 1
+    return 0 if state.state in ("done", "stopped", "paused") else 1
 
 
 def until_end(job: Job, tail: EventTail, shown: JsonLines | HumanLines) -> State:
@@ -102,6 +106,10 @@ class HumanLines:
         self._bar.stop()
 
     def show(self, event: Event) -> None:
+        with suppress(KeyError, TypeError, ValueError):  # a damaged event is passed by
+            self._show(event)
+
+    def _show(self, event: Event) -> None:
         kind = event["kind"]
         if kind == "step":
             self._step(event)
@@ -120,7 +128,7 @@ class HumanLines:
         result = _result_of(run, state)
         reason = f": {visible(state.reason)}" if state.reason else ""
         typer.echo(f"{run.id} {state.state}{reason}")
-        if result["steps"]:
+        if result.get("steps"):
             typer.echo("  " + _facts(result))
         if run.result is not None and state.state == "done":
             typer.echo(f"  {run.result}")
@@ -163,25 +171,49 @@ def _learned(event: Event) -> str:
 
 def _line(event: Event) -> str:
     """What deserves a line of its own; empty for what the bar shows."""
-    kind = event["kind"]
-    if kind == "plan":
-        return (
-            f"{event['rows']:,} rows, {event['eval_rows']:,} held out; "
-            f"{_learned(event)}; "
-            f"{event['trainable']:,} of {event['parameters']:,} parameters; "
-            f"{event['steps']:,} steps on {event['device']} in {event['dtype']}"
-        )
-    if kind == "eval":
-        best = "  best so far" if event.get("best") else ""
-        return f"step {event['step']:,}  eval loss {_number(event, 'eval_loss', '.4f')}{best}"
-    if kind == "checkpoint":
-        size = event["bytes"] / 1e6
-        return f"step {event['step']:,}  saved {event['directory']} ({size:,.1f} MB)"
-    if kind == "control":
-        return visible(f"{event['action']}: {event['result']}")
-    if kind in ("finding", "failure"):
-        return visible(f"{event['message']} {event['hint']}".rstrip())
-    return ""
+    told = LINES.get(event["kind"])
+    return visible(told(event)) if told else ""
+
+
+def _plan_line(event: Event) -> str:
+    from_run = f"; goes on from {event['continues']}" if event.get("continues") else ""
+    return (
+        f"{event['rows']:,} rows, {event['eval_rows']:,} held out; "
+        f"{_learned(event)}; "
+        f"{event['trainable']:,} of {event['parameters']:,} parameters; "
+        f"{event['steps']:,} steps on {event['device']} in {event['dtype']}{from_run}"
+    )
+
+
+def _eval_line(event: Event) -> str:
+    best = "  best so far" if event.get("best") else ""
+    return f"step {event['step']:,}  eval loss {_number(event, 'eval_loss', '.4f')}{best}"
+
+
+def _checkpoint_line(event: Event) -> str:
+    size = event["bytes"] / 1e6
+    return f"step {event['step']:,}  saved {event['directory']} ({size:,.1f} MB)"
+
+
+def _retry_line(event: Event) -> str:
+    return f"step {event['step']:,}  begins again from step {event['from_step']:,}"
+
+
+def _proof_line(event: Event) -> str:
+    loss, reported = (_number(event, name, ".4f") for name in ("eval_loss", "reported"))
+    return f"the result loads; its loss is {loss}, {reported} was reported"
+
+
+LINES: dict[str, Callable[[Event], str]] = {
+    "plan": _plan_line,
+    "eval": _eval_line,
+    "checkpoint": _checkpoint_line,
+    "retry": _retry_line,  # why is the finding before it
+    "proof": _proof_line,
+    "control": lambda event: f"{event['action']}: {event['result']}",
+    "finding": lambda event: f"{event['message']} {event['hint']}".rstrip(),
+    "failure": lambda event: f"{event['message']} {event['hint']}".rstrip(),
+}
 
 
 def _result_of(run: Run, state: State) -> Event:

@@ -1,4 +1,4 @@
-"""The commands about runs that exist: list, watch, stop, save a checkpoint, resume."""
+"""The commands about runs that exist: list, watch, stop, pause, save a checkpoint, resume."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from core.errors import AfinaError
 
 if TYPE_CHECKING:
     from core.events import Event
+    from core.jobs import State
     from core.runs import Run
+    from core.train.safety.resume import Difference
 
 POLL_S = 0.1
+NOW_S = 20.0  # for a worker to hear that it is to end at once
 RunWord = Annotated[str, typer.Argument(help="A run's id, name or directory, or last.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
@@ -71,18 +74,38 @@ def watch(run: RunWord = "last", json: Json = False) -> None:
     raise typer.Exit(follow(found, EventTail(found.events_path), json))
 
 
-def stop(run: RunWord, json: Json = False) -> None:
-    """Stop a run after saving its state; `afina resume` goes on from there."""
-    from core.jobs import ENDED
+def stop(
+    run: RunWord,
+    now: Annotated[
+        bool, typer.Option("--now", help="End it at once, without saving what it did since.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Stop a run after saving its state; asked a second time, or with --now, end it at once.
 
+    `afina resume` goes on from the last checkpoint. Exit code 1 when it failed instead.
+    """
     found = _at_work(run)
-    found.request("stop")
+    found.request("stop", **({"now": True} if now else {}))
     if not json:
-        typer.echo(f"{found.id} saves its state and stops", err=True)
-    while (state := found.state()).state not in ENDED:
-        time.sleep(POLL_S)
+        typer.echo(f"{found.id} {'ends' if now else 'saves its state and stops'}", err=True)
+    state = _until_ended(found, NOW_S if now else None)
     _say(found, {"run": found.id, "state": state.state, "step": state.step}, state.reason, json)
     raise typer.Exit(0 if state.state in ("stopped", "done") else 1)
+
+
+def pause(run: RunWord, json: Json = False) -> None:
+    """Save a run's state and end its process, so that the device is free; `afina resume` goes on.
+
+    Exit code 1 when it failed instead.
+    """
+    found = _at_work(run)
+    found.request("pause")
+    if not json:
+        typer.echo(f"{found.id} saves its state and pauses", err=True)
+    state = _until_ended(found)
+    _say(found, {"run": found.id, "state": state.state, "step": state.step}, state.reason, json)
+    raise typer.Exit(0 if state.state in ("paused", "stopped", "done") else 1)
 
 
 def checkpoint(run: RunWord, json: Json = False) -> None:
@@ -95,20 +118,41 @@ def checkpoint(run: RunWord, json: Json = False) -> None:
 
 def resume(
     run: RunWord,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what has changed since it last began.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go on although it becomes another run by it.")
+    ] = False,
     detach: Annotated[
         bool, typer.Option("--detach", help="Start it and return; it goes on without a terminal.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
-    """Go on with a run that was stopped, interrupted or failed, from its newest checkpoint."""
+    """Go on with a run that has not come to its end, from its newest checkpoint.
+
+    Exit code 2 when its data, model or configuration is no longer what it was. With --check: 0 when
+    nothing has changed, 1 for changes that leave the run what it is, 2 for others.
+    """
     from core.events import EventTail
+    from core.train.safety.resume import differences, refusal
+    from core.train.safety.resume import force as let_go_on
     from tui.cli.follow import follow
     from tui.cli.train import print_started
 
     found = _find(run)
+    changed = differences(found)
+    if check:
+        _print_differences(changed, json)
+        raise typer.Exit(2 if any(each.meaning for each in changed) else int(bool(changed)))
     state = found.state()
     if state.state == "done":
         raise AfinaError(f'"{found.id}" is done at step {state.step}.', "Start a new run.")
+    refused = refusal(found, changed)
+    if refused is not None:
+        if not force:
+            raise refused
+        let_go_on(found)
     tail = EventTail(found.events_path)
     tail.read()  # what earlier processes wrote
     pid = found.start("train")
@@ -120,6 +164,20 @@ def resume(
         start = f"from {saved[-1].name}" if saved else "from the beginning: it has no checkpoint"
         typer.echo(f"{found.id} goes on {start}; Ctrl+C leaves it going", err=True)
     raise typer.Exit(follow(found, tail, json))
+
+
+def _print_differences(changed: list[Difference], json: bool) -> None:
+    from core.data.visible import visible
+
+    if json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(changed))
+        return
+    for each in changed:
+        typer.echo(visible(f"{each}{'' if each.meaning else '; the run stays what it is'}"))
+    if not changed:
+        typer.echo("Nothing has changed.")
 
 
 def _find(word: str) -> Run:
@@ -137,6 +195,21 @@ def _at_work(word: str) -> Run:
     if state not in ACTIVE:
         raise AfinaError(f'"{run.id}" is not at work: it is {state}.', "`afina runs` lists them.")
     return run
+
+
+def _until_ended(run: Run, limit_s: float | None = None) -> State:
+    """The state that a run ended in; raises AfinaError when it takes longer than the limit."""
+    from core.jobs import ENDED
+
+    began = time.monotonic()
+    while (state := run.state()).state not in ENDED:
+        if limit_s is not None and time.monotonic() - began > limit_s:
+            raise AfinaError(
+                f'"{run.id}" does not hear: process {state.pid} is stuck in the system.',
+                f"`kill -9 {state.pid}` ends it; its checkpoints stay.",
+            )
+        time.sleep(POLL_S)
+    return state
 
 
 def _ask(run: Run, action: str) -> str:

@@ -12,8 +12,9 @@ import msgspec
 import pytest
 
 from core.config import Config
+from core.curves import curve
 from core.runs import Run, is_complete
-from core.train.safety import checkpoints
+from core.train.safety import checkpoints, resume
 from tests.core.train import faults
 from tests.core.train.conftest import (
     LORA,
@@ -282,17 +283,79 @@ def test_a_stop_before_the_first_step_is_obeyed(
     assert of_kind(worker.run, "step") == []
 
 
-def test_changed_data_is_not_resumed_in_silence(
+def test_changed_data_is_resumed_only_by_force(
     new_worker: NewWorker, configure: Configure, tmp_path: Path
 ) -> None:
     rows = write_rows(tmp_path / "rows.jsonl", chat_rows(20))
-    worker = new_worker(configure(f"data.path={rows}", "train.max_steps=2000")).start()
+    worker = new_worker(configure(f"data.path={rows}", "train.max_steps=12")).start()
     worker.until_step(1)
     worker.run.request("stop")
     assert worker.wait() == 0, worker.log()
     write_rows(rows, [*chat_rows(19), *chat_rows(25)[24:]])
     assert worker.start().wait() == 1
-    assert "other tokens than when this run began" in worker.run.state().reason
+    state = worker.run.state()
+    assert state.state == "failed"
+    assert f'would not go on as it began: data.path "{rows}" was' in state.reason
+    assert worker.run.checkpoints() != []
+
+    resume.force(worker.run)
+    assert worker.start().wait() == 0, worker.log()
+    assert worker.run.state().state == "done"
+    assert any("data.path" in event["message"] for event in of_kind(worker.run, "finding"))
+    assert resume.differences(worker.run) == [], "what it went on with is what it stands on now"
+
+
+def test_a_base_model_that_is_deleted_under_a_run_takes_nothing_from_it(
+    new_worker: NewWorker, configure: Configure, tiny_model: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    words = ("train.max_steps=30", f"model.name_or_path={base}", "checkpoint.every_steps=10")
+    worker = new_worker(configure(*words)).start()
+    worker.until_step(2)
+    shutil.rmtree(base)
+    assert worker.wait() == 0, worker.log()
+    assert worker.run.state().state == "done"
+    assert worker.run.result is not None
+    assert (worker.run.result / "tokenizer.json").is_file()
+
+
+def test_a_run_without_its_base_model_is_not_resumed(
+    new_worker: NewWorker, configure: Configure, tiny_model: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(tiny_model, base)
+    words = ("train.max_steps=5000", f"model.name_or_path={base}")
+    worker = new_worker(configure(*words)).start()
+    worker.until_step(1)
+    worker.run.request("stop")
+    assert worker.wait() == 0, worker.log()
+    (base / "tokenizer.json").unlink()
+    assert worker.start().wait() == 1
+    state = worker.run.state()
+    assert (state.state, "tokenizer.json" in state.reason) == ("failed", True), state.reason
+
+
+def test_events_that_were_damaged_are_gone_on_from(
+    whole: Run, new_worker: NewWorker, configure: Configure
+) -> None:
+    """Cut in the middle, with garbage of bytes, and with a number that is none any more."""
+    worker = new_worker(configure(*LORA)).start()
+    worker.until_step(9)
+    worker.kill()
+    path = worker.run.events_path
+    lines = path.read_bytes().splitlines(keepends=True)
+    last = max(index for index, line in enumerate(lines) if b'"kind":"step"' in line)
+    lines[last] = lines[last].replace(b'"loss":', b'"loss":"x', 1).replace(b',"lear', b'","lear')
+    seq = b'"seq":9999999999999,"t":"noon","kind":"step","step":"two","loss":1}\n'
+    garbage = b"\0" * 40 + b"\xff\xfe{[\n" + b'{"v":1,' + seq + b'[1]\n{"kind":3}\n'
+    path.write_bytes(b"".join(lines[3:]) + garbage + lines[1][:20])
+    assert worker.start().wait() == 0, worker.log()
+    assert worker.run.state().state == "done"
+    later = [point for point in curve(worker.run.events(), "step", "loss") if point[0] > 9]
+    assert later == [point for point in losses(whole).items() if point[0] > 9]
+    numbers = [event["seq"] for event in worker.run.events() if event["seq"] < 10**9]
+    assert len(set(numbers)) == len(numbers)
 
 
 def test_early_stopping_keeps_the_best_weights(new_worker: NewWorker, configure: Configure) -> None:
