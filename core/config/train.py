@@ -41,8 +41,8 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     custom_loss: Annotated[
         str | None,
         option(
-            "A loss of your own for sft, as loss.py:function or loss.py:Class; the file is run by "
-            "the training process."
+            "A loss of your own for sft, as loss.py:function or loss.py:Class; the file is copied "
+            "into the run, and run by the training process. docs/custom-loss.md says what it takes."
         ),
     ] = None
     supervise: Annotated[
@@ -55,9 +55,10 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     label_smoothing_factor: Annotated[
         float,
         option(
-            "Share of the certainty that is spread over all tokens, so that the model grows less "
-            "sure of itself.",
-            source="arXiv 1512.00567: 0.1",
+            "Share of the certainty that is spread over all tokens or classes, so that the model "
+            "grows less sure of itself; under dpo, the share of pairs that are judged the wrong "
+            "way round. Evaluations measure without it.",
+            source="arXiv 1512.00567: 0.1; under dpo, conservative DPO (Mitchell 2023)",
             ge=0.0,
             lt=1.0,
         ),
