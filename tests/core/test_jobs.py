@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from core import jobs
+from core import jobs, oom
 from core.errors import AfinaError
 from core.jobs import Job, JobWorker, State, process_identity, sole_worker
 
@@ -176,3 +177,92 @@ def test_a_worker_is_detached_from_its_starter(
     os.waitpid(pid, 0)
     words = ["worker", "train", str(job.directory)]
     assert job.log_path.read_text() == f"True '' {job.directory} {words}\n"
+
+
+@pytest.mark.parametrize("jump_s", [-3600.0, 3600.0])
+def test_a_clock_that_jumps_leaves_a_living_job_alive(
+    tmp_path: Path, sleeper: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch, jump_s: float
+) -> None:
+    job = Job(tmp_path)
+    job.write_state(State("running", pid=sleeper.pid, process=process_identity(sleeper.pid)))
+    now = time.time()
+    monkeypatch.setattr(jobs.time, "time", lambda: now + jump_s)
+    assert job.state().state == "running"
+
+
+def test_a_clock_that_was_set_back_does_not_keep_a_job_starting_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = Job(tmp_path)
+    job.write_state(State("starting"))
+    now = time.time()
+    monkeypatch.setattr(jobs.time, "time", lambda: now - 3600)
+    assert job.state().state == "interrupted"
+
+
+def test_a_process_that_the_system_killed_for_memory_has_its_likely_reason(tmp_path: Path) -> None:
+    counter = tmp_path / "memory.events"
+    counter.write_text("low 0\noom 3\noom_kill 4\n")
+    assert oom.kills(counter) == 4
+    job = Job(tmp_path)
+    gone = f"{(process_identity(os.getpid()) or '').rpartition(':')[0]}:1"
+    job.write_state(
+        State("running", pid=os.getpid(), process=gone, oom_counter=str(counter), oom_kills=4)
+    )
+    assert "log.txt" in job.state().reason
+    counter.write_text("oom_kill 5\n")
+    assert "most likely because the machine ran out of memory" in job.state().reason
+
+
+def test_a_machine_that_was_started_anew_is_the_reason(tmp_path: Path) -> None:
+    Job(tmp_path).write_state(State("running", pid=1, process="another-boot:77"))
+    assert "started anew" in Job(tmp_path).state().reason
+
+
+def test_a_last_word_finds_its_place_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = JobWorker(tmp_path)
+    worker.update("running", step=3)
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(jobs, "write_atomic", full)
+    worker.update("paused", reason="Full.")
+    state = Job(tmp_path).state()
+    assert (state.state, state.step, state.reason) == ("paused", 3, "Full.")
+    worker.close()
+
+
+def test_a_start_where_nothing_can_be_written_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(path: Path, content: bytes) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(jobs, "write_atomic", read_only)
+    with pytest.raises(AfinaError, match="Read-only file system"):
+        Job(tmp_path).announce()
+
+
+def test_an_end_is_not_written_over(tmp_path: Path) -> None:
+    worker = JobWorker(tmp_path)
+    worker.update("done")
+    assert not worker.end("stopped", "Too late.")
+    assert Job(tmp_path).state().state == "done"
+    worker.close()
+
+
+def test_a_worker_that_begins_again_has_heard_what_was_asked_before(tmp_path: Path) -> None:
+    job = Job(tmp_path)
+    job.announce()
+    first = JobWorker(tmp_path)
+    assert not first.again
+    job.request("checkpoint")
+    assert len(first.requests()) == 1
+    first.hand_on()
+    first.close()
+    second = JobWorker(tmp_path)
+    assert second.again and second.requests() == []
+    second.close()
