@@ -16,7 +16,7 @@ import torch
 from peft import PeftModel
 
 from core.train.feed.feeding import FeedingTrainer
-from core.train.model import adapters, attention
+from core.train.model import adapters, attention, whole
 from core.train.optimize.stepping import SteppingTrainer
 from core.train.result import copy_companions
 from core.train.safety import checkpoints, readback
@@ -133,7 +133,7 @@ class RecordedTrainer(FeedingTrainer, SteppingTrainer):
         if isinstance(self.model, PeftModel):
             adapters.load(self.model, Path(resume_from_checkpoint))
         else:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            whole.load(self.accelerator.unwrap_model(self.model), Path(resume_from_checkpoint))
 
     def plain_attention(self) -> AbstractContextManager[None]:
         """The attention that the model was loaded with, for generation with a cache."""

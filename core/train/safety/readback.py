@@ -49,6 +49,15 @@ def tensors(folder: Path) -> Iterator[tuple[str, torch.Tensor]]:
                 yield name, file.get_tensor(name)
 
 
+def names(folder: Path) -> Iterator[str]:
+    """The names of every weight of a folder."""
+    from safetensors import safe_open
+
+    for path in sorted(folder.glob(WEIGHTS)):
+        with safe_open(path, framework="pt") as file:
+            yield from file.keys()
+
+
 def is_finite(tensor: torch.Tensor) -> bool:
     """Whether no value is NaN or infinite; in one pass, without a mask of the tensor's size."""
     import torch
