@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from core.plan.memory import read_shape
+from core.runs import Run
 from core.train.flops import Batch, step_flops
 from core.train.meter import Meter, batch_of
 from core.train.model.attention import laid_flat
-from tests.core.train.conftest import Configure
+from tests.core.train.conftest import Configure, of_kind
 
 LABELS = torch.tensor([[-100, 5, 6, -100, -100, 7, 8]])
 
@@ -36,3 +37,10 @@ def test_the_share_is_of_what_the_steps_needed(tiny_model: Path, configure: Conf
     assert meter.mfu(2.0, 1e9) == pytest.approx(needed / 1e9)
     meter.saw({"input_ids": torch.ones(2, 4), "completion_mask": torch.ones(2, 4)})
     assert meter.flops == 2 * needed
+
+
+def test_a_run_says_its_threads_and_its_share_of_the_peak(whole: Run) -> None:
+    (plan,) = of_kind(whole, "plan")
+    assert plan["threads"] == torch.get_num_threads()
+    assert plan["dtype_gain"] is None  # model.dtype was given
+    assert 0 < of_kind(whole, "result")[-1]["mfu"] < 1
