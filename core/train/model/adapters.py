@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config import Config
+from core.data.encode.tokenizer import read_json
+from core.errors import AfinaError
 from core.train.lineage import START
 from core.train.model import layers, pissa
 from core.train.model.counting import FEEDFORWARD
@@ -33,7 +35,7 @@ def attach(setup: Setup, model: Any, objective: str = "sft") -> Any:
         return model
     set_seed(setup.config.train.seed)
     if (setup.run / START).is_dir():
-        wrapped = _continued(setup, model)
+        wrapped = _continued(setup, model, objective)
     else:
         wrapped = get_peft_model(model, adapter(setup.config, objective, setup.base))
         if method.kind == "ia3":
@@ -91,19 +93,52 @@ def module_names(words: str) -> list[str]:
     return [word.strip() for word in words.split(",") if word.strip()]
 
 
-def _continued(setup: Setup, model: Any) -> PeftModel:
-    """The adapter that the run goes on from, with its own rank and targets."""
+def _continued(setup: Setup, model: Any, objective: str) -> PeftModel:
+    """The adapter that the run goes on from, with its own rank and targets.
+
+    Raises AfinaError where it doesn't fit the model or the objective.
+    """
     from peft import PeftConfig, PeftModel
 
     folder = str(setup.run / START)
     config: Any = PeftConfig.from_pretrained(folder)
+    _check_task(config.task_type, setup.run / START, model, objective)
     config.inference_mode = False
     if hasattr(config, "lora_dropout"):
         config.lora_dropout = setup.config.method.dropout
     if hasattr(config, "prompt_tuning_init"):
         config.prompt_tuning_init = "RANDOM"  # the weights are there: no text to begin from
     config.base_model_name_or_path = str(setup.base)
-    return PeftModel.from_pretrained(model, folder, is_trainable=True, config=config)
+    try:
+        return PeftModel.from_pretrained(model, folder, is_trainable=True, config=config)
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise AfinaError(
+            f'The adapter that goes on doesn\'t fit "{setup.base}": {_first_line(error)}.',
+            "Set model.name_or_path to the model that it was trained on.",
+        ) from error
+
+
+def _check_task(task: str | None, start: Path, model: Any, objective: str) -> None:
+    """That an adapter for text goes on with text, and one for classes with the same classes."""
+    wanted = TASKS.get(objective, "CAUSAL_LM")
+    if task is not None and task != wanted:
+        raise AfinaError(
+            f"The adapter that goes on is for {task}, and {objective} trains {wanted}.",
+            "Set train.objective to what it was trained by, or begin a new adapter.",
+        )
+    if objective == "classification":
+        before = list(read_json(start, "config.json").get("id2label", {}).values())
+        now = list(model.config.id2label.values())
+        if before != now:
+            raise AfinaError(
+                f"The adapter that goes on tells {', '.join(before)} apart, and the rows have "
+                f"{', '.join(now)}.",
+                "Give rows of the same classes, or begin a new adapter.",
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300].rstrip(".:")
 
 
 def drop_needless_reference(setup: Setup, model: Any) -> None:

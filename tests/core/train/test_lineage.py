@@ -20,7 +20,7 @@ from core.runs import Run, create_run, delete_run, find_run
 from core.targets import of_run
 from core.train import lineage
 from tests.core.train.conftest import Configure, NewWorker, losses, of_kind, write_rows
-from tests.core.train.objectives.conftest import preferences
+from tests.core.train.objectives.conftest import classes, preferences
 from tests.core.train.test_methods import Assemble, assemble, logits_of
 
 __all__ = ["assemble"]  # a fixture
@@ -203,6 +203,56 @@ def test_dpo_on_pissa_is_held_near_the_base_as_it_was(
     base = logits_of(AutoModelForCausalLM.from_pretrained(config.model.name_or_path))
     torch.testing.assert_close(logits_under(trainer.model, "ref"), base, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(logits_of(trainer.model), base, atol=1e-3)
+
+
+def test_an_adapter_for_text_learns_no_classes(
+    there: Run, home: Path, assemble: Assemble, configure: Configure, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "classes.jsonl", classes(12))
+    run = create_run(home, going_on(configure, "first", f"data.path={path}"))
+    lineage.record(run, home)
+    with pytest.raises(AfinaError, match="is for CAUSAL_LM, and classification trains SEQ_CLS"):
+        assemble(run.config, run)
+
+
+@pytest.mark.parametrize("names", ["same", "other"])
+def test_a_classifier_goes_on_with_its_classes_only(
+    names: str, home: Path, assemble: Assemble, configure: Configure, tmp_path: Path
+) -> None:
+    path = write_rows(tmp_path / "classes.jsonl", classes(12))
+    words = (f"data.path={path}", "train.max_steps=2", "name=telling")
+    run = create_run(home, configure(*words))
+    trainer = assemble(run.config, run)
+    trainer.train()
+    if names == "other":
+        rows = [row | {"label": f"new {row['label']}"} for row in classes(12)]
+        write_rows(path, rows)
+    second = create_run(home, going_on(configure, f"{run.id}@2", f"data.path={path}"))
+    lineage.record(second, home)
+    if names == "other":
+        with pytest.raises(AfinaError, match="cereal, grain, soup apart, and the rows have new"):
+            assemble(second.config, second)
+        return
+    again = assemble(second.config, second)
+    assert torch.equal(logits_of(again.model), logits_of(trainer.model))
+
+
+def test_an_adapter_of_another_model_is_refused_with_the_way_out(
+    there: Run, home: Path, assemble: Assemble, configure: Configure, tmp_path: Path
+) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    other = tmp_path / "other"
+    shutil.copytree(there.base, other)
+    settings = LlamaConfig.from_pretrained(there.base)
+    settings.update({"num_attention_heads": 2, "num_key_value_heads": 2, "hidden_size": 64})
+    settings.head_dim = 32
+    LlamaForCausalLM(settings).save_pretrained(other)
+    run = create_run(home, going_on(configure, "first"))
+    lineage.record(run, home)
+    config = msgspec.structs.replace(run.config, model=Model(str(other), dtype="float32"))
+    with pytest.raises(AfinaError, match="doesn't fit"):
+        assemble(config, run)
 
 
 @pytest.mark.parametrize("kind", ["lora", "ia3", "prompt"])

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from core.chat.backend import open_backend
 from core.chat.protocol import Load
@@ -185,6 +186,27 @@ def test_a_run_that_goes_on_from_a_checkpoint_has_the_losses_it_would_have_had(
     assert losses(run) == {step: expected[step] for step in (3, 4)}
     (first, second) = (dict(each.model.named_parameters()) for each in (whole, trainer))
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def test_a_learned_prompt_stands_before_every_row_of_a_batch(
+    assemble: Assemble, configure: Configure
+) -> None:
+    """Laid end to end, rows would share one prompt."""
+    trainer = assemble(configure(*SHORT, *METHODS["prompt"]))
+    assert not trainer.layout.flat and not trainer.layout.packed
+    batch = next(iter(trainer.get_train_dataloader()))
+    assert len(batch["input_ids"]) == 4
+    total = 0.0
+    for ids, mask, labels in zip(
+        batch["input_ids"], batch["attention_mask"], batch["labels"], strict=True
+    ):
+        length = int(mask.sum())
+        with torch.no_grad():
+            logits = trainer.model(input_ids=ids[None, :length]).logits[0, 5:]
+        total += float(cross_entropy(logits[:-1], labels[1:length], reduction="sum"))
+    with torch.no_grad():
+        loss = trainer.compute_loss(trainer.model, batch, num_items_in_batch=torch.tensor(1))
+    assert float(loss) == pytest.approx(total, rel=1e-5)
 
 
 @pytest.mark.parametrize("method", ["nf4", "pissa", "ia3", "prompt", "last-block"])
