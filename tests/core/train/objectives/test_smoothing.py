@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,59 @@ def test_ipo_aims_at_a_margin_of_its_own(
     trainer.train()
     after = trainer.evaluate()
     assert after["eval_loss"] < 0.8 and after["rewards/accuracies"] == 1.0
+
+
+def test_a_learned_prompt_shifts_no_target(assemble: Assemble, configure: Configure) -> None:
+    prompt = ("method.kind=prompt", "method.num_virtual_tokens=4")
+    trainer = assemble(configure(SMOOTHED, *prompt))
+    batch = next(iter(trainer.get_train_dataloader()))
+    rest = {name: value for name, value in batch.items() if name != "labels"}
+    logits = trainer.model(**rest, use_cache=False).logits[:, 4:-1].flatten(0, 1)
+    expected = cross_entropy(logits, batch["labels"][:, 1:].flatten(), label_smoothing=0.2)
+    trainer.model.train()
+    ours = trainer.compute_loss(trainer.model, dict(batch))
+    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def experts(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model of four experts, whose routing is to be balanced."""
+    from transformers import MixtralConfig, MixtralForCausalLM
+
+    folder = tmp_path_factory.mktemp("experts")
+    for path in tiny_model.glob("tokenizer*"):
+        shutil.copy(path, folder)
+    torch.manual_seed(3)
+    config = MixtralConfig(
+        vocab_size=400,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=4,
+        router_aux_loss_coef=0.5,
+        eos_token_id=1,
+        pad_token_id=0,
+    )
+    MixtralForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+def test_experts_are_balanced_in_training_and_measured_without_it(
+    experts: Path, assemble: Assemble, configure: Configure
+) -> None:
+    trainer = assemble(configure(f"model.name_or_path={experts}", "method.kind=full", SMOOTHED))
+    batch = next(iter(trainer.get_train_dataloader()))
+    trainer.model.train()
+    with torch.no_grad():
+        both = float(trainer.compute_loss(trainer.model, dict(batch)))
+        rest = {name: value for name, value in batch.items() if name != "labels"}
+        aux = float(trainer.model(**rest, use_cache=False, output_router_logits=True).aux_loss)
+        alone = float(expected_of(trainer, batch, 0.2))
+        assert aux > 0.1
+        assert both == pytest.approx(alone + 0.5 * aux, rel=1e-4)
+        trainer.model.eval()
+        with trainer.plain_loss():
+            plain = float(trainer.compute_loss(trainer.model, dict(batch)))
+    assert plain == pytest.approx(float(expected_of(trainer, batch, 0.0)), rel=1e-4)
