@@ -55,6 +55,7 @@ class Training:
         self.requests = requests
         self.retry = Retry(run, worker, run.config)
         self.config: Config = self.retry.config
+        self.parameters = 0  # of the base model, once it is loaded
         self.started = time.monotonic()
 
     def go(self) -> int:
@@ -214,6 +215,7 @@ class Training:
         self._stop_before_training()
         self._phase("loading model", setup.base.name)
         model = load_model(setup, encoded)
+        self.parameters = model.num_parameters()  # before an adapter comes on top
         tokenizer = AutoTokenizer.from_pretrained(str(setup.base))
         preflight.check_model(self.config, encoder, encoded, model)
         for finding in fit.findings(self.config, model):
@@ -239,11 +241,14 @@ class Training:
         per_epoch = -(-batches // accumulation)
         steps = trainer.set_initial_training_values(trainer.args, loader)[6]
         trainable = sum(p.numel() for p in parameters if p.requires_grad)
-        frozen = sum(p.numel() for p in parameters if not p.requires_grad)
         self.worker.event(
             "plan",
-            parameters=trainable + frozen if setup.full else frozen,
+            parameters=self.parameters,
             trainable=trainable,
+            continues=self.config.model.continue_from,
+            method=self.config.method.kind,
+            quantization=self.config.method.quantization,
+            optim=self.config.train.optim,
             objective=encoded.objective,
             classes=[str(label) for label in encoded.classes] or None,
             rows=encoded.rows,
