@@ -8,6 +8,8 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from core.config import Config
 from core.errors import AfinaError
 from core.jobs import JobWorker
@@ -29,6 +31,8 @@ class Retry:
         self.worker = worker
         self.frozen = frozen
         self.taken = recovery.read(run.directory)
+        if not worker.again:  # a person resumed it: that is worth another try
+            self.taken = msgspec.structs.replace(self.taken, oom_retries=0)
 
     @property
     def config(self) -> Config:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.config import Config
-from core.runs import Run
+from core.paths import ROOT
+from core.runs import Run, create_run
 from core.train.safety import checkpoints, recovery
 from core.train.safety.recovery import Recovery
 from tests.core.train import faults
@@ -90,6 +95,49 @@ def test_memory_that_runs_out_twice_ends_in_the_ways_out(
     assert "train.gradient_checkpointing=true" in state.reason
     assert len(of_kind(worker.run, "retry")) == 1
     assert [checkpoints.step_of(folder) for folder in worker.run.checkpoints()] == [2]
+
+    assert worker.start(partial(faults.run_out_of_memory, 3, 2)).wait() == 0, worker.log()
+    retry = of_kind(worker.run, "retry")[-1]
+    assert (retry["per_device_train_batch_size"], retry["gradient_accumulation_steps"]) == (1, 4)
+    assert sorted(steps(worker.run)) == [1, 2, 3, 4, 5]
+
+
+def test_a_worker_begins_again_as_a_clean_process(home: Path, configure: Configure) -> None:
+    """Started cold, with a file of fault that counts for the first process only."""
+    run = create_run(home, configure(*FULL_BATCH, "train.max_steps=4"))
+    run.announce()
+    code = (
+        "import afina, sys, pathlib, functools;"
+        "from tests.core.train import faults; faults.run_out_of_memory(3, 4);"
+        "from core.workers import main; sys.exit(main(['train', sys.argv[1]]))"
+    )
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": f"{ROOT}"}
+    with open(run.log_path, "ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(run.directory)],
+            cwd=run.directory,
+            env=environment,
+            stderr=log,
+        )
+    assert process.wait(120) == 0, run.log_path.read_text()
+    state = run.state()
+    assert (state.state, state.pid) == ("done", process.pid)
+    assert [event["step"] for event in of_kind(run, "step")] == [1, 2, 3, 4]
+    assert len(of_kind(run, "retry")) == 1
+
+
+def test_streamed_rows_go_on_where_they_stood_when_memory_ran_out(
+    new_worker: NewWorker, configure: Configure
+) -> None:
+    words = (*FULL_BATCH, "data.streaming=true", "train.packing=off", "train.max_steps=8")
+    whole = new_worker(configure(*words)).start(faults.note_rows)
+    worker = new_worker(configure(*words)).start(partial(faults.run_out_of_memory, 4, 4))
+    assert (whole.wait(), worker.wait()) == (0, 0), worker.log()
+    seen, expected = rows_of(worker.run), rows_of(whole.run)
+    failed = expected.pop(4)
+    assert seen.pop(4)[-len(failed) :] == failed
+    assert seen == expected
+    assert near(losses(worker.run), losses(whole.run))
 
 
 def test_a_micro_batch_of_one_row_can_not_be_made_smaller(

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pytest
+
 from core.train.progress import Progress
-from core.train.safety.findings import overfitting, worse_than_base
+from core.train.safety import findings
+from core.train.safety.findings import Diverged, overfitting, worse_than_base
 
 FALLING = [(step, 3.0 - step / 100) for step in range(1, 201)]
 
@@ -55,3 +60,47 @@ def test_progress_travels_through_a_manifest() -> None:
     progress.add_evaluation(1, 1.25)
     assert Progress.from_values(progress.to_values()) == progress
     assert progress.tokens_per_s == 400
+
+
+def noisy(values: Sequence[float], start: int = 1) -> list[tuple[int, float]]:
+    return list(enumerate(values, start))
+
+
+def test_a_spike_is_told_by_how_many_medians_it_has() -> None:
+    usual = [2.0 + 0.01 * (step % 3) for step in range(20)]
+    found = findings.spike(noisy([*usual, 8.04]))
+    assert found is not None
+    assert "spiked to 8.040 at step 21, 4.0 times the median" in found.message
+    assert findings.spike(noisy([*usual, 5.0])) is None
+    assert findings.spike(noisy([*usual[:19], 50.0])) is None, "too few steps before it"
+
+
+def test_a_loss_near_zero_may_jump_by_factors() -> None:
+    usual = [0.002] * 20
+    assert findings.spike(noisy([*usual, 0.02])) is None
+    assert findings.times_the_median(noisy([*usual, 0.02])) == pytest.approx(10)
+    assert findings.times_the_median(noisy([0.0] * 21)) is None
+
+
+def test_a_spike_began_where_the_loss_left_the_usual() -> None:
+    usual = [2.0] * 20
+    assert findings.began_to_spike(noisy([*usual, 2.1, 5.0, 6.0, 11.0]), 5.0) == 22
+    assert findings.began_to_spike(noisy([*usual, 11.0]), 5.0) == 21
+
+
+@pytest.mark.parametrize(
+    ("what", "after"), [("loss", 11), ("gradient", 12), ("eval loss", 12), ('weight "a"', 12)]
+)
+def test_weights_are_good_whose_next_loss_was(what: str, after: int) -> None:
+    assert Diverged(13, what, float("nan")).after == after
+
+
+def test_a_loss_that_stays_where_it_is_is_a_plateau() -> None:
+    flat = noisy([2.0 + 0.1 * ((step * 7) % 5) for step in range(200)])
+    found = findings.plateau(flat, 1000)
+    assert found is not None and found.severity == "note"
+    assert "has not fallen for 200 steps" in found.message and "1,000 are to come" in found.message
+    assert findings.plateau(flat, 100) is None, "the end is near"
+    assert findings.plateau(flat[:-1], 1000) is None, "it looks once each 200 steps"
+    falling = noisy([2.0 - 0.004 * step + 0.1 * ((step * 7) % 5) for step in range(200)])
+    assert findings.plateau(falling, 1000) is None
