@@ -16,7 +16,8 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["lora", "full", "ia3", "prompt"],
         option(
             "lora trains two small matrices beside each layer, full every weight, ia3 one factor "
-            "for each output of a layer, prompt some invented tokens before every row.",
+            "for each output of a layer (each input of a block's last), prompt some invented "
+            "tokens before every row.",
             source="LoRA (arXiv 2106.09685), IA3 (arXiv 2205.05638), prompt tuning (arXiv "
             "2104.08691)",
         ),
@@ -80,7 +81,8 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["default", "pissa"],
         option(
             "How a LoRA begins: default changes nothing at first, pissa takes over the strongest "
-            "directions of the weights. The saved adapter is a plain LoRA either way.",
+            "directions of the weights. The saved adapter is a plain LoRA either way, of twice the "
+            "rank after pissa.",
             source="PiSSA (arXiv 2404.02948)",
         ),
     ] = "default"
@@ -102,5 +104,8 @@ class Method(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 20
     prompt_tuning_init_text: Annotated[
         str | None,
-        option("Under prompt: the text whose embeddings the tokens begin as; else random ones."),
+        option(
+            "Under prompt: the text whose embeddings the tokens begin as; else those of tokens "
+            "drawn by chance."
+        ),
     ] = None

@@ -27,7 +27,8 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     continue_from: Annotated[
         str | None,
         option(
-            "What goes on learning: a run, run@step (or @best), or the folder of an adapter. The "
-            "model may be left out where a run is named."
+            "What goes on learning: a run, run@step (or @best), or the folder of an adapter. An "
+            "adapter decides the base model, the kind of method, rank and targets; a fully tuned "
+            "model is the base. The model's name may be left out."
         ),
     ] = None
