@@ -224,7 +224,10 @@ class Training:
         self._phase("preparing", setup.precision.device)
         layout = build.choose_layout(model, self.config, encoded, setup.precision.autocast)
         parts = build.Parts(setup, encoded, model, tokenizer, recorder)
-        return build.build_trainer(parts, layout)
+        trainer = build.build_trainer(parts, layout)
+        if layout.packed and encoded.streamed is None:
+            encoded.train.release()  # the bins hold a copy of its tokens
+        return trainer
 
     def _announce(self, trainer: RecordedTrainer, encoded: Encoded, setup: Setup) -> int:
         """The `plan` event: what will be trained, on what, in how many steps; returns these."""

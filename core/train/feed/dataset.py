@@ -22,8 +22,6 @@ from core.train.feed.rows import Label, Rows
 from core.train.objectives.choice import objective_of
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-
     from core.train.feed.streamed import Streamed
 
 LARGE_SHARE = 0.5  # of the free memory: encoded rows that take more are better streamed
@@ -158,10 +156,3 @@ def should_pack(config: Config, tokens: int) -> bool:
     bins = -(-tokens // config.data.max_length)
     per_step = train.per_device_train_batch_size * train.gradient_accumulation_steps
     return bins * train.num_train_epochs / per_step >= MIN_PACKED_STEPS
-
-
-def pack(dataset: Dataset, max_length: int) -> Dataset:
-    """Whole rows side by side in bins of max_length; the column seq_lengths holds theirs."""
-    from trl.data_utils import pack_dataset
-
-    return pack_dataset(dataset, seq_length=max_length, strategy="bfd")

@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
 
 from core.data.encode.columns import is_unstopped, system_prompt
 from core.data.encode.encoder import Encoder, Encoding
@@ -50,6 +51,15 @@ class Flat:
             )
             for name, values in flat.items()
         }
+
+
+def as_dataset(columns: dict[str, Any]) -> Dataset:
+    """A dataset of Arrow columns, as they lie in memory."""
+    import pyarrow
+    from datasets import Dataset
+
+    # without a name of its own, datasets would copy and hash all of the table for one
+    return Dataset(pyarrow.table(columns), fingerprint=uuid4().hex)
 
 
 class _Counts(NamedTuple):
@@ -150,7 +160,6 @@ class Rows(Flat):
         `classes`.
         """
         import pyarrow
-        from datasets import Dataset
 
         columns = self.columns()
         if self.rejected.lengths:
@@ -158,7 +167,7 @@ class Rows(Flat):
         if self.judgements:
             places = {label: place for place, label in enumerate(classes)}
             columns["judgement"] = pyarrow.array([places.get(j, j) for j in self.judgements])
-        return Dataset(pyarrow.table(columns))
+        return as_dataset(columns)
 
     def without(self, unknown: frozenset[Label]) -> Rows:
         """The rows of a classification whose class is a known one; counts of losses stay."""

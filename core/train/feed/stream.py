@@ -16,8 +16,8 @@ from core.data.encode.encoder import Encoder, walk_rows
 from core.data.files.source import Source
 from core.data.shapes.read import Reader
 from core.data.survey.duplicates import sample_key
-from core.train.feed.dataset import pack
 from core.train.feed.mixture import repeats
+from core.train.feed.packing import pack
 from core.train.feed.rows import Rows
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from core.data.problems import RowProblem
 from core.data.recipe import Recipe
 from core.data.shapes.read import Reader
 from core.data.survey.duplicates import sample_key
-from core.train.feed.dataset import OnProgress, open_rows, pack
+from core.train.feed.dataset import OnProgress, open_rows
+from core.train.feed.packing import pack
 from core.train.feed.rows import Rows
 from core.train.feed.stream import Laying, Stream
 from core.train.safety.findings import Finding

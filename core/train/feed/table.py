@@ -116,11 +116,11 @@ class Table:
         starts, lengths = self.starts[seen], self.columns["length"][seen].astype("int64")
         others = self.columns["other"][seen].astype("int64")
         for some in _parts(lengths):
-            ids, labels = _unpacked(_gathered(self.tokens, starts[some], lengths[some]))
+            ids, labels = _unpacked(gathered(self.tokens, starts[some], lengths[some]))
             rows.extend(ids, labels, lengths[some])
             if others.any():
                 here = starts[some] + lengths[some]
-                ids, labels = _unpacked(_gathered(self.tokens, here, others[some]))
+                ids, labels = _unpacked(gathered(self.tokens, here, others[some]))
                 rows.rejected.extend(ids, labels, others[some])
 
 
@@ -137,7 +137,7 @@ def _parts(lengths: ndarray) -> Iterator[slice]:
         start = stop
 
 
-def _gathered(flat: ndarray, starts: ndarray, lengths: ndarray) -> ndarray:
+def gathered(flat: ndarray, starts: ndarray, lengths: ndarray) -> ndarray:
     """Pieces of a flat array, end to end."""
     import numpy
 
@@ -146,7 +146,12 @@ def _gathered(flat: ndarray, starts: ndarray, lengths: ndarray) -> ndarray:
         return flat[:0]
     if (starts[1:] == starts[:-1] + lengths[:-1]).all():  # they lie side by side already
         return flat[starts[0] : starts[0] + ends[-1]]
-    return flat[numpy.repeat(starts - ends + lengths, lengths) + numpy.arange(ends[-1])]
+    found = numpy.empty(ends[-1], flat.dtype)
+    for some in _parts(lengths):  # the places of all at once would take twice as much as a copy
+        before, after = ends[some.start] - lengths[some.start], ends[some.stop - 1]
+        shift = numpy.repeat(starts[some] - ends[some] + lengths[some], lengths[some])
+        found[before:after] = flat[shift + numpy.arange(int(before), int(after))]
+    return found
 
 
 def _unpacked(tokens: ndarray) -> tuple[ndarray, ndarray]:

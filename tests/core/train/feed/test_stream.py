@@ -225,4 +225,4 @@ def test_a_killed_streamed_run_goes_on_with_the_same_losses(
     shutil.rmtree(worker.run.directory / "adapter")
     write_rows(path, rows[:30])
     assert worker.start().wait() == 1
-    assert "other tokens than when this run began" in worker.run.state().reason
+    assert "would not go on as it began: data.path" in worker.run.state().reason
