@@ -17,8 +17,8 @@ from typing import Any
 
 from core.config import config_io
 from core.events import read_events
-from core.jobs import ENDED, worker_environment
-from core.paths import ROOT
+from core.jobs import BIRTH, ENDED, process_identity, worker_environment
+from core.paths import ROOT, write_atomic
 from core.runs import Run, create_run
 
 INJECT = Path(__file__).parent / "inject"
@@ -110,12 +110,19 @@ def start_unannounced(run: Run, fault: Fault | None = None, cold: bool = False) 
                 words, cwd=run.directory, env=environment, stdout=log, stderr=log,
                 stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
-        return Life(run, process)
+        return _born(Life(run, process))
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     forked = context.Process(target=_work, args=(str(run.directory), environment))
     forked.start()
-    return Life(run, forked)
+    return _born(Life(run, forked))
+
+
+def _born(life: Life) -> Life:
+    """Says who was started, as `Job.start` does: the worker may die before its first word."""
+    born = {"pid": life.pid, "process": process_identity(life.pid)}
+    write_atomic(life.run.directory / BIRTH, json.dumps(born))
+    return life
 
 
 def _work(directory: str, environment: dict[str, str]) -> None:

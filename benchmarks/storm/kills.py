@@ -65,13 +65,20 @@ def _inside_a_checkpoint(stage: Stage, life: Life, cold: bool) -> None:
 
 def _inside_the_result(stage: Stage, life: Life, cold: bool) -> None:
     folders = [life.run.directory / name for name in ("adapter", "model")]
+    left = [folder for folder in folders if folder.is_dir()]  # by a kill before; soon removed
+    life.until(lambda: not any(folder.is_dir() for folder in left))
     life.until(lambda: any(folder.is_dir() for folder in folders))
     _a_moment_later(stage, life)
 
 
 def _inside_the_proof(stage: Stage, life: Life, cold: bool) -> None:
-    life.until(lambda: any(e["name"] == "proving result" for e in of_kind(life.run, "phase")))
+    before = _proofs_begun(life.run)
+    life.until(lambda: _proofs_begun(life.run) > before)
     _a_moment_later(stage, life)
+
+
+def _proofs_begun(run: Run) -> int:
+    return sum(event["name"] == "proving result" for event in of_kind(run, "phase"))
 
 
 def _as_it_prepares(stage: Stage, life: Life, cold: bool) -> None:

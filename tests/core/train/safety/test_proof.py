@@ -20,21 +20,14 @@ from tests.core.train.conftest import Configure, chat_rows, write_rows
 from tests.core.train.test_build import Assemble
 
 SHORT = ("train.max_steps=3", "method.rank=4", "method.alpha=8", "train.warmup_ratio=0")
-METHODS = {
-    "lora": (),
+METHODS = {  # the others are proven in test_methods, at the end of real runs
     "lora-bf16": ("model.dtype=bfloat16",),
-    "dora": ("method.dora=true",),
-    "rslora": ("method.rslora=true",),
     "pissa": ("method.init_lora_weights=pissa", "method.rslora=true"),
     "pissa-bf16": ("method.init_lora_weights=pissa", "model.dtype=bfloat16"),
     "saved": ("method.modules_to_save=embed_tokens, lm_head", "method.target_modules=v_proj"),
-    "nf4": ("method.quantization=nf4",),
-    "int8": ("method.quantization=int8",),
-    "ia3": ("method.kind=ia3",),
     "prompt": ("method.kind=prompt", "method.num_virtual_tokens=5"),
     "full": ("method.kind=full", "train.learning_rate=1e-3"),
     "full-bf16": ("method.kind=full", "model.dtype=bfloat16", "train.learning_rate=1e-2"),
-    "last-layer": ("method.kind=full", "method.trainable_layers=1", "train.learning_rate=1e-3"),
 }
 ROWS: dict[str, Callable[[int], dict[str, Any]]] = {
     "dpo": lambda i: {"prompt": f"Who eats {i}?", "chosen": f"We {i}.", "rejected": "Nobody."},
@@ -66,8 +59,9 @@ def test_every_method_proves_its_result(
     assert proven.difference <= (5e-3 if rounded else 0.0)
 
 
-@pytest.mark.parametrize("kind", ["lora", "full"])
-@pytest.mark.parametrize("objective", ROWS)
+@pytest.mark.parametrize(
+    ("objective", "kind"), [("dpo", "lora"), ("kto", "full"), ("classification", "lora")]
+)
 def test_every_objective_proves_its_result(
     objective: str, kind: str, assemble: Assemble, configure: Configure, tmp_path: Path
 ) -> None:
