@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from core.config.option import Count, SpikeFactor, option
+from core.config.option import Alpha, Count, SpikeFactor, option
 
 
 class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,9 +64,10 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 0.0
     neftune_noise_alpha: Annotated[
-        float | None,
+        Alpha | None,
         option(
-            "Noise on the embeddings in training, against learning by heart.",
+            "Noise on the embeddings in training, against learning by heart; less of it the longer "
+            "the row.",
             source="NEFTune (arXiv 2310.05914): 5",
         ),
     ] = None
@@ -98,7 +99,7 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Literal["adamw", "adamw_8bit", "adafactor", "muon"],
         option(
             "Optimizer: adamw_8bit keeps its moments in 8 bits, adafactor sums over rows and "
-            "columns, muon makes the steps of matrices orthogonal.",
+            "columns, muon makes the steps of matrices orthogonal, at adamw's learning rate.",
             source="AdamW (arXiv 1711.05101), 8-bit (arXiv 2110.02861), Adafactor (arXiv "
             "1804.04235), Muon (arXiv 2502.16982)",
         ),
@@ -112,13 +113,18 @@ class Train(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = "cosine"
     warmup_ratio: Annotated[
         float,
-        option("Share of the steps in which the learning rate rises.", ge=0.0, lt=1.0),
+        option(
+            "Share of the steps in which the learning rate rises, from the first step on; constant "
+            "has none.",
+            ge=0.0,
+            lt=1.0,
+        ),
     ] = 0.03
     decay_ratio: Annotated[
         float,
         option(
-            "Under wsd: share of the steps in which the learning rate falls.",
-            source="arXiv 2405.18392: 0.2",
+            "Under wsd: share of the steps in which the learning rate falls, by 1 - sqrt.",
+            source="arXiv 2405.18392: 0.2, and the best of its falls",
             gt=0.0,
             le=1.0,
         ),
