@@ -32,7 +32,8 @@ class DataFacts(NamedTuple):
         kept = training_share(config)
         rows = round((self.stats["rows"] - self.stats["empty"]) * kept)
         tokens, share = round(self.stats["tokens"] * kept), self.stats["supervised_share"]
-        return PlanFacts(rows, tokens, share, objective_now(config, self.shape) or "sft")
+        objective = objective_now(config, self.shape) or "sft"
+        return PlanFacts(rows, tokens, share, objective, self.stats["max"])
 
 
 def hints(config: Config, facts: DataFacts | None) -> dict[str, str]:

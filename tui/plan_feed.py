@@ -12,6 +12,7 @@ from textual.message import Message
 
 from core.config import Config
 from core.errors import AfinaError
+from core.figures import size
 from tui.data_facts import DataFacts
 
 if TYPE_CHECKING:
@@ -79,17 +80,22 @@ class PlanFeed:
             return PlanMade(config, None, str(error))
         except OSError as error:
             return PlanMade(config, None, f"The model's files can't be read: {error.strerror}.")
-        return PlanMade(config, plan, "", (export_note(config),))
+        return PlanMade(config, plan, "", (export_note(self._home, config, plan),))
 
 
-def export_note(config: Config) -> Note:
-    """Whether models of this family can be exported, as the exporters themselves say."""
+def export_note(home: Path, config: Config, plan: Plan) -> Note:
+    """Whether what is learned can be exported, as the exporters say, and how large it gets."""
     from core.hub import model_folder
+    from core.train.lineage import settled
     from exporters.gguf.families import family_of
 
-    folder = model_folder(config.model.name_or_path, config.model.revision)
+    real = settled(home, config)
+    if real.method.kind == "prompt":
+        return Note("export", "not to GGUF", "a learned prompt changes no weight", warns=True)
+    folder = model_folder(real.model.name_or_path, real.model.revision)
     try:
         family_of(msgspec.json.decode((folder / "config.json").read_bytes()))
     except AfinaError as error:
         return Note("export", "not to GGUF", error.message, warns=True)
-    return Note("export", "gguf")
+    sizes = [f"{name} {size(count)}" for name, count in plan.export_bytes.items()]
+    return Note("export", "gguf", ", ".join(sizes))

@@ -42,7 +42,7 @@ PARTS = (
 def memory_text(plan: Plan, config: Config, symbols: Symbols, width: int) -> Text:
     """The memory of a step by what it is for, each part with its bar, and whether it fits."""
     rows = config.train.per_device_train_batch_size
-    how = "measured" if measured(plan) else "estimated"
+    how = "measured" if plan.probe else "estimated"
     text = Text(f"memory, {how} at {rows} {symbols.times} {config.data.max_length:,} tokens\n")
     text.stylize(SECONDARY)
     sizes = [(label, _sum(plan, names), colour) for label, names, colour in PARTS]
@@ -53,26 +53,13 @@ def memory_text(plan: Plan, config: Config, symbols: Symbols, width: int) -> Tex
         text.append(size(bytes_).rjust(SIZE_CELLS - 1), TEXT).append(" ")
         filled = max(1, round(cells * bytes_ / most)) if bytes_ and most else 0
         text.append(f"{symbols.full * min(filled, cells)}\n", colour)
-    needed, free, fits = peak(plan)
-    word, colour = ("fits", GREEN) if fits else ("may not fit", RED)
-    if measured(plan) and not fits:
+    word, colour = ("fits", GREEN) if plan.fits else ("may not fit", RED)
+    if plan.probe and not plan.fits:
         word = "does not fit"
+    free = plan.probe.free_bytes if plan.probe else plan.memory_free_bytes
     text.append(f" {'total'.ljust(PART_CELLS)}", f"bold {TEXT}")
-    text.append(f"{size(needed)} of {size(free)}  ", f"bold {TEXT}")
+    text.append(f"{size(plan.peak_bytes)} of {size(free)}  ", f"bold {TEXT}")
     return text.append(f"{word}\n", f"bold {colour}")
-
-
-def measured(plan: Plan) -> Probe | None:
-    """The probe of this very plan."""
-    return getattr(plan, "probe", None)
-
-
-def peak(plan: Plan) -> tuple[int, int, bool]:
-    """(bytes that are needed, bytes that are free, whether they fit), measured where they were."""
-    probe = measured(plan)
-    if probe is not None:
-        return probe.peak_bytes, probe.free_bytes, probe.fits
-    return plan.memory.total, plan.memory_free_bytes, plan.fits
 
 
 def fixes_text(probe: Probe, fix_key: str) -> Text:

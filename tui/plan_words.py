@@ -13,7 +13,7 @@ from core.errors import FieldProblem
 from core.figures import duration, exponent, size
 from tui.form_options import label_of
 from tui.plan_feed import Note
-from tui.plan_memory import fixes_text, measured, memory_text, peak, probe_text
+from tui.plan_memory import fixes_text, memory_text, probe_text
 from tui.probe_feed import ProbeState
 from tui.theme import AMBER, BACKGROUND, GREEN, RED, SECONDARY, TEXT, YELLOW, Symbols
 
@@ -51,14 +51,15 @@ def plan_text(outlook: Outlook, symbols: Symbols, width: int) -> Text:
     if outlook.probe is not None:
         text.append_text(probe_text(outlook.probe, symbols))
     if plan is not None:
-        text.append_text(memory_text(plan, outlook.config, symbols, width)).append("\n")
+        text.append_text(memory_text(plan, outlook.config, symbols, width))
+        if plan.probe is not None:
+            text.append_text(fixes_text(plan.probe, outlook.keys["fix"]))
+        text.append("\n")
     for fact in facts(outlook, symbols):
         colour = YELLOW if fact.warns else TEXT
         text.append(fact.label.ljust(LABEL_CELLS), SECONDARY)
         text.append(visible(fact.value, newlines=False), f"bold {colour}")
         text.append(f"  {visible(fact.note, newlines=False)}\n" if fact.note else "\n", SECONDARY)
-    if plan is not None and (probe := measured(plan)) and (probe.fixes or probe.words):
-        text.append("\n").append_text(fixes_text(probe, outlook.keys["fix"]))
     text.append("\n").append_text(verdict(outlook)).append("\n")
     if plan is None and outlook.reason:
         text.append(f"\nno estimate: {outlook.reason}\n", SECONDARY)
@@ -78,7 +79,7 @@ def plan_hints(plan: Plan) -> dict[str, str]:
     }
     if plan.steps is not None:
         found["train.num_train_epochs"] = f"{plan.steps:,} steps"
-    if (probe := measured(plan)) and probe.largest_batch is not None:
+    if (probe := plan.probe) and probe.largest_batch is not None:
         found["train.per_device_train_batch_size"] = f"rows, up to {probe.largest_batch:,} fit"
     return found
 
@@ -94,32 +95,33 @@ def facts(outlook: Outlook, symbols: Symbols) -> Iterator[Fact]:
         note = f"of {parameters(plan.parameters)} parameters, {share:.2g} %"
         yield Fact("trains", parameters(plan.trainable), note)
     yield Fact("learns", *_learns(outlook))
-    yield Fact("optimizer", *_optimizer(config))
+    yield Fact("optimizer", *_optimizer(config, plan))
     yield Fact(*_length(config, plan))
     if plan is None:
         return
-    yield from _time(plan)
-    kept = f"{config.checkpoint.keep} checkpoints, {size(plan.disk_free_bytes)} free"
-    yield Fact("disk", size(plan.disk_bytes), kept, plan.disk_bytes > plan.disk_free_bytes)
+    yield Fact("time", *_time(plan))
+    kept = f"{config.checkpoint.keep} checkpoints and {size(plan.result_bytes)} result"
+    note = f"{kept}, {size(plan.disk_free_bytes)} free"
+    yield Fact("disk", size(plan.disk_bytes), note, plan.disk_bytes > plan.disk_free_bytes)
     if plan.advises_streaming:
         yield Fact("rows", f"{size(plan.encoded_bytes)} encoded", "set data.streaming to true")
-    for note in outlook.notes:
-        mark = "" if note.warns else f" {symbols.check}"
-        yield Fact(note.label, note.words + mark, note.aside, note.warns)
+    for found in outlook.notes:
+        mark = "" if found.warns else f" {symbols.check}"
+        yield Fact(found.label, found.words + mark, found.aside, found.warns)
 
 
-def _time(plan: Plan) -> Iterator[Fact]:
+def _time(plan: Plan) -> tuple[str, str]:
     """How long it takes, and who says so."""
-    probe = measured(plan)
-    if probe is not None and probe.seconds is not None:
-        yield Fact("time", duration(probe.seconds), f"measured {probe.tokens_per_s:,.0f} tokens/s")
-    elif plan.seconds is not None:
-        source = f"from {plan.earlier_run}" if plan.earlier_run else "estimate"
-        yield Fact("time", duration(plan.seconds), f"{plan.tokens_per_s:,.0f} tokens/s, {source}")
-    elif probe is not None and probe.tokens_per_s is not None:
-        yield Fact("speed", f"{probe.tokens_per_s:,.0f} tokens/s", "measured")
-    else:
-        yield Fact("time", "not known", "the first run measures it")
+    speed = "" if plan.tokens_per_s is None else f"{plan.tokens_per_s:,.0f} tokens/s"
+    source = {
+        "probe": "measured",
+        "run": f"as {plan.earlier_run}",
+        "scaled": f"by the speed of {plan.earlier_run}",
+        "assumed": "a rough estimate",
+    }.get(plan.speed_source, "")
+    if not speed:
+        return "not known", "the first run measures it"
+    return duration(plan.seconds), f"{speed}, {source}"
 
 
 def _method(config: Config) -> tuple[str, str]:
@@ -160,14 +162,17 @@ def _learns(outlook: Outlook) -> tuple[str, str]:
     return objective, "" if objective == "classification" else f"beta {train.beta:g}"
 
 
-def _optimizer(config: Config) -> tuple[str, str]:
-    """Name, and the course of the learning rate: "2e-4, cosine, 3% warmup"."""
+def _optimizer(config: Config, plan: Plan | None) -> tuple[str, str]:
+    """Name, and the course of the learning rate: "2e-4, cosine, 27 steps warmup"."""
     train = config.train
     course = [exponent(train.learning_rate), train.lr_scheduler_type.replace("_", " ")]
-    if train.lr_scheduler_type != "constant" and train.warmup_ratio:
+    known = plan.course if plan is not None else None
+    if known is not None:
+        course += [f"{known.warmup_steps:,} steps warmup"] if known.warmup_steps else []
+        if known.kind == "wsd":
+            course.append(f"falls from {known.decay_from:,} on")
+    elif train.lr_scheduler_type != "constant" and train.warmup_ratio:
         course.append(f"{train.warmup_ratio:.0%} warmup")
-    if train.lr_scheduler_type == "wsd":
-        course.append(f"{train.decay_ratio:.0%} decay")
     return train.optim, ", ".join(course)
 
 
@@ -197,12 +202,12 @@ def verdict(outlook: Outlook) -> Text:
         text = Text().append(words, f"bold {BACKGROUND} on {RED}")
         stand = "stands" if errors == 1 else "stand"
         return text.append(f"  {stand} in the way of a run", SECONDARY)
-    tight = outlook.plan is not None and not peak(outlook.plan)[2]
+    tight = outlook.plan is not None and not outlook.plan.fits
     word, colour = ("tight", YELLOW) if tight else ("ready", GREEN)
     text = Text().append(f" {word} ", f"bold {BACKGROUND} on {colour}")
     text.append("  press ", SECONDARY).append(outlook.keys["run"], f"bold {AMBER}")
     text.append(" to run", SECONDARY)
-    if outlook.plan is not None and measured(outlook.plan) is None and outlook.probe is None:
+    if outlook.plan is not None and outlook.plan.probe is None and outlook.probe is None:
         text.append(", ", SECONDARY).append(outlook.keys["probe"], f"bold {AMBER}")
         text.append(" to measure first", SECONDARY)
     return text
@@ -225,11 +230,9 @@ def summary_text(outlook: Outlook, symbols: Symbols) -> Text:
     label, value, _ = _length(outlook.config, plan)
     parts.append(f"{value} {label}" if label == "steps" else value)
     if plan is not None:
-        needed, _, fits = peak(plan)
-        how = "measured " if measured(plan) else ""
-        parts.append(f"memory {how}{size(needed)}, {'fits' if fits else 'may not fit'}")
-        if (found := next((fact for fact in _time(plan) if fact.label == "time"), None)) and (
-            found.value != "not known"
-        ):
-            parts.append(f"time {found.value}")
+        how = "measured " if plan.probe else ""
+        fits = "fits" if plan.fits else "may not fit"
+        parts.append(f"memory {how}{size(plan.peak_bytes)}, {fits}")
+        if plan.seconds is not None:
+            parts.append(f"time {duration(plan.seconds)}")
     return head.append("   " + f" {symbols.dot} ".join(parts), SECONDARY)

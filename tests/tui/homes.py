@@ -83,6 +83,15 @@ def write_checkpoint(run: Run, step: int, complete: bool = True) -> Path:
     return folder
 
 
+def write_adapter(folder: Path, base: str = "sample_data/tiny-travel") -> Path:
+    """What says of a folder that it holds a LoRA; its weights are none."""
+    settings = {"peft_type": "LORA", "base_model_name_or_path": base, "r": 8, "lora_alpha": 16}
+    settings |= {"target_modules": "all-linear"}
+    (folder / "adapter_config.json").write_bytes(msgspec.json.encode(settings))
+    (folder / "adapter_model.safetensors").write_bytes(b"")
+    return folder
+
+
 def write_samples(run: Run, *samples: tuple[int, str, str]) -> None:
     """(step, prompt, text) appended to samples.jsonl."""
     with open(run.directory / "samples.jsonl", "ab") as file:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
 
 import msgspec
 import pytest
 from textual.pilot import Pilot
 
 from core.runs import Run
-from tests.tui.homes import write_checkpoint, write_run
+from core.train.safety import resume
+from core.train.safety.resume import Difference
+from tests.tui.homes import write_adapter, write_checkpoint, write_run
 from tests.tui.pilots import text_of, until
 from tui.app import AfinaApp
 from tui.screens.runs import RunsPane
@@ -24,22 +23,11 @@ from tui.widgets.frame import Words
 NARROW = (80, 24)
 
 
-class Difference(NamedTuple):
-    """As core.train.safety.resume has it."""
-
-    what: str
-    before: str
-    now: str
-    meaning: bool
-
-
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> list[Difference]:
     """What is another than when the run was started; a test fills it."""
     differences: list[Difference] = []
-    module = ModuleType("core.train.safety.resume")
-    module.differences = lambda run: differences  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(resume, "differences", lambda run: differences)
     return differences
 
 
@@ -51,8 +39,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @asynccontextmanager
-async def opened(home: Path, **options: bool) -> AsyncIterator[tuple[AfinaApp, Pilot]]:
-    app = AfinaApp(home, **options)
+async def opened(home: Path, readonly: bool = False) -> AsyncIterator[tuple[AfinaApp, Pilot]]:
+    app = AfinaApp(home, readonly=readonly)
     app.first_pane = "runs"
     async with app.run_test(size=NARROW, notifications=True) as pilot:
         await until(pilot, lambda: isinstance(app.pane, RunsPane) and app.pane.chosen, "the runs")
@@ -141,7 +129,7 @@ async def test_resume_names_its_checkpoint_and_starts_the_worker(
 async def test_what_would_make_it_another_run_wants_a_typed_word(
     home: Path, found: list[Difference], started: list[str]
 ) -> None:
-    write_run(home, "travel-full", "paused", at=300, checkpoints=(300,))
+    run = write_run(home, "travel-full", "paused", at=300, checkpoints=(300,))
     found.append(Difference("data.path", "1,000 rows", "900 rows", True))
     async with opened(home) as (app, pilot):
         await pilot.press("r")
@@ -152,13 +140,14 @@ async def test_what_would_make_it_another_run_wants_a_typed_word(
         assert started == []
         await pilot.press("backspace", *"force", "enter")
         await until(pilot, lambda: started == ["travel-full"])
+        assert resume.is_forced(run)
 
 
 async def test_a_fork_opens_the_configuration_and_may_go_on_from_a_point(home: Path) -> None:
     run = write_run(home, "travel-lora", "done", at=900, result=True)
     best = run.state().best_step
     assert best is not None
-    write_checkpoint(run, best)
+    write_adapter(write_checkpoint(run, best))
     async with opened(home) as (app, pilot):
         await pilot.press("f")
         await until(pilot, lambda: "╭─ a new run out of travel-lora" in text_of(app))

@@ -70,17 +70,18 @@ async def test_what_is_not_at_its_default_comes_first_with_where_the_run_comes_f
     home: Path,
 ) -> None:
     run = write_run(home, "travel-lora", "running", at=20)
-    origin = {"continues": "2026-11-20-first-3f9a", "point": "best", "ancestors": ["a", "b"]}
+    origin = {"continues": "first-3f9a", "point": 560, "base": "b", "sha256": "c"}
+    origin["ancestors"] = ["zero-11aa", "first-3f9a"]
     (run.directory / "lineage.json").write_bytes(msgspec.json.encode(origin))
     retried = {"per_device_train_batch_size": 4, "learning_rate_factor": 0.5}
     (run.directory / "recovery.json").write_bytes(msgspec.json.encode(retried))
     async with opened(home, "config") as (app, pilot):
         await until(pilot, lambda: "goes on from" in text_of(app))
-        lines = words_of(app)
-        assert ["2026-11-20-first-3f9a,", "best"] in lines
-        assert ["per_device_train_batch_size", "4"] in lines
-        assert ["learning_rate", "times", "0.5"] in lines
-        assert ["eval.every_steps", "40", "100"] in lines
+        assert "first-3f9a, step 560" in text_of(app)
+        assert "which goes on from zero-11aa" in text_of(app)
+        for words in ("per_device_train_batch_size 4", "learning_rate times 0.5"):
+            assert words in text_of(app)
+        assert "eval.every_steps                  40, not 100" in text_of(app)
 
 
 async def test_a_checkpoint_that_lacks_a_file_can_not_be_resumed_from(home: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from core.config import Config, config_io
 from core.errors import FieldProblem
 from core.runs import Run, all_runs
-from tests.tui.homes import write_checkpoint, write_run
+from tests.tui.homes import write_adapter, write_checkpoint, write_run
 from tests.tui.pilots import byte_model, changed, config_of, lines_of, text_of, until, write_weights
 from tui import form_options
 from tui.app import AfinaApp
@@ -315,7 +315,8 @@ async def test_patterns_of_ranks_are_written_as_names_with_numbers(
 async def test_what_to_go_on_from_is_chosen_among_the_runs(home: Path, config: Config) -> None:
     run = write_run(home, "travel-lora", "done", at=900, checkpoints=(900,), result=True)
     best = run.state().best_step
-    write_checkpoint(run, best)
+    assert best is not None
+    write_adapter(write_checkpoint(run, best))
     app = opened(home, config)
     async with showing(app) as pilot:
         await go(pilot, "model.continue_from")
@@ -326,6 +327,9 @@ async def test_what_to_go_on_from_is_chosen_among_the_runs(home: Path, config: C
         await pilot.press(*"best")
         await pilot.press("enter")
         await until(pilot, lambda: app.config.model.continue_from == f"{run.id}@best")
+        # the adapter decides its rank, and with it goes its base
+        assert app.config.method.rank == 8
+        assert app.config.model.name_or_path == run.base
         await pilot.press("v")
         await until(pilot, lambda: f"continues  {run.id}@best" in text_of(app))
         await pilot.press("escape", "enter", *"none", "enter")

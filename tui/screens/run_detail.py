@@ -10,6 +10,7 @@ import msgspec
 from core.errors import AfinaError
 from core.events import Event, number
 from core.runs import Run, is_complete, step_folders, step_of
+from core.train import lineage
 from tui.form_options import FIELDS, default_of, text_of, value_of
 
 Curve = list[tuple[int, float]]
@@ -32,7 +33,7 @@ class Difference(msgspec.Struct, frozen=True):
 
     option: str
     value: str
-    default: str
+    default: str  # "" where the default is nothing
 
 
 class FindingView(msgspec.Struct, frozen=True):
@@ -50,21 +51,6 @@ class Confusion(msgspec.Struct, frozen=True):
     step: int
     classes: list[str]
     table: list[list[int]]  # [class of the row][class given]
-
-
-class Lineage(msgspec.Struct, frozen=True):
-    """What lineage.json says; fields that a newer version adds are ignored."""
-
-    continues: str | None = None
-    point: str | int | None = None
-    ancestors: list[str] = []  # oldest first
-
-    def words(self) -> str:
-        """ "travel-lora-3f9a, its best"; empty when the run began from a model."""
-        if self.continues is None:
-            return ""
-        point = f"step {self.point:,}" if isinstance(self.point, int) else self.point
-        return f"{self.continues}, {point}" if point else self.continues
 
 
 def checkpoint_views(run: Run, saved: dict[int, Event], evaluations: Curve) -> list[CheckpointView]:
@@ -94,10 +80,14 @@ def differences(run: Run) -> list[Difference]:
     except AfinaError:
         return []
     return [
-        Difference(name, text_of(value_of(config, name)), text_of(default_of(name)) or "empty")
+        Difference(name, text_of(value_of(config, name)), _words(default_of(name)))
         for name in FIELDS
         if name != "name" and value_of(config, name) != default_of(name)
     ]
+
+
+def _words(default: Any) -> str:
+    return "" if default in (None, "", [], {}) else text_of(default)
 
 
 def changed_since(run: Run) -> list[str]:
@@ -120,11 +110,15 @@ def config_text(run: Run) -> str:
         return ""
 
 
-def lineage(run: Run) -> Lineage:
-    try:
-        return msgspec.convert(_values(run.directory / "lineage.json"), Lineage)
-    except msgspec.ValidationError:
-        return Lineage()
+def origin_of(run: Run) -> list[str]:
+    """What the run goes on from, newest first: "2026-11-20-travel-3f9a, step 560"."""
+    found = lineage.of(run)
+    if found is None:
+        return []
+    point = f"step {found.point:,}" if isinstance(found.point, int) else found.point
+    first = f"{found.continues}, {point}" if point else found.continues
+    before = [name for name in reversed(found.ancestors) if name != found.continues]
+    return [first, *before]
 
 
 def finding_of(event: Event) -> FindingView | None:

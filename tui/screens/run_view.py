@@ -21,13 +21,12 @@ from tui.screens.run_detail import (
     Curve,
     Difference,
     FindingView,
-    Lineage,
     changed_since,
     checkpoint_views,
     config_text,
     differences,
     finding_of,
-    lineage,
+    origin_of,
     retry_words,
 )
 
@@ -85,7 +84,7 @@ class Detail(msgspec.Struct, frozen=True):
     checkpoints: list[CheckpointView]
     differences: list[Difference] = []
     changed: list[str] = []  # by retries
-    lineage: Lineage = Lineage()
+    origin: list[str] = []  # what it goes on from, the nearest first
     findings: list[FindingView] = []  # oldest first
     confusion: Confusion | None = None
 
@@ -164,7 +163,7 @@ class FollowedRun:
             checkpoints=checkpoint_views(self.run, self._saved, self._curves["eval"].points),
             differences=self._differences,
             changed=changed_since(self.run),
-            lineage=lineage(self.run),
+            origin=origin_of(self.run),
             findings=list(self._findings),
             confusion=self._confusion,
         )

@@ -6,12 +6,12 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import msgspec
 from textual.message import Message
 
 from core.errors import AfinaError
 from core.jobs import ACTIVE
 from core.runs import Run, delete_run
+from tui.continuing import going_on
 from tui.screens.dialogs.continue_from import starts_of
 from tui.screens.dialogs.fork import Fork
 from tui.screens.dialogs.question import Question
@@ -119,7 +119,7 @@ class RunActions(Pane):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self._do(lambda: Run(view.directory).start("train"))
+                self._do(lambda: _resume(Run(view.directory), message.found))
 
         title, words = resume_question(view)
         self.app.push_screen(resume_dialog(title, words, message.found), answered)
@@ -144,8 +144,7 @@ class RunActions(Pane):
             self.afina.say(str(error), "error")
             return
         if word is not None:
-            model = msgspec.structs.replace(config.model, continue_from=word)
-            config = msgspec.structs.replace(config, model=model)
+            config = going_on(self.home, config, word)
         pane = await self.afina.show_pane("train")
         assert isinstance(pane, TrainFiles)
         pane.replace(config)
@@ -189,6 +188,15 @@ class RunActions(Pane):
         except AfinaError as error:
             self.afina.say(str(error), "error")
         self.look_now()
+
+
+def _resume(run: Run, found: list[Difference]) -> None:
+    """Starts the run again; what would refuse it was agreed to."""
+    from core.train.safety import resume
+
+    if any(each.meaning for each in found):
+        resume.force(run)
+    run.start("train")
 
 
 def _why_not(action: str, view: RunView) -> str:

@@ -23,7 +23,7 @@ CHECKPOINT_COLUMNS = [
     Column("why", 0),
 ]
 FEW_CHECKPOINT_COLUMNS = [column for column in CHECKPOINT_COLUMNS if column.title != "size"]
-OPTION_CELLS, VALUE_CELLS = 34, 22
+OPTION_CELLS = 34
 
 
 class CheckpointRows:
@@ -102,21 +102,20 @@ def config_blocks(detail: Detail | None) -> Blocks:
     if detail is None:
         return []
     blocks: Blocks = []
-    if origin := detail.lineage.words():
-        blocks += [("label", "goes on from"), ("text", f"  {origin}")]
-        before = detail.lineage.ancestors[:-1]
-        blocks += [("note", f"  which goes on from {name}") for name in reversed(before)]
+    if detail.origin:
+        nearest, *before = detail.origin
+        blocks += [("label", "goes on from"), ("text", f"  {nearest}")]
+        blocks += [("note", f"  which goes on from {name}") for name in before]
         blocks.append(("text", ""))
     if detail.changed:
         blocks.append(("label", "changed by a retry"))
         blocks += [("warning", f"  {words}") for words in detail.changed]
         blocks.append(("text", ""))
     if detail.differences:
-        head = f"  {'not at the default'.ljust(OPTION_CELLS - 2)}{'here'.ljust(VALUE_CELLS)}default"
-        blocks.append(("line", head))
+        blocks.append(("label", "not at the default"))
         for each in detail.differences:
-            option, value = each.option.ljust(OPTION_CELLS - 2), each.value.ljust(VALUE_CELLS)
-            blocks.append(("text", f"  {option}{value}{each.default}"))
+            words = f"  {each.option.ljust(OPTION_CELLS)}{each.value}"
+            blocks.append(("text", f"{words}, not {each.default}" if each.default else words))
         blocks.append(("text", ""))
     for line in detail.config.splitlines():
         blocks.append(("label" if line and not line[0].isspace() else "text", line))

@@ -16,12 +16,14 @@ from core.config.problems import problems
 from core.data.visible import visible
 from core.errors import AfinaError, FieldProblem
 from core.runs import create_run, default_name, slug
+from core.train.lineage import beginning_problems
 from tui import data_facts, form_options
 from tui.actions import Action, bindings, of_scope
+from tui.continuing import going_on
 from tui.form_groups import objective_now
 from tui.plan_feed import PlanFeed, PlanMade
 from tui.plan_words import Outlook, plan_hints, plan_text, summary_text
-from tui.screens.dialogs.continue_from import ContinueFrom, starts
+from tui.screens.dialogs.continue_from import NOTHING, ContinueFrom, starts
 from tui.screens.dialogs.presets import Presets
 from tui.screens.dialogs.question import Question
 from tui.screens.train_files import TrainFiles
@@ -87,6 +89,7 @@ class TrainPane(TrainFiles, TrainProbe):
         """Everything that is wrong with what stands in the form."""
         drafted = list(self._draft_problems.values())
         found = problems(self.config) + data_facts.problems(self.config, self.afina.data_facts)
+        found += beginning_problems(self.home, self.config)
         return drafted + [problem for problem in found if problem.field not in self._drafts]
 
     def draw(self) -> None:
@@ -180,8 +183,10 @@ class TrainPane(TrainFiles, TrainProbe):
 
     def on_form_asked(self, event: Form.Asked) -> None:
         def chosen(word: str | None) -> None:
-            if word is not None:
-                self.post_message(Form.Edited(event.name, word))
+            if word == NOTHING:
+                self.post_message(Form.Edited(event.name, None))
+            elif word is not None:
+                self.replace(going_on(self.home, self.config, word))
 
         self.app.push_screen(ContinueFrom(starts(self.home)), chosen)
 

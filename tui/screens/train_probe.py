@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from core.config import Config
 from core.errors import FieldProblem
 from tui.form_options import label_of, set_value, text_of
-from tui.plan_memory import measured
 from tui.probe_feed import ProbeFeed, ProbeState, ProbeTold
 from tui.screens.dialogs.fixes import Fixes
 from tui.screens.dialogs.question import Question
@@ -53,7 +52,7 @@ class TrainProbe(Pane):
 
     def fixes(self) -> list[Fix]:
         """What a probe of this very configuration advises."""
-        probe = measured(self.plan) if self.plan is not None else None
+        probe = self.plan.probe if self.plan is not None else None
         return list(probe.fixes) if probe is not None else []
 
     def why_not_probe(self) -> str:
