@@ -14,7 +14,7 @@ def told(words: str) -> dict[str, str]:
     return {
         item.field: str(item)
         for item in problems(config)
-        if item.field not in ("model.name_or_path", "data.path")
+        if item.severity == "error" and item.field not in ("model.name_or_path", "data.path")
     }
 
 
