@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from core.config import Config
 from core.config.method import Method
+from core.config.rates import rate_problem
 from core.errors import FieldProblem
 
 DEFAULTS = Method()
@@ -117,10 +118,7 @@ def _prompt(config: Config) -> Iterator[FieldProblem]:
 
 
 def _learning_rate(config: Config) -> Iterator[FieldProblem]:
-    if config.method.kind == "full" and config.train.learning_rate > 2e-4:
-        yield FieldProblem(
-            "train.learning_rate",
-            f"{config.train.learning_rate:g} is high for full tuning.",
-            "1e-5 to 5e-5 is usual.",
-            severity="warning",
-        )
+    """Where only the rows tell the objective, the worker says the rest."""
+    objective = config.train.objective
+    if problem := rate_problem(config, "sft" if objective == "auto" else objective):
+        yield problem

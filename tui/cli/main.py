@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from core.errors import AfinaError
-from tui.cli import chat, data, data_write, demo, doctor, export, runs, train
+from tui.cli import chat, data, data_write, demo, doctor, export, plan, runs, train
 
 app = typer.Typer(
     help="A terminal workbench for fine-tuning language models. Without a command it opens.",
@@ -29,6 +29,7 @@ data.app.command()(data_write.convert)
 data.app.command()(data_write.write)
 app.add_typer(data.app, name="data")
 app.command()(train.train)
+app.command()(plan.plan)
 app.command("runs")(runs.runs)
 app.command()(runs.watch)
 app.command()(runs.stop)

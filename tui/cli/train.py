@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from core.data.visible import visible
 from core.errors import FieldProblem
+from core.paths import home
+
+if TYPE_CHECKING:
+    from core.config import Config
+    from core.plan.plan import DataFacts
 
 ConfigFile = Annotated[Path, typer.Argument(help="The run's YAML; see docs/configuration.md.")]
 Overrides = Annotated[
@@ -24,26 +31,16 @@ def train(
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
     """Train a model. Ctrl+C leaves the run going; exit code 1 when it fails, 2 on a bad config."""
-    from core.config import config_io
-    from core.config.config_io import ConfigError
-    from core.config.problems import problems
     from core.events import EventTail
-    from core.paths import home
     from core.runs import create_run
-    from core.train.objectives.choice import check_shape
     from tui.cli.follow import follow
+    from tui.cli.plan_report import show_problems
 
-    try:
-        wanted = config_io.load(config, overrides or [])
-    except ConfigError as error:
-        _refuse(config, error.problems)
-        raise typer.Exit(2) from error
-    found = problems(wanted)
-    if not any(problem.severity == "error" for problem in found):
-        found += check_shape(wanted)
-    _refuse(config, found)
+    wanted, found = checked(config, overrides or [])
+    show_problems(config, found)
     if any(problem.severity == "error" for problem in found):
         raise typer.Exit(2)
+    _announce(config, wanted)
     run = create_run(home(), wanted)
     tail = EventTail(run.events_path)
     pid = run.start("train")
@@ -65,8 +62,57 @@ def print_started(run: str, directory: str, pid: int, json: bool) -> None:
         typer.echo(f"{run} is running as process {pid}; `afina watch {run}` shows it")
 
 
-def _refuse(config: Path, problems: list[FieldProblem]) -> None:
-    """Every problem on a line of its own, warnings too."""
-    for problem in problems:
-        kind = "" if problem.severity == "error" else f"{problem.severity}: "
-        typer.echo(f"{config}: {kind}{problem}", err=True)
+def checked(path: Path, overrides: Sequence[str]) -> tuple[Config, list[FieldProblem]]:
+    """The configuration in a file, and all that can be said of it without loading the model.
+
+    Where it can't even be read, its problems are told and the command ends with exit code 2.
+    """
+    from core.config import config_io
+    from core.config.config_io import ConfigError
+    from core.config.problems import problems
+    from core.train.objectives.choice import check_shape
+    from core.train.safety.preflight import files
+    from exporters.support import why_not
+    from tui.cli.plan_report import show_problems
+
+    try:
+        config = config_io.load(path, overrides)
+    except ConfigError as error:
+        show_problems(path, error.problems)
+        raise typer.Exit(2) from error
+    found = problems(config)
+    if any(problem.severity == "error" for problem in found):
+        return config, found
+    found += check_shape(config)
+    found += files.problems(home(), config)
+    if reason := why_not(config):
+        found.append(reason)
+    return config, found
+
+
+def look(config: Config) -> DataFacts | None:
+    """What a sample of the rows says; None where they are to be fetched from a hub first."""
+    from core.data.files.hub import is_dataset_id
+    from core.plan.plan import look_at_data
+
+    return None if is_dataset_id(config.data.path) else look_at_data(config)
+
+
+def _announce(path: Path, config: Config) -> None:
+    """The plan's main lines and the code that will be run, before anything starts."""
+    from core.errors import AfinaError
+    from core.plan.plan import make_plan
+    from tui.cli.plan_report import plan_lines
+
+    typer.echo(f"{path}:", err=True)
+    if config.train.custom_loss:
+        code = visible(config.train.custom_loss, newlines=False)
+        typer.echo(f"  runs      your own code: {code}", err=True)
+    try:
+        data = look(config)
+        plan = make_plan(home(), config, data)
+    except AfinaError as error:  # the run itself says it, with its log
+        typer.echo(f"  no plan   {error}", err=True)
+        return
+    for line in plan_lines(config, plan, data):
+        typer.echo(line, err=True)

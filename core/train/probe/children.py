@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from core.errors import AfinaError
+from core.train.probe import peak
 from core.train.probe.peak import resident_bytes
 
 LOOK_EVERY_S = 0.05
@@ -50,12 +51,13 @@ def run(work: Callable[[], Any], limits: Limits, cancelled: Callable[[], bool]) 
     Raises AfinaError where the child fails in another way than for want of memory or time.
     """
     reading, writing = os.pipe()
+    mapped = resident_bytes("RssFile") or 0
     sys.stdout.flush()
     sys.stderr.flush()
     child = os.fork()
     if child == 0:
         os.close(reading)
-        _child(work, writing)
+        _child(work, writing, mapped)
     os.close(writing)
     try:
         answer, ended, seen = _watch(child, reading, limits, cancelled)
@@ -74,11 +76,12 @@ def run(work: Callable[[], Any], limits: Limits, cancelled: Callable[[], bool]) 
     return Outcome(values.get("result"), values.get("ended", ""), seen)
 
 
-def _child(work: Callable[[], Any], writing: int) -> None:
-    """The child's whole life; never returns."""
+def _child(work: Callable[[], Any], writing: int, mapped: int) -> None:
+    """The child's whole life; never returns. `mapped`: bytes of files in the parent's memory."""
     code = 1
     try:
         _give_way()
+        peak.count_mapped(mapped)
         os.write(writing, msgspec.json.encode(_answer(work)))
         code = 0
     finally:

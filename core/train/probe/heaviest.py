@@ -1,8 +1,9 @@
-"""The batch of a run that takes most memory: by its tokens, and by those that are scored."""
+"""The batches of a run that take most memory: by their tokens, and by those that are scored."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import nlargest
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,18 @@ EPOCHS = 3  # whose order of rows is looked at
 STREAMED_BATCHES = 100  # of streamed rows, that are looked at
 
 
-def heaviest_batch(trainer: Any) -> dict[str, Any]:
-    """One batch as the trainer's loader gives it: the heaviest among those that the run will see.
+def heaviest_batches(trainer: Any, count: int) -> list[dict[str, Any]]:
+    """So many batches as the trainer's loader gives them: the heaviest of those that the run will
+    see, the heaviest first; fewer where it has fewer.
 
-    The order of rows follows from the run's seed, so that the batches are its own.
+    The order of rows follows from the run's seed, so that the batches are its own. They differ in
+    the lengths of their documents, as those of the run: memory that is freed in other pieces than
+    it is asked for again stays unused.
     """
     loader = trainer.get_train_dataloader()
     if getattr(trainer, "batches", None) is not None:
         batches = islice(iter(loader), STREAMED_BATCHES)
-        return max(batches, key=lambda batch: batch["input_ids"].numel())
+        return nlargest(count, batches, key=lambda batch: batch["input_ids"].numel())
     weights = _weights(trainer)
     padded = not trainer.layout.flat
 
@@ -29,8 +33,8 @@ def heaviest_batch(trainer: Any) -> dict[str, Any]:
         chosen = weights[rows]
         return float(chosen.max() * len(rows) if padded else chosen.sum())
 
-    rows = max(_batches(trainer, loader), key=weight)
-    return loader.collate_fn([loader.dataset[row] for row in rows])
+    chosen = nlargest(count, _batches(trainer, loader), key=weight)
+    return [loader.collate_fn([loader.dataset[row] for row in rows]) for rows in chosen]
 
 
 def _batches(trainer: Any, loader: Any) -> Iterator[list[int]]:

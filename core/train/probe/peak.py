@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+_mapped = 0  # see count_mapped
 _STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -19,7 +20,22 @@ def peak_bytes(device: str) -> int:
         import torch
 
         return torch.cuda.max_memory_allocated()
-    return resident_bytes("VmHWM") or _largest_ever()
+    return (resident_bytes("VmHWM") or _largest_ever()) + unmapped_bytes()
+
+
+def count_mapped(mapped: int) -> None:
+    """Called in a forked child: pages of libraries that its parent holds count as its own.
+
+    After a fork they are not in the child's memory until it touches them; in a process that loads
+    the libraries itself, they are.
+    """
+    global _mapped
+    _mapped = mapped
+
+
+def unmapped_bytes() -> int:
+    """What the parent holds of files and this child doesn't, yet."""
+    return max(0, _mapped - (resident_bytes("RssFile") or 0)) if _mapped else 0
 
 
 def forget(device: str) -> None:

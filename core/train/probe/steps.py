@@ -6,9 +6,9 @@ or told.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,9 @@ from core.train.recorder import Recorder
 from core.train.setup import Setup
 
 STEPS = 2
-MOST_STEPS, ENOUGH_S = 6, 3.0  # short steps are repeated for their time, as long as this together
+# Short steps go on for so long: for their time, and because on a CPU memory grows over the first
+# ones by pieces that don't fit together again (of large models they are given back at once)
+MOST_STEPS, ENOUGH_S = 8, 15.0
 MOST_ACCUMULATED = 2  # from the second pass on, gradients lie in memory through a whole pass
 
 
@@ -84,42 +86,70 @@ class _NeverAsked:
         return False
 
 
-class Repeated:
-    """One batch again and again, in the place of a trainer's data loader."""
+class Heaviest:
+    """A few batches in turn, in the place of a trainer's data loader."""
 
-    def __init__(self, batch: dict[str, Any], times: int) -> None:
-        self.batch = batch
+    def __init__(self, batches: list[dict[str, Any]], times: int) -> None:
+        self.batches = batches
         self.times = times
 
     def __len__(self) -> int:
         return self.times
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        for _ in range(self.times):
-            yield dict(self.batch)
+        for batch in islice(cycle(self.batches), self.times):
+            yield dict(batch)
 
 
 def measure(order: Order, encoded: Encoded) -> Measured:
     """Builds the trainer of a run and lets it take a few steps. Raises what torch raises."""
     from core.train.objectives.recorded import real_tokens
-    from core.train.probe.heaviest import heaviest_batch
+    from core.train.probe.heaviest import heaviest_batches
 
     trainer, watcher = _trainer(order, encoded)
-    device = watcher.device
-    batch = heaviest_batch(trainer)
+    device, accumulated = watcher.device, trainer.args.gradient_accumulation_steps
+    passes = MOST_STEPS * accumulated
+    batches = heaviest_batches(trainer, passes)
     loaded = peak.peak_bytes(device)
-    accumulated = trainer.args.gradient_accumulation_steps
-    trainer.get_train_dataloader = lambda: Repeated(batch, MOST_STEPS * accumulated)
+    trainer.get_train_dataloader = lambda: Heaviest(batches, passes)
     peak.forget(device)
+    _evaluate(trainer)
     trainer.train()
-    most = max(loaded, peak.peak_bytes(device))
+    most = max(loaded, peak.peak_bytes(device), _while_saving(trainer, device))
+    tokens = [real_tokens(batch) for batch in islice(cycle(batches), passes)]
+    timed = sum(tokens[accumulated : accumulated * len(watcher.seconds)])
     return Measured(
-        tokens=real_tokens(batch),
+        tokens=tokens[0],
         peak_bytes=most,
         device_bytes=_on_device(device, most),
         loaded_bytes=loaded,
-        step_s=statistics.median(watcher.seconds[1:]) / accumulated,
+        step_s=sum(watcher.seconds[1:]) * tokens[0] / timed,
     )
+
+
+def _evaluate(trainer: Any) -> None:
+    """The evaluation that a run begins with, over a few of its longest rows."""
+    from core.train.feed.order import lengths_of
+
+    held_out = trainer.eval_dataset
+    if held_out is None:
+        return
+    longest = lengths_of(held_out).argsort()[::-1][: 2 * trainer.args.per_device_eval_batch_size]
+    trainer.eval_dataset = held_out.select(longest.tolist())
+    trainer.evaluate()
+
+
+def _while_saving(trainer: Any, device: str) -> int:
+    """The memory at a checkpoint, which a run adds: safetensors copies the weights that it writes.
+
+    Those of a GPU are copied to the host.
+    """
+    if device == "cuda":
+        return 0
+    learning = sum(p.nbytes for p in trainer.model.parameters() if p.requires_grad)
+    whole = sum(p.nbytes for p in trainer.model.parameters())
+    copied = whole if trainer.setup.full else learning
+    return (peak.resident_bytes() or 0) + peak.unmapped_bytes() + copied
 
 
 def _trainer(order: Order, encoded: Encoded) -> tuple[Any, Watcher]:

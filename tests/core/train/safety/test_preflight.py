@@ -16,6 +16,8 @@ from core.train.feed import dataset
 from core.train.feed.dataset import Encoded
 from core.train.feed.rows import Rows
 from core.train.safety import preflight
+from core.train.safety.preflight import data as preflight_data
+from core.train.safety.preflight.leak import leak_findings
 from tests.core.train.conftest import TEMPLATE, Configure, chat_rows, write_rows
 
 
@@ -84,16 +86,16 @@ def test_a_rate_that_is_high_for_preferences_is_a_finding(configure: Configure) 
     encoded = rows_with(5)
     encoded.objective = "dpo"
     messages = [finding.message for finding in preflight.data_warnings(configure(), encoded)]
-    assert any("0.01, which is high for dpo" in message for message in messages)
+    assert any("0.01 is high for lora under dpo" in message for message in messages)
     slow = configure("train.learning_rate=5e-6")
-    assert not any("high for" in f.message for f in preflight.data_warnings(slow, encoded))
+    assert not any("is high for" in f.message for f in preflight.data_warnings(slow, encoded))
 
 
 def test_encoded_rows_that_fill_the_memory_are_a_finding(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config, _, encoded = load(configure)
-    monkeypatch.setattr(preflight, "encoded_bytes", lambda tokens: tokens * 10**12)
+    monkeypatch.setattr(preflight_data, "encoded_bytes", lambda tokens: tokens * 10**12)
     (finding,) = preflight.data_warnings(config, encoded)
     assert "data.streaming=true" in finding.hint
 
@@ -227,3 +229,31 @@ def test_held_out_rows_that_are_left_out_are_told(
     config, _, encoded = load(configure, *words)
     messages = [finding.message for finding in preflight.data_warnings(config, encoded)]
     assert messages[0].startswith("1 held-out row left out: the first is row 3")
+
+
+def held_out_from(configure: Configure, tmp_path: Path, rows: list[dict[str, Any]]) -> Encoded:
+    """Twenty rows to train on, and these to evaluate on."""
+    train = write_rows(tmp_path / "train.jsonl", chat_rows(20))
+    held_out = write_rows(tmp_path / "held_out.jsonl", rows)
+    return load(configure, f"data.path={train}", f"data.eval_path={held_out}")[2]
+
+
+def test_held_out_rows_that_are_trained_on_are_counted(
+    configure: Configure, tmp_path: Path
+) -> None:
+    encoded = held_out_from(configure, tmp_path, [*chat_rows(24)[20:], *chat_rows(3)])
+    (finding,) = leak_findings(encoded)
+    assert finding.severity == "warning"
+    assert finding.message.startswith("3 of 7 held-out rows are trained on too")
+    assert list(leak_findings(held_out_from(configure, tmp_path, chat_rows(24)[20:]))) == []
+
+
+def test_the_same_questions_with_other_answers_are_told(
+    configure: Configure, tmp_path: Path
+) -> None:
+    rows = chat_rows(24)[20:]
+    asked = chat_rows(1)[0]
+    asked["messages"][1]["content"] = "Ask somebody else."
+    (finding,) = leak_findings(held_out_from(configure, tmp_path, [*rows, asked]))
+    assert finding.severity == "note"
+    assert finding.message.startswith("1 of 5 held-out rows is trained on with another answer")

@@ -1,0 +1,79 @@
+"""What shows on the disk before a run is made: the model's files, its tokenizer, the room there.
+
+Loads no torch. Problems are those of options, as in core/config/problems.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from core.config import Config
+from core.data.encode.tokenizer import read_json
+from core.errors import AfinaError, FieldProblem
+from core.figures import size
+from core.hub import model_folder
+from core.train.safety.preflight.model import check_model_folder
+
+FIELD = "model.name_or_path"
+SPARE_BYTES = 64 * 2**20  # left free, for events and logs
+
+
+def problems(home: Path, config: Config) -> list[FieldProblem]:
+    """What stands in the way of a run; a model that is to be fetched is left to the run."""
+    from core.train.lineage import settled
+
+    try:
+        config = settled(home, config)
+        folder = model_folder(config.model.name_or_path, config.model.revision)
+    except AfinaError:
+        return []  # named by another check, or fetched by the run
+    try:
+        check_model_folder(folder)
+    except AfinaError as error:
+        return [FieldProblem(FIELD, error.message, error.hint)]
+    return [*_room(home, config), *_tokenizer(folder)]
+
+
+def _room(home: Path, config: Config) -> Iterator[FieldProblem]:
+    """Room for the checkpoints that are kept, one more, and the result."""
+    from core.plan.plan import make_plan
+
+    try:
+        plan = make_plan(home, config)
+    except AfinaError as error:
+        yield FieldProblem(FIELD, error.message, error.hint)
+        return
+    if plan.disk_bytes + SPARE_BYTES <= plan.disk_free_bytes:
+        return
+    least = 2 * plan.checkpoint_bytes + plan.result_bytes + SPARE_BYTES
+    where = f'{size(plan.disk_free_bytes)} are free at "{home}"'
+    kept = config.checkpoint.keep
+    yield FieldProblem(
+        "checkpoint.keep",
+        f"{kept} checkpoints of {size(plan.checkpoint_bytes)}, one more while it is written and "
+        f"the result take {size(plan.disk_bytes)}, and {where}.",
+        f"Keep fewer (at 1 it takes {size(least)}), free some, or name another home.",
+        severity="error" if least > plan.disk_free_bytes else "warning",
+    )
+
+
+def _tokenizer(folder: Path) -> Iterator[FieldProblem]:
+    """Tokens that the model has no embedding for: whoever writes one of them stops the run."""
+    config: dict[str, Any] = read_json(folder, "config.json")
+    vocabulary = (config.get("text_config") or config).get("vocab_size")
+    added = [
+        token
+        for token in read_json(folder, "tokenizer.json").get("added_tokens", [])
+        if isinstance(token.get("id"), int) and vocabulary and token["id"] >= vocabulary
+    ]
+    if added:
+        names = ", ".join(f'"{token.get("content")}"' for token in added[:3])
+        more = f" and {len(added) - 3:,} more" if len(added) > 3 else ""
+        yield FieldProblem(
+            FIELD,
+            f"The tokenizer has {names}{more} beyond the model's {vocabulary:,} embeddings.",
+            "Rows that hold one can't be trained on; use the tokenizer that came with the model.",
+            severity="warning",
+        )

@@ -1,0 +1,54 @@
+"""What shows on the disk before a run is made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from core.train.safety.preflight import files
+from tests.core.train.conftest import Configure
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_a_run_that_has_room_has_no_problem(configure: Configure, home: Path) -> None:
+    assert files.problems(home, configure()) == []
+
+
+@pytest.mark.parametrize(("free", "severity"), [(100 * 2**20, ""), (64 * 2**20, "error")])
+def test_a_disk_without_room_for_two_checkpoints_is_told_with_numbers(
+    configure: Configure, home: Path, monkeypatch: pytest.MonkeyPatch, free: int, severity: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(2**40, 0, free))
+    found = files.problems(home, configure("method.kind=full"))
+    assert [problem.severity for problem in found] == ([severity] if severity else [])
+    if found:
+        assert "64.0 MiB are free" in found[0].message and found[0].field == "checkpoint.keep"
+
+
+def test_tokens_beyond_the_embeddings_are_told(
+    configure: Configure, home: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    path = folder / "tokenizer.json"
+    values = json.loads(path.read_text())
+    values["added_tokens"].append({"id": 5000, "content": "<|late|>", "special": True})
+    path.write_text(json.dumps(values))
+    (problem,) = files.problems(home, configure(f"model.name_or_path={folder}"))
+    assert problem.severity == "warning"
+    assert '"<|late|>" beyond the model\'s 400 embeddings' in problem.message
+
+
+def test_a_model_without_plain_weights_is_told_before_the_run(
+    configure: Configure, home: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    (folder / "model.safetensors").unlink()
+    (problem,) = files.problems(home, configure(f"model.name_or_path={folder}"))
+    assert "no safetensors weights" in problem.message
