@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks.storm import fleet
 from benchmarks.storm.fleet import losses, of_kind, weights
 from benchmarks.storm.model import write_rows
-from benchmarks.storm.stage import LORA, Stage, holds, interrupted_at, sentence
+from benchmarks.storm.stage import LORA, Stage, holds, interrupted_at, sentence, trainings
 from core.runs import Run
 from core.train.safety import checkpoints
 
@@ -56,8 +56,8 @@ def damaged_checkpoint(stage: Stage, count: int = 16) -> None:
             harmless = name == checkpoints.MANIFEST and harm is _flip  # a digit of its date
             holds(bool(told) or manifest_gone or harmless, f"{other.id} does not say it")
             if told:
-                begun = [e["detail"] for e in of_kind(other, "phase") if e["name"] == "training"]
-                holds(begun[-1] == f"from {before.name}", f"{other.id} began {begun[-1]}")
+                begun = trainings(other)[-1]
+                holds(begun == f"from {before.name}", f"{other.id} began {begun}")
 
 
 def no_checkpoint_whole(stage: Stage) -> None:

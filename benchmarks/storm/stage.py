@@ -82,10 +82,12 @@ class Stage:
 
     def finish(self, run: Run, words: tuple[str, ...], fault: Fault | None = None) -> None:
         """Starts a run again, which must end as if nothing had happened."""
-        before = newest_step(run)
+        saved, said = newest_step(run), len(trainings(run))
         fleet.start(run, fault).wait()
         self.ended_well(run, words)
-        self.nothing_lost(run, before)
+        for detail in trainings(run)[said:]:  # none where only the result was missing
+            came = int(detail.rpartition("-")[2]) if detail else 0
+            holds(came >= saved, f"{run.id} went on from step {came}, and step {saved} was saved")
 
     def ended_well(self, run: Run, words: tuple[str, ...]) -> None:
         """Done and proven, with the losses and the weights that it would have had."""
@@ -100,13 +102,6 @@ class Stage:
         proofs = of_kind(run, "proof")
         holds(bool(proofs) and proofs[-1]["difference"] == 0.0, f"{run.id} has not proven itself")
 
-    def nothing_lost(self, run: Run, step: int) -> None:
-        """The last process went on from a checkpoint that was whole when it began."""
-        begun = [event["detail"] for event in of_kind(run, "phase") if event["name"] == "training"]
-        if begun:
-            came = int(begun[-1].rpartition("-")[2]) if begun[-1] else 0
-            holds(came >= step, f"{run.id} went on from step {came}, and step {step} was saved")
-
 
 def holds(condition: bool, what: str) -> None:
     assert condition, what
@@ -119,6 +114,11 @@ def sentence(run: Run, state: str, *parts: str) -> None:
     for part in parts:
         holds(part in found.reason, f'{run.id} does not say "{part}": {found.reason}')
     holds("fault of Afina" not in found.reason, f"{run.id} calls it a fault: {found.reason}")
+
+
+def trainings(run: Run) -> list[str]:
+    """From which checkpoint each process went on; empty for the beginning."""
+    return [event["detail"] for event in of_kind(run, "phase") if event["name"] == "training"]
 
 
 def newest_step(run: Run) -> int:
