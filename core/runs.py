@@ -77,6 +77,7 @@ class Summary(msgspec.Struct):
     tokens_per_s: float | None
     started: float | None  # seconds since the epoch
     reason: str
+    continues: str | None = None  # the run or the folder that it goes on from
 
 
 def is_complete(folder: Path) -> bool:
@@ -160,6 +161,8 @@ def slug(name: str) -> str:
 
 def summary(run: Run) -> Summary:
     """What the list shows of a run, from its state and its events."""
+    from core.train import lineage
+
     state = run.state()
     loss = eval_loss = speed = started = None
     for event in run.events():
@@ -180,6 +183,7 @@ def summary(run: Run) -> Summary:
         tokens_per_s=speed,
         started=started,
         reason=state.reason,
+        continues=beginning.continues if (beginning := lineage.of(run)) else None,
     )
 
 
