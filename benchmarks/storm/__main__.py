@@ -34,6 +34,7 @@ def scenarios(count: int) -> dict[str, Scenario]:
         "no checkpoint whole": files.no_checkpoint_whole,
         "events": files.events,
         "state": files.state,
+        "small files": files.small_files,
         "changed data": files.changed_data,
         "tokenizer missing": files.tokenizer_missing,
         "base deleted": files.base_deleted,

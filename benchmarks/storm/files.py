@@ -120,6 +120,29 @@ def state(stage: Stage) -> None:
             stage.finish(other, LORA)
 
 
+def small_files(stage: Stage) -> None:
+    """Whatever a run keeps beside its checkpoints cut, emptied or of other bytes: it goes on."""
+    run = interrupted_at(stage, 10, *LORA)
+    names = [path.name for path in run.directory.glob("*.json*") if path != run.events_path]
+    names += [f"base/{path.name}" for path in (run.directory / "base").iterdir()]
+    for name in sorted(names):
+        for harm in (_cut, _empty, _garbage_inside, _remove):
+            with stage.case(f"{harm.__name__.strip('_')} {name}"):
+                other = _copy(run)
+                harm(other.directory / name, stage.random)
+                stage.finish(other, LORA)
+                _same_files(stage, other)
+
+
+def _same_files(stage: Stage, run: Run) -> None:
+    """The result has what a result of the undisturbed run has, weights and manifest left out."""
+    whole = stage.undisturbed(*LORA).result
+    assert whole is not None and run.result is not None
+    for path in whole.iterdir():
+        if path.name != checkpoints.MANIFEST and path.is_file():
+            holds((run.result / path.name).read_bytes() == path.read_bytes(), f"other {path.name}")
+
+
 def changed_data(stage: Stage) -> None:
     """Rows changed between a stop and the resume: refused; put back, it goes on."""
     for what in ("other rows", "no rows", "gone"):

@@ -62,9 +62,12 @@ def save(
 
 
 def keep_companions(setup: Setup) -> None:
-    """Copies what a result needs of its base when the run begins: later the base may be gone."""
+    """Copies what a result needs of its base when the run begins: later the base may be gone.
+
+    A resumed run copies it anew where what it kept is damaged.
+    """
     folder = setup.run / COMPANIONS_FOLDER
-    if is_complete(folder):
+    if checkpoints.damage(folder) is None:
         return
 
     def fill(target: Path) -> None:
@@ -85,8 +88,9 @@ def copy_companions(setup: Setup, target: Path) -> None:
 
     Libraries rewrite what they load and save: a tokenizer's settings, a template, end tokens.
     """
-    keep_companions(setup)
     kept = setup.run / COMPANIONS_FOLDER
+    if not is_complete(kept):
+        keep_companions(setup)
     for name in COMPANIONS:
         if (kept / name).is_file():
             shutil.copyfile(kept / name, target / name)
