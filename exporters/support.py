@@ -27,8 +27,8 @@ def why_not(config: Config) -> FieldProblem | None:
     try:
         folder = model_folder(config.model.name_or_path, config.model.revision)
         family_of(msgspec.json.decode((folder / "config.json").read_bytes(), type=dict))
-    except (OSError, msgspec.DecodeError):
-        return None  # other checks say so
+    except (OSError, msgspec.DecodeError, KeyError):
+        return None  # a config.json that says too little: other checks say so
     except AfinaError as error:
         if not config.model.name_or_path or "GGUF" not in error.message:
             return None

@@ -68,10 +68,12 @@ def test_a_probe_measures_and_the_next_plan_knows_it(
 def test_a_family_that_can_not_be_exported_is_a_warning(
     tmp_path: Path,
     configure: Any,  # noqa: F811
+    tiny_model: Path,  # noqa: F811
     family: str,
     warns: bool,
 ) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": family}))
+    values = json.loads((tiny_model / "config.json").read_text()) | {"model_type": family}
+    (tmp_path / "config.json").write_text(json.dumps(values))
     problem = why_not(configure(f"model.name_or_path={tmp_path}"))
     assert (problem is not None) == warns
     if problem is not None:
