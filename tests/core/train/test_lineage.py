@@ -16,7 +16,7 @@ import torch
 from core.config import Config, Method, Model
 from core.config.problems import problems
 from core.errors import AfinaError
-from core.runs import Run, create_run, delete_run, find_run
+from core.runs import Run, create_run, delete_run, find_run, summary
 from core.targets import of_run
 from core.train import lineage
 from tests.core.train.conftest import Configure, NewWorker, losses, of_kind, write_rows
@@ -129,6 +129,9 @@ def test_a_continued_run_begins_with_the_weights_and_outlives_the_earlier_one(
     note = f'The run goes on from "{there.id}".'
     assert note in {event["message"] for event in of_kind(worker.run, "finding")}
     assert of_run(worker.run).adapter == str(worker.run.directory / "adapter")
+    assert summary(worker.run).continues == there.id
+    plan = of_kind(worker.run, "plan")[0]
+    assert (plan["continues"], plan["method"]) == (f"{there.id}@result", "lora")
     settings = json.loads((worker.run.directory / "adapter" / "adapter_config.json").read_text())
     assert (settings["r"], settings["base_model_name_or_path"]) == (4, found.base)
 
