@@ -16,6 +16,7 @@ from core.data.encode.encoder import Encoder, walk_rows
 from core.data.files.source import Source
 from core.data.shapes.read import Reader
 from core.data.survey.duplicates import sample_key
+from core.errors import AfinaError
 from core.train.feed.mixture import repeats
 from core.train.feed.packing import pack
 from core.train.feed.rows import Rows
@@ -119,7 +120,16 @@ class Stream:
         return rows, copies
 
     def block(self, order: EpochOrder, number: int, laying: Laying) -> Block:
-        """A block of an epoch, encoded; packed rows come in a seeded order."""
+        """A block of an epoch, encoded; packed rows come in a seeded order.
+
+        Raises AfinaError once the files are no longer those that the rows were found in.
+        """
+        if self.source.changed():
+            names = ", ".join(f'"{path}"' for path in self.source.files[:3])
+            raise AfinaError(
+                f"The rows were changed or deleted while the run reads them: {names}.",
+                "Put them back as they were and resume; data.streaming=false reads them only once.",
+            )
         import numpy
 
         rows, copies = self.encode(order.rows(number))

@@ -48,6 +48,13 @@ def hang_in_a_step() -> None:
     _around_steps(look)
 
 
+def read_few_rows_at_once() -> None:
+    """Streamed rows come in blocks of 64."""
+    from core.train.feed import stream
+
+    stream.BLOCK_ROWS = 64
+
+
 def run_out_of_memory(step: int, least_rows: int = 2) -> None:
     """The device has no memory at a step, as long as the micro-batch has so many rows."""
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from core.runs import Run
 from core.train.safety import checkpoints
+from tests.core.train import faults
 from tests.core.train.conftest import (
     Configure,
     NewWorker,
@@ -102,3 +103,23 @@ def test_a_second_worker_on_the_same_run_is_refused(
     assert worker.run.state().state == "running"
     assert worker.process is not None and worker.process.pid == worker.run.state().pid
     worker.kill()
+
+
+@pytest.mark.parametrize("how", ["deleted", "cut"])
+def test_streamed_rows_that_go_under_a_run_end_it_in_a_sentence(
+    how: str, new_worker: NewWorker, configure: Configure, tmp_path: Path
+) -> None:
+    rows = write_rows(tmp_path / "rows.jsonl", chat_rows(6000))
+    words = ("data.streaming=true", "train.max_steps=100000", "train.num_train_epochs=1")
+    worker = new_worker(configure(f"data.path={rows}", *words, "eval.every_steps=5000"))
+    worker.start(faults.read_few_rows_at_once).until_step(1)
+    if how == "deleted":
+        rows.unlink()
+    else:
+        with open(rows, "r+b") as file:
+            file.truncate(1000)
+    assert worker.wait(60) == 1, worker.log()
+    state = worker.run.state()
+    assert state.state == "failed"
+    assert str(rows) in state.reason, state.reason
+    assert "Traceback" not in worker.log()
