@@ -9,7 +9,9 @@ import queue
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,7 @@ class Probing:
 
         config = settled(self._home, self._config)
         device = read_device(config.launch.device)
+        _remove_leftovers()
         folder = Path(tempfile.mkdtemp(prefix=FOLDER))
         try:
             # what it goes on from has the same shape as what is new
@@ -119,6 +122,14 @@ class Probing:
             yield answer
             if answer.get("end"):
                 return
+
+
+def _remove_leftovers() -> None:
+    """Deletes folders of probes whose process was killed before it could."""
+    for old in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > 2 * LIMIT_S:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _read(answer: Message) -> dict[str, Any] | None:

@@ -113,7 +113,7 @@ def measure(order: Order, encoded: Encoded) -> Measured:
     loaded = peak.peak_bytes(device)
     trainer.get_train_dataloader = lambda: Heaviest(batches, passes)
     peak.forget(device)
-    _evaluate(trainer)
+    _shorten_evaluation(trainer)
     trainer.train()
     most = max(loaded, peak.peak_bytes(device), _while_saving(trainer, device))
     tokens = [real_tokens(batch) for batch in islice(cycle(batches), passes)]
@@ -127,8 +127,8 @@ def measure(order: Order, encoded: Encoded) -> Measured:
     )
 
 
-def _evaluate(trainer: Any) -> None:
-    """The evaluation that a run begins with, over a few of its longest rows."""
+def _shorten_evaluation(trainer: Any) -> None:
+    """Leaves a few of the longest rows to the evaluation that a run begins with."""
     from core.train.feed.order import lengths_of
 
     held_out = trainer.eval_dataset
@@ -136,7 +136,6 @@ def _evaluate(trainer: Any) -> None:
         return
     longest = lengths_of(held_out).argsort()[::-1][: 2 * trainer.args.per_device_eval_batch_size]
     trainer.eval_dataset = held_out.select(longest.tolist())
-    trainer.evaluate()
 
 
 def _while_saving(trainer: Any, device: str) -> int:
@@ -177,7 +176,7 @@ def _trainer(order: Order, encoded: Encoded) -> tuple[Any, Watcher]:
     tokenizer = AutoTokenizer.from_pretrained(str(order.base))
     # packed or not goes by the steps of the whole run, not by the few of this one
     layout = build.choose_layout(model, wanted, encoded, setup.precision.autocast)
-    progress = Progress(losses=[0.0])  # as if steps were done: no evaluation before the first
+    progress = Progress()
     watcher = Watcher(order.run, probed, progress, chosen.device)
     preflight.check_targets(probed, model)
     parts = build.Parts(setup, encoded, model, tokenizer, watcher)
