@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from core.plan.plan import Plan
 
 
+TOLD_TYPES = ("f16", "q4_k_m")  # the largest of what is exported, and the usual one
+
+
 class Note(NamedTuple):
     """A line of the plan that isn't about the run itself: "export", what, and whether it warns."""
 
@@ -97,5 +100,5 @@ def export_note(home: Path, config: Config, plan: Plan) -> Note:
         family_of(msgspec.json.decode((folder / "config.json").read_bytes()))
     except AfinaError as error:
         return Note("export", "not to GGUF", error.message, warns=True)
-    sizes = [f"{name} {size(count)}" for name, count in plan.export_bytes.items()]
+    sizes = [f"{name} {size(plan.export_bytes[name])}" for name in TOLD_TYPES]
     return Note("export", "gguf", ", ".join(sizes))

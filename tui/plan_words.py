@@ -100,8 +100,7 @@ def facts(outlook: Outlook, symbols: Symbols) -> Iterator[Fact]:
     if plan is None:
         return
     yield Fact("time", *_time(plan))
-    kept = f"{config.checkpoint.keep} checkpoints and {size(plan.result_bytes)} result"
-    note = f"{kept}, {size(plan.disk_free_bytes)} free"
+    note = f"{config.checkpoint.keep} checkpoints + result, {size(plan.disk_free_bytes)} free"
     yield Fact("disk", size(plan.disk_bytes), note, plan.disk_bytes > plan.disk_free_bytes)
     if plan.advises_streaming:
         yield Fact("rows", f"{size(plan.encoded_bytes)} encoded", "set data.streaming to true")

@@ -64,6 +64,8 @@ async def test_a_retry_is_the_newest_thing_to_know(home: Path) -> None:
     append_event(run, "retry", why="divergence", step=20, from_step=10, message=message)
     async with opened(home, "curves") as (app, _):
         assert f"▲ {message}" in text_of(app)
+        row = next(words for words in words_of(app) if words[:1] == ["travel-lora"])
+        assert row[:3] == ["travel-lora", "retry", "20/900"]
 
 
 async def test_what_is_not_at_its_default_comes_first_with_where_the_run_comes_from(

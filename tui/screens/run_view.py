@@ -71,6 +71,7 @@ class RunView(msgspec.Struct, frozen=True):
     data_wait: float | None = None  # share of the last step that waited for its batch
     mfu: float | None = None  # share of the device's peak
     objective: str = ""
+    retrying: bool = False  # since the newest step it began anew by itself
 
 
 class Detail(msgspec.Struct, frozen=True):
@@ -183,6 +184,7 @@ class FollowedRun:
                 "tokens": event.get("tokens"),
                 "data_wait": _share(event.get("data_wait_s"), event.get("step_s")),
                 "phase": "",
+                "retrying": False,
             }
         elif kind == "eval":
             latest["eval_loss"] = number(event.get("eval_loss"))
@@ -195,6 +197,7 @@ class FollowedRun:
             self._saved[int(event["step"])] = event
         elif kind == "retry":
             latest["finding"] = event | {"severity": "warning", "message": retry_words(event)}
+            latest["retrying"] = True
         elif kind == "result":
             latest["mfu"] = number(event.get("mfu"))
         elif kind in ("finding", "failure", "plan", "control"):

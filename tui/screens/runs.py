@@ -15,8 +15,8 @@ from tui.screens.run_view import RunView
 from tui.screens.runs_actions import RunActions
 from tui.screens.runs_feed import RunsFeed, Snapshot
 from tui.screens.runs_tabs import RunTabs
-from tui.screens.runs_words import STATES, note, progress, strip
-from tui.theme import RED, SECONDARY
+from tui.screens.runs_words import note, progress, state_words, strip
+from tui.theme import RED
 from tui.widgets.frame import Frame, Words
 from tui.widgets.row_list import Cell, Column, RowList
 
@@ -40,7 +40,7 @@ class RunRows:
         bad = view.loss is not None and view.loss != view.loss
         every: dict[str, Cell] = {
             "run": view.name,
-            "state": (view.state, STATES.get(view.state, SECONDARY)),
+            "state": state_words(view),
             "step": progress(view),
             "loss": (short(view.loss), RED) if bad else short(view.loss),
             "eval": short(view.eval_loss),

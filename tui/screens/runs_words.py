@@ -36,6 +36,13 @@ def silence_s(view: RunView, now: float) -> float | None:
     return silent if silent > max(STALE_S, STALE_STEPS * view.step_s) else None
 
 
+def state_words(view: RunView) -> tuple[str, str]:
+    """The state and its colour; "retry" while a run begins anew by itself."""
+    if view.retrying and view.state in ACTIVE:
+        return "retry", YELLOW
+    return view.state, STATES.get(view.state, SECONDARY)
+
+
 def progress(view: RunView) -> str:
     """412/900; "-" before the number of steps is known."""
     return f"{view.step}/{view.steps}" if view.steps else "-"

@@ -18,13 +18,17 @@ from tui.widgets.frame import Frame, Words
 from tui.widgets.row_list import Column
 
 COLUMNS = (Column("preset", 24), Column("what it is for", 0))
-OTHER_LINES = 14  # of the dialog: its frame, the input, the list
+OTHER_LINES = 5  # beside presets and changes: the input, heads, a gap, the purpose
+NARROW_CELLS = 90  # below it sources are written shorter
 
 
 class Presets(Dialog[Preset]):
     """Dismissed with the preset."""
 
-    CSS = "Presets #note { margin: 1 0 0 0; }"
+    CSS = """
+    Presets > Frame { height: 92%; max-height: 30; }
+    Presets #note { margin: 1 0 0 0; }
+    """
 
     def __init__(self, config: Config, subject: Subject) -> None:
         super().__init__()
@@ -45,7 +49,7 @@ class Presets(Dialog[Preset]):
             if text.casefold() in f"{preset.name} {preset.purpose}".casefold()
         ]
 
-    def on_mount(self) -> None:
+    def on_resize(self) -> None:
         self.on_choice_box_pointed()
 
     def on_choice_box_pointed(self) -> None:
@@ -61,24 +65,26 @@ class Presets(Dialog[Preset]):
         """A line for each change, as many as there is room for."""
         found = changes(self._config, preset, self._subject)
         if not found:
-            return Text("changes nothing", SECONDARY)
-        room = max(4, min(26, self.app.size.height * 8 // 10) - OTHER_LINES)
+            return Text(f"{preset.purpose}\nchanges nothing", SECONDARY)
+        frame = self.query_one(Frame).content_size
+        room = max(4, frame.height - OTHER_LINES - len(fitting(self._subject)))
         kept = found if len(found) <= room else found[: room - 1]
         labels = max(len(label_of(name)) for name, *_ in kept)
         values = max(len(_change(old, new)) for _, old, new, _ in kept)
-        lines = [
+        lines = [Text(preset.purpose, SECONDARY)]
+        lines += [
             Text.assemble(
                 (f"{label_of(name).ljust(labels)}  {_change(old, new).ljust(values)}  ", TEXT),
-                (why, SECONDARY),
+                (why if frame.width >= NARROW_CELLS else _shorter(why), SECONDARY),
             )
             for name, old, new, why in kept
         ]
         if len(kept) < len(found):
             rest = ", ".join(label_of(name) for name, *_ in found[len(kept) :])
             lines.append(Text(f"and {rest}", SECONDARY))
-        text = Text("\n").join(lines)
-        text.no_wrap, text.overflow = True, "ellipsis"
-        return text
+        for line in lines:
+            line.truncate(max(1, frame.width), overflow="ellipsis")
+        return Text("\n").join(lines)
 
 
 def changes(config: Config, preset: Preset, subject: Subject) -> list[tuple[str, Any, Any, str]]:
@@ -92,3 +98,8 @@ def changes(config: Config, preset: Preset, subject: Subject) -> list[tuple[str,
 
 def _change(old: Any, new: Any) -> str:
     return f"{text_of(old)} -> {text_of(new)}"
+
+
+def _shorter(source: str) -> str:
+    """ "QLoRA 2305.14314 B.2"."""
+    return source.replace("(arXiv ", "").replace("arXiv ", "").replace(")", "")
