@@ -53,6 +53,10 @@ def asked_of(run: Run) -> list[dict]:
     return [msgspec.json.decode(line) for line in lines]
 
 
+async def learns_nothing(app: AfinaApp) -> None:
+    """Reading the sample data is not what a test of keys waits for."""
+
+
 def words(app: AfinaApp) -> str:
     return str(app.screen.query_one("#words", Words).content)
 
@@ -143,7 +147,10 @@ async def test_what_would_make_it_another_run_wants_a_typed_word(
         assert resume.is_forced(run)
 
 
-async def test_a_fork_opens_the_configuration_and_may_go_on_from_a_point(home: Path) -> None:
+async def test_a_fork_opens_the_configuration_and_may_go_on_from_a_point(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AfinaApp, "learn_data", learns_nothing)
     run = write_run(home, "travel-lora", "done", at=900, result=True)
     best = run.state().best_step
     assert best is not None
