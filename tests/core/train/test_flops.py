@@ -27,8 +27,9 @@ def counted(tiny_model: Path, configure: Configure, *words: str) -> float:
     from peft import get_peft_model
 
     model = AutoModelForCausalLM.from_pretrained(tiny_model, attn_implementation="eager")
-    if chosen := adapter(configure(*words)):
-        model = get_peft_model(model, chosen)
+    config = configure(*words)
+    if config.method.kind != "full":
+        model = get_peft_model(model, adapter(config))
         model.enable_input_require_grads()
     with FlopCounterMode(display=False) as counter:
         model(input_ids=torch.arange(TOKENS)[None], use_cache=False).logits.sum().backward()
