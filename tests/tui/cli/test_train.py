@@ -80,7 +80,7 @@ def test_runs_lists_it_for_programs_and_for_people(
     (row,) = json.loads(afina(home, "runs", "--json").stdout)
     assert list(row) == [
         "run", "directory", "state", "step", "steps", "train_loss", "eval_loss",
-        "tokens_per_s", "started", "reason",
+        "tokens_per_s", "started", "reason", "continues",
     ]  # fmt: skip
     assert (row["state"], row["step"], row["steps"]) == ("done", 4, 4)
     assert row["run"] in afina(home, "runs").stdout
