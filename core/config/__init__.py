@@ -7,7 +7,7 @@ TrainingArguments, PEFT and TRL.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
@@ -35,3 +35,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint: Checkpoint = Checkpoint()
     eval: Eval = Eval()
     launch: Launch = Launch()
+
+    def laid_over(self, options: dict[str, Any]) -> Config:
+        """This configuration with other values for some dotted names; they are not checked."""
+        config = self
+        for name, value in options.items():
+            group, _, option = name.partition(".")
+            inner = msgspec.structs.replace(getattr(config, group), **{option: value})
+            config = msgspec.structs.replace(config, **{group: inner})
+        return config

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 import yaml
@@ -124,8 +125,7 @@ def _without_empty_collections(values: dict[str, Any]) -> dict[str, Any]:
         holder = kept.get(group) if group else kept
         if not isinstance(holder, dict) or key not in holder or holder[key] is not None:
             continue
-        kind = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
-        if get_origin(kind) in (list, dict):
+        if get_origin(_plain(field.type)) in (list, dict):
             del holder[key]
     return kept
 
@@ -156,7 +156,19 @@ def _nearest_option(key: str) -> str:
     elsewhere = [name for name in names if name.rpartition(".")[2] == last]
     if elsewhere:
         return f'Did you mean "{elsewhere[0]}"?'
-    return nearest(key, [*names, *_groups()]) or "`afina train --help` lists the options."
+    group, _, last = key.rpartition(".")
+    known = [name.rpartition(".")[2] for name in names if name.startswith(f"{group}.")]
+    if group not in _groups():
+        return nearest(key, [*_groups(), *names]) or f"There are: {', '.join(_groups())}."
+    by_initials = {_initials(name): name for name in known}
+    if close := by_initials.get(last) or next(iter(get_close_matches(last, known, n=1)), None):
+        return f'Did you mean "{group}.{close}"?'
+    return f"There are: {', '.join(known)}."
+
+
+def _initials(name: str) -> str:
+    """lr of learning_rate."""
+    return "".join(word[0] for word in name.split("_"))
 
 
 def _type_problems(values: dict[str, Any]) -> Iterator[FieldProblem]:
@@ -165,10 +177,33 @@ def _type_problems(values: dict[str, Any]) -> Iterator[FieldProblem]:
         holder = values.get(group, {}) if group else values
         if key not in holder:
             continue
+        value = holder[key]
         try:
-            msgspec.convert(holder[key], field.type, strict=False)
+            msgspec.convert(value, field.type, strict=False)
         except msgspec.ValidationError as error:
-            yield FieldProblem(name, f'"{holder[key]}" is not valid: {_reason(error)}.')
+            choices = _choices(field.type)
+            if choices and isinstance(value, str):
+                hint = nearest(value, choices) or f"It is one of {', '.join(choices)}."
+                yield FieldProblem(name, f'There is no "{value}" here.', hint)
+                continue
+            given = "Nothing" if value is None else f'"{value}"'
+            way = f"Write {name}='{{NAME: VALUE}}'." if _is_mapping(field.type) else ""
+            yield FieldProblem(name, f"{given} is not valid: {_reason(error)}.", way)
+
+
+def _plain(kind: Any) -> Any:
+    """A type without what is said about it."""
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    """The words that an option takes; none where it takes others too."""
+    kind = _plain(kind)
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _is_mapping(kind: Any) -> bool:
+    return get_origin(_plain(kind)) is dict
 
 
 _TYPE_WORDS = {"float": "a number", "int": "a whole number", "str": "text", "bool": "true or false"}

@@ -105,12 +105,6 @@ def _prompt(config: Config) -> Iterator[FieldProblem]:
             "The learned prompt stands before every row, and packed rows would share one.",
             "Set it to auto or off.",
         )
-    if train.objective == "classification":
-        yield FieldProblem(
-            "method.kind",
-            "Under a learned prompt transformers' classifiers look at the padding behind a row.",
-            "Set method.kind to lora, ia3 or full.",
-        )
     if method.prompt_tuning_init_text is not None and not method.prompt_tuning_init_text.strip():
         yield FieldProblem(
             "method.prompt_tuning_init_text", "The text is empty.", "Write one, or take it away."

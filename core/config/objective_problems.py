@@ -63,6 +63,12 @@ def combination_problems(config: Config, objective: str) -> Iterator[FieldProble
         yield FieldProblem(
             "eval.watch_prompts", "A classifier answers no prompts.", "Take the prompts away."
         )
+    if objective == "classification" and config.method.kind == "prompt":
+        yield FieldProblem(
+            "method.kind",
+            "Under a learned prompt transformers' classifiers look at the padding behind a row.",
+            "Set method.kind to lora, ia3 or full.",
+        )
     if train.label_smoothing_factor:
         yield from _smoothing(config, objective)
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import msgspec
-
 from core.config import Config
 
 COMPARING = ("dpo", "kto", "orpo")
@@ -249,11 +247,8 @@ def fitting(subject: Subject) -> list[Preset]:
 
 def apply(config: Config, preset: Preset, subject: Subject = UNKNOWN) -> Config:
     """The configuration with the preset's options; the others stay."""
-    for name, setting in preset.settings(config, subject).items():
-        group, _, option = name.partition(".")
-        changed = msgspec.structs.replace(getattr(config, group), **{option: setting.value})
-        config = msgspec.structs.replace(config, **{group: changed})
-    return config
+    settings = preset.settings(config, subject)
+    return config.laid_over({name: setting.value for name, setting in settings.items()})
 
 
 def matching(config: Config, subject: Subject = UNKNOWN) -> Preset | None:

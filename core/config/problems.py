@@ -13,6 +13,7 @@ from core.config.objective_problems import objective_problems
 from core.data.encode.template import BUILT_IN
 from core.data.files.source import looks_like_data
 from core.errors import FieldProblem
+from core.hub import is_hub_id
 from core.paths import home
 from core.train.lineage import beginning_problems
 
@@ -39,7 +40,7 @@ def _model_problems(config: Config) -> Iterator[FieldProblem]:
         yield FieldProblem(field, "No model is named.", "Give a folder or a hub id.")
     elif folder.exists() and not (folder / "config.json").is_file():
         yield FieldProblem(field, f'"{model}" has no config.json.', "Give the folder that has one.")
-    elif not folder.exists() and model.count("/") != 1:
+    elif not folder.exists() and (model.count("/") != 1 or not is_hub_id(model)):
         yield FieldProblem(
             field,
             f'There is no folder "{model}".',

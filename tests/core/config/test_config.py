@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +24,27 @@ def fields_of(config: Config) -> dict[str, str]:
 def test_what_is_left_out_has_its_default() -> None:
     config = config_io.parse("model: {name_or_path: a/b}\nmethod:\n")
     assert config == Config(model=Model("a/b"))
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("train.optim=adamm", 'There is no "adamm" here. Did you mean "adamw"?'),
+        ("method.kind=x", "It is one of lora, full, ia3, prompt."),
+        ("method.target_modules=", "Nothing is not valid: expected text"),
+        ("method.rank_pattern=down_proj:4", "Write method.rank_pattern='{NAME: VALUE}'."),
+    ],
+)
+def test_a_value_that_is_not_taken_is_told_with_what_is(word: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        config_io.parse("", [word])
+
+
+def test_a_path_that_is_not_there_is_no_hub_id() -> None:
+    for name in ("/nowhere", "./nowhere", "~/nowhere"):
+        assert fields_of(Config(model=Model(name), data=Data("a/b"))) == {
+            "model.name_or_path": "error"
+        }
 
 
 def test_a_list_or_a_mapping_of_nothing_has_its_default() -> None:
@@ -70,6 +92,7 @@ def test_on_and_off_are_words_and_yes_is_true() -> None:
         ("learning_rate: 1", "learning_rate", '"train.learning_rate"'),
         ("model: {max_length: 5}", "model.max_length", '"data.max_length"'),
         ("trian: {seed: 1}", "trian", '"train"'),
+        ("train: {lr: 1}", "train.lr", '"train.learning_rate"'),
     ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_one(text: str, field: str, hint: str) -> None:
@@ -78,6 +101,11 @@ def test_an_unknown_key_is_refused_with_the_nearest_one(text: str, field: str, h
     (problem,) = error.value.problems
     assert problem.field == field
     assert f"Did you mean {hint}?" in problem.hint
+
+
+def test_an_unknown_key_that_is_like_no_other_is_refused_with_its_group() -> None:
+    with pytest.raises(ConfigError, match="There are: every_steps, every_minutes, keep"):
+        config_io.parse("checkpoint: {cadence: 1}")
 
 
 def test_every_problem_is_told_at_once() -> None:

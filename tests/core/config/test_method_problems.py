@@ -33,7 +33,6 @@ def found(*words: str) -> dict[str, str]:
         (("method.dora=true", "method.init_lora_weights=pissa"), "method.init_lora_weights"),
         (('method.rank_pattern={"(q_proj": 4}',), "method.rank_pattern"),
         (("method.kind=prompt", "train.packing=on"), "train.packing"),
-        (("method.kind=prompt", "train.objective=classification"), "method.kind"),
     ],
 )
 def test_what_can_not_be_done_together_is_refused(words: tuple[str, ...], field: str) -> None:

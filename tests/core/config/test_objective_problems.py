@@ -19,6 +19,7 @@ def told(words: str) -> dict[str, str]:
 
 
 REFUSED = {
+    "data.format=classification method.kind=prompt": ("method.kind", "the padding behind a row"),
     "train.objective=orpo data.format=chat": ("train.objective", "can't be trained on by orpo"),
     "train.objective=kto data.format=preference": ("train.objective", "can't be trained on by kto"),
     "train.objective=orpo train.packing=on": ("train.packing", "can't be packed under orpo"),

@@ -67,7 +67,7 @@ def data_warnings(config: Config, encoded: Encoded) -> Iterator[Finding]:
         yield _estimate(encoded.streamed)
     else:
         yield from _losses(rows)
-        yield from _size(config, encoded)
+        yield from _size(encoded)
     if rows.unstopped and rows.unstopped < len(rows):
         yield Finding(
             "warning",
@@ -118,7 +118,7 @@ def _losses(rows: Rows, kind: str = "row") -> Iterator[Finding]:
         )
 
 
-def _size(config: Config, encoded: Encoded) -> Iterator[Finding]:
+def _size(encoded: Encoded) -> Iterator[Finding]:
     """Encoded rows that take a large share of the memory that is free."""
     needed, free = encoded_bytes(encoded.tokens), read_device("cpu").memory_free_bytes
     if encoded.objective == "sft" and needed > LARGE_SHARE * free:

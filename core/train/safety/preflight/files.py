@@ -1,4 +1,5 @@
-"""What shows on the disk before a run is made: the model's files, its tokenizer, the room there.
+"""What shows on the disk before a run is made: the model's files, its tokenizer, its layers, the
+room there.
 
 Loads no torch. Problems are those of options, as in core/config/problems.py.
 """
@@ -14,6 +15,7 @@ from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError, FieldProblem
 from core.figures import size
 from core.hub import model_folder
+from core.train.safety.preflight import named
 from core.train.safety.preflight.model import check_model_folder
 
 FIELD = "model.name_or_path"
@@ -33,7 +35,7 @@ def problems(home: Path, config: Config) -> list[FieldProblem]:
         check_model_folder(folder)
     except AfinaError as error:
         return [FieldProblem(FIELD, error.message, error.hint)]
-    return [*_room(home, config), *_tokenizer(folder)]
+    return [*_room(home, config), *_tokenizer(folder), *named.problems(config, folder)]
 
 
 def _room(home: Path, config: Config) -> Iterator[FieldProblem]:

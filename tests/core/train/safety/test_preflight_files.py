@@ -52,3 +52,36 @@ def test_a_model_without_plain_weights_is_told_before_the_run(
     (folder / "model.safetensors").unlink()
     (problem,) = files.problems(home, configure(f"model.name_or_path={folder}"))
     assert "no safetensors weights" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("words", "field", "hint"),
+    [
+        (("method.target_modules=q_prok",), "method.target_modules", '"q_proj"'),
+        (("method.target_modules=q_proj,nothing",), "method.target_modules", "gate_proj, k_proj"),
+        (("method.modules_to_save=embed_tokenz",), "method.modules_to_save", '"embed_tokens"'),
+        (("method.rank_pattern={mlp.down_prj: 4}",), "method.rank_pattern", '"down_proj"'),
+        (("method.kind=full", "method.trainable_layers=99"), "method.trainable_layers", "at most"),
+    ],
+)
+def test_layers_that_the_model_has_not_are_told_before_the_run(
+    configure: Configure, home: Path, words: tuple[str, ...], field: str, hint: str
+) -> None:
+    (problem,) = files.problems(home, configure(*words))
+    assert (problem.field, problem.severity) == (field, "error")
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("method.target_modules=q_proj, mlp.down_proj",),
+        ("method.modules_to_save=lm_head,embed_tokens",),
+        ("method.rank_pattern={'layers.[01].mlp.down_proj': 4}",),
+        ("method.kind=full", "method.trainable_layers=1"),
+    ],
+)
+def test_layers_that_the_model_has_are_no_problem(
+    configure: Configure, home: Path, words: tuple[str, ...]
+) -> None:
+    assert files.problems(home, configure(*words)) == []
