@@ -122,7 +122,7 @@ def _course(plan: Plan) -> str:
     assert course is not None
     words = [f"{exponent(course.peak)} {course.kind.replace('_', ' ')}"]
     if course.warmup_steps:
-        words.append(f"{course.warmup_steps:,} steps of warmup")
+        words.append(f"warmup of {course.warmup_steps:,}")
     if course.decay_from is not None:
         words.append(f"falls from step {course.decay_from:,}")
     return ", ".join(words)
