@@ -103,14 +103,15 @@ def _sampled(path: Path) -> str:
 
 
 def _data(config: Config) -> dict[str, str]:
-    """The files that rows and their form come from; a dataset on the hub is left to the run."""
+    """The files that rows and their form come from; a dataset on the hub is left to the run.
+
+    Not that of a custom loss: a run has its own copy of it, and says itself that the file changed.
+    """
     data, template = config.data, config.data.chat_template
     named = [("data.path", data.path), ("data.eval_path", data.eval_path)]
     named += [("data.mix", name) for name in data.mix]
     if template and template not in BUILT_IN:
         named.append(("data.chat_template", template))
-    if config.train.custom_loss:
-        named.append(("train.custom_loss", config.train.custom_loss.rpartition(":")[0]))
     store = FileCache(cache_folder())
     return {
         f'{option} "{name}"': _content(name, store)
