@@ -1,11 +1,11 @@
-"""Things that are made ahead of their use, in a thread: blocks of rows, and batches on a device."""
+"""Things that are made ahead of their use, in a thread: blocks of rows, and batches."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from threading import Condition, Thread
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -51,8 +51,9 @@ class Ahead(Iterator[T], Generic[T]):
             self._thread.join()
 
     def _make(self) -> None:
-        items = iter(self._items)
+        items: Iterator[T] | None = None
         try:
+            items = iter(self._items)
             for item in items:
                 with self._changed:
                     self._ready.append(item)
@@ -72,22 +73,3 @@ class Ahead(Iterator[T], Generic[T]):
 
     def _has_room(self) -> bool:
         return self._closed or len(self._ready) < self._depth
-
-
-def on_device(batch: dict[str, Any], device: Any) -> dict[str, Any]:
-    """A batch on the device of a run; the copy to a GPU doesn't wait for what the GPU is at."""
-    if getattr(device, "type", device) != "cuda":
-        return batch
-    return {
-        name: value.pin_memory().to(device, non_blocking=True)
-        if hasattr(value, "pin_memory")
-        else value
-        for name, value in batch.items()
-    }
-
-
-def collating(
-    collate: Callable[[list[dict[str, Any]]], dict[str, Any]], device: Any
-) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """A collator whose batches lie on the device already."""
-    return lambda examples: on_device(collate(examples), device)
