@@ -21,6 +21,7 @@ from core.config import Config, config_io
 from core.data.visible import visible
 from core.errors import AfinaError
 from core.train.objectives.scored import Scored
+from core.train.safety.recovery import is_out_of_memory
 
 MODULE = "afina_custom_loss"
 READ_MORE = "docs/custom-loss.md describes what it takes and gives back."
@@ -59,7 +60,7 @@ class CustomLoss:
         finite = bool(torch.isfinite(loss))
         if not finite and bool(torch.isfinite(scored.cross_entropy.detach()).all()):
             raise self._fault(
-                f"gave back {float(loss)}, where the model's own loss is finite",
+                f"gave back {loss.item()}, where the model's own loss is finite",
                 "Look for a division by 0, a logarithm of 0 or an exponential that overflows.",
             )
         return loss
@@ -127,8 +128,7 @@ def told(error: Exception | SystemExit, source: Source) -> BaseException:
 
     A device that is full is no fault of it, and comes back as it is.
     """
-    full = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    if full or isinstance(error, AfinaError) or "can't allocate memory" in str(error):
+    if is_out_of_memory(error) or isinstance(error, AfinaError):
         return error
     traceback.print_exception(error)
     lines = [
