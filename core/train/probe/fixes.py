@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from core.config import Config
 from core.plan.probe import SAFETY, Fix
 from core.train.probe.line import Line
-from core.train.probe.order import Measured, Order, laid_over
+from core.train.probe.order import Measured, Order
 
 if TYPE_CHECKING:
     from core.train.probe.worker import Session
@@ -102,7 +101,7 @@ def _estimated(session: Session, options: dict[str, Any], peak: int, line: Line 
     if line is not None and set(options) == {LENGTH} and line.row_peak:
         share = 1 - options[LENGTH] / config.data.max_length
         return round(share * line.row_peak * rows)
-    before, after = session.estimate(config), session.estimate(laid_over(config, options))
+    before, after = session.estimate(config), session.estimate(config.laid_over(options))
     # the formula's parts are better than its sum: its share of the measured peak
     return max(0, round((before.total - after.total) * min(1.5, peak / before.total)))
 
@@ -131,8 +130,3 @@ def _together(session: Session, found: list[Fix], peak: int, line: Line | None) 
 
 def _fits(fix: Fix, peak: int, limit: float) -> bool:
     return peak - fix.saves_bytes <= limit
-
-
-def applied(config: Config, fix: Fix) -> Config:
-    """The configuration with a way taken."""
-    return laid_over(config, fix.options)

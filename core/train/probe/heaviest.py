@@ -33,11 +33,11 @@ def heaviest_batches(trainer: Any, count: int) -> list[dict[str, Any]]:
         chosen = weights[rows]
         return float(chosen.max() * len(rows) if padded else chosen.sum())
 
-    chosen = nlargest(count, _batches(trainer, loader), key=weight)
+    chosen = nlargest(count, _batches(loader), key=weight)
     return [loader.collate_fn([loader.dataset[row] for row in rows]) for rows in chosen]
 
 
-def _batches(trainer: Any, loader: Any) -> Iterator[list[int]]:
+def _batches(loader: Any) -> Iterator[list[int]]:
     """The rows of each batch, epoch by epoch."""
     for epoch in range(EPOCHS):
         if hasattr(loader, "set_epoch"):

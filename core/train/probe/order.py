@@ -28,12 +28,3 @@ class Measured(msgspec.Struct, frozen=True):
     device_bytes: int  # on a GPU with torch's reserve and the driver's context; else peak_bytes
     loaded_bytes: int  # the peak until the trainer stood
     step_s: float  # of one pass, its share in the optimizer's step included
-
-
-def laid_over(config: Config, options: dict[str, Any]) -> Config:
-    """The configuration with other values for some dotted names."""
-    for name, value in options.items():
-        group, _, option = name.partition(".")
-        inner = msgspec.structs.replace(getattr(config, group), **{option: value})
-        config = msgspec.structs.replace(config, **{group: inner})
-    return config

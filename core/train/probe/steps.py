@@ -16,9 +16,10 @@ from core.config import Config
 from core.runs import Run
 from core.train.feed.dataset import Encoded
 from core.train.probe import peak
-from core.train.probe.order import Measured, Order, laid_over
+from core.train.probe.order import Measured, Order
 from core.train.progress import Progress
 from core.train.recorder import Recorder
+from core.train.release import give_back
 from core.train.setup import Setup
 
 STEPS = 2
@@ -139,16 +140,20 @@ def _shorten_evaluation(trainer: Any) -> None:
 
 
 def _while_saving(trainer: Any, device: str) -> int:
-    """The memory at a checkpoint, which a run adds: safetensors copies the weights that it writes.
+    """The memory at a checkpoint, which a run adds: safetensors copies the weights that it writes,
+    and the optimizer's state is mapped to be read back. Counted, for a disk may have no room.
 
-    Those of a GPU are copied to the host.
+    On a GPU both lie in the host's memory.
     """
     if device == "cuda":
         return 0
     learning = sum(p.nbytes for p in trainer.model.parameters() if p.requires_grad)
     whole = sum(p.nbytes for p in trainer.model.parameters())
     copied = whole if trainer.setup.full else learning
-    return (peak.resident_bytes() or 0) + peak.unmapped_bytes() + copied
+    state = trainer.optimizer.state_dict()["state"].values()
+    mapped = sum(getattr(value, "nbytes", 0) for each in state for value in each.values())
+    give_back()
+    return (peak.resident_bytes() or 0) + peak.unmapped_bytes() + max(copied, mapped)
 
 
 def _trainer(order: Order, encoded: Encoded) -> tuple[Any, Watcher]:
@@ -160,16 +165,15 @@ def _trainer(order: Order, encoded: Encoded) -> tuple[Any, Watcher]:
     from core.train.model.load import load_model
     from core.train.safety import preflight
 
-    wanted = laid_over(order.config, order.options)
+    wanted = order.config.laid_over(order.options)
     chosen = precision.choose(wanted)
     accumulated = min(MOST_ACCUMULATED, wanted.train.gradient_accumulation_steps)
-    probed = laid_over(
-        wanted,
+    probed = wanted.laid_over(
         {
             "train.per_device_train_batch_size": order.micro_batch,
             "train.gradient_accumulation_steps": accumulated,
             "train.max_steps": MOST_STEPS,
-        },
+        }
     )
     setup = Setup(order.run, order.base, probed, chosen)
     model = load_model(setup, encoded)

@@ -9,6 +9,7 @@ Nothing is written into the run's directory but what building a trainer puts the
 from __future__ import annotations
 
 import importlib
+import shutil
 import time
 from pathlib import Path
 
@@ -20,13 +21,13 @@ from core.hub import fetch
 from core.pipe import Message, Request, serve
 from core.plan import memory
 from core.plan.plan import DataFacts, computes_in_bfloat16, make_plan
-from core.plan.probe import LIMIT_S, SAFETY, Point, Probe
+from core.plan.probe import FOLDER, LIMIT_S, SAFETY, Point, Probe
 from core.runs import Run
 from core.train.feed.dataset import Encoded, load
 from core.train.probe import children, fixes
 from core.train.probe.children import CANCELLED, NO_MEMORY, Limits, Outcome
 from core.train.probe.line import Line
-from core.train.probe.order import Measured, Order, laid_over
+from core.train.probe.order import Measured, Order
 
 # loaded once, before the children are forked; none of them asks CUDA for anything
 PACKAGES = ("datasets", "core.train.objectives.sft", "core.train.objectives.preference")
@@ -39,8 +40,15 @@ class Cancelled(Exception):
 
 
 def main() -> int:
-    """Answers one request after another until the pipe closes."""
-    return serve({"probe": _probe})
+    """Answers one request after another until the pipe closes.
+
+    A client that was killed closes it too, and leaves its folder: this process's own.
+    """
+    code = serve({"probe": _probe})
+    folder = Path.cwd()
+    if folder.name.startswith(FOLDER):
+        shutil.rmtree(folder, ignore_errors=True)
+    return code
 
 
 def _probe(request: Request) -> Message:
@@ -179,11 +187,11 @@ class Session:
         if line is not None:
             return line.peak(rows)
         name = "train.per_device_train_batch_size"
-        estimated = self.estimate(laid_over(self.config, {name: rows})).total
+        estimated = self.estimate(self.config.laid_over({name: rows})).total
         if not self.points:
             return estimated
         known = self.points[-1]
-        there = self.estimate(laid_over(self.config, {name: known.micro_batch})).total
+        there = self.estimate(self.config.laid_over({name: known.micro_batch})).total
         return known.peak_bytes + estimated - there
 
     def _seconds(self, tokens_per_s: float | None) -> float | None:
