@@ -26,7 +26,7 @@ from core.train.feed.dataset import LARGE_SHARE, encoded_bytes, open_rows, shoul
 from core.train.lineage import settled
 from core.train.model.counting import trainable_parameters
 from core.train.objectives.choice import objective_of
-from core.train.optimize.schedule import warmup_steps
+from core.train.optimize.schedule import falling_steps, warmup_steps
 
 SAMPLED_ROWS = 200
 # Bits of a parameter in the usual types of GGUF; of q4_k_m the mean over its two types
@@ -155,13 +155,9 @@ def _folder_bytes(shape: memory.ModelShape, config: Config, bfloat16: bool) -> t
 
 def _course(config: Config, steps: int) -> Course:
     train = config.train
-    warmup = warmup_steps(config, steps)
-    falls: int | None = warmup
-    if train.lr_scheduler_type == "wsd":
-        falls = steps - min(steps - warmup, max(1, round(train.decay_ratio * steps)))
-    elif train.lr_scheduler_type in ("constant", "constant_with_warmup"):
-        falls = None
-    return Course(train.lr_scheduler_type, train.learning_rate, warmup, falls)
+    never = train.lr_scheduler_type in ("constant", "constant_with_warmup")
+    falls = None if never else steps - falling_steps(config, steps)
+    return Course(train.lr_scheduler_type, train.learning_rate, warmup_steps(config, steps), falls)
 
 
 def objective_in(config: Config, data: DataFacts | None) -> str:
@@ -196,9 +192,9 @@ def look_at_data(config: Config) -> DataFacts:
             f'None of {sampled:,} rows of "{config.data.path}" can be trained on.',
             "`afina data check` lists the problems row by row.",
         )
-    kept = 1.0 if config.data.eval_path else 1.0 - config.data.eval_fraction
+    trained = 1.0 if config.data.eval_path else 1.0 - config.data.eval_fraction
     share = sum(weight for _, weight in usable)
-    count = round(seen * kept * share / sum(weights))
+    count = max(1, round(seen * trained * share / sum(weights)))
     sides = [(side, weight) for item, weight in usable for side in (item, item.rejected) if side]
     tokens = sum(len(side.ids) * weight for side, weight in sides)
     supervised = sum(side.supervised_tokens * weight for side, weight in sides)

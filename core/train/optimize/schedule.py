@@ -21,9 +21,7 @@ def course(config: Config, steps: int) -> Callable[[int], float]:
     """The share of the peak that each step takes, counted from 0, in a run of so many steps."""
     train = config.train
     warmup = warmup_steps(config, steps)
-    falling = steps - warmup
-    if train.lr_scheduler_type == "wsd":
-        falling = min(falling, max(1, round(train.decay_ratio * steps)))
+    falling = falling_steps(config, steps)
     fall = _FALLS[train.lr_scheduler_type]
 
     def share(step: int) -> float:
@@ -40,6 +38,14 @@ def warmup_steps(config: Config, steps: int) -> int:
     if config.train.lr_scheduler_type == "constant":
         return 0
     return min(math.ceil(config.train.warmup_ratio * steps), max(0, steps - 1))
+
+
+def falling_steps(config: Config, steps: int) -> int:
+    """Steps at the end in which the rate falls, if its course has a fall."""
+    most = steps - warmup_steps(config, steps)
+    if config.train.lr_scheduler_type != "wsd":
+        return most
+    return min(most, max(1, round(config.train.decay_ratio * steps)))
 
 
 _FALLS: dict[str, Callable[[float], float]] = {
