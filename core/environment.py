@@ -31,6 +31,12 @@ def worker_environment() -> dict[str, str]:
         # as long with ACTIVE, 1.8 to 3 times with 2,000 spins; PASSIVE costs 12 to 16 % on an idle
         # machine. Who is idle at the start may not stay so: a chat or a second run can come.
         "OMP_WAIT_POLICY": "PASSIVE",
+        # oneDNN and what torch lays over it each keep 1,024 prepared products, one for each length
+        # of a batch and shape of a weight. With batches of many lengths a run grew by 12 MB a step
+        # (12 steps at 6 blocks of width 256: 982 MB, and 763 MB with 64 of each, which are more
+        # than one step has; time of the processor 10.6 s and 10.7 s).
+        "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
+        "LRU_CACHE_CAPACITY": "64",
         # rows of many lengths leave holes between blocks of a fixed size
         "PYTORCH_ALLOC_CONF": "expandable_segments:True",
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # the same sums in the same order (cuBLAS, 2.1.4)

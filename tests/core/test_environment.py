@@ -11,7 +11,10 @@ from core import environment
 from core.environment import usable_cores, worker_environment
 from core.paths import ROOT
 
-OURS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+OURS = (
+    "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF",
+    "LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -83,6 +86,7 @@ def test_workers_get_our_packages_their_cores_and_threads_that_do_not_spin(
     assert found["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "/elsewhere"]
     assert (found["OMP_NUM_THREADS"], found["OMP_WAIT_POLICY"]) == ("8", "PASSIVE")
     assert found["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
+    assert found["LRU_CACHE_CAPACITY"] == found["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "64"
 
 
 def test_what_a_person_has_set_stays(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from peft import PeftModel
 from core.train.feed.feeding import FeedingTrainer
 from core.train.model import adapters, attention, whole
 from core.train.optimize.stepping import SteppingTrainer
+from core.train.release import give_back
 from core.train.result import copy_companions
 from core.train.safety import checkpoints, readback
 
@@ -122,6 +123,7 @@ class RecordedTrainer(FeedingTrainer, SteppingTrainer):
 
     def save_weights(self, folder: Path) -> None:
         """The adapter, or every weight of a fully tuned model, as safetensors."""
+        give_back()  # safetensors copies what it writes
         model = self.accelerator.unwrap_model(self.model)
         if isinstance(model, PeftModel):
             adapters.save(model, folder)

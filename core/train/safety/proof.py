@@ -16,6 +16,7 @@ import msgspec
 
 from core.errors import AfinaError
 from core.events import Event
+from core.train.release import give_back
 from core.train.safety import readback
 from core.train.setup import Setup
 
@@ -75,6 +76,7 @@ def prove(setup: Setup, trainer: RecordedTrainer, claim: Claim) -> Proof:
     otherwise than was reported.
     """
     rows, of, reported = _measure_as_trained(trainer, claim)
+    give_back()  # the model is loaded once more
     with _rows_of(trainer, rows, of):
         try:
             moved = (_load_full if setup.full else _load_adapter)(setup, trainer, claim)
