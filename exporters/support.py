@@ -21,7 +21,7 @@ def why_not(config: Config) -> FieldProblem | None:
         return FieldProblem(
             FIELD,
             "A classifier can't become GGUF.",
-            "It answers in `afina chat` and through transformers.",
+            "Load it with transformers: AutoModelForSequenceClassification.",
             severity="warning",
         )
     try:

@@ -61,7 +61,7 @@ def expected(
     home: Path, config: Config, device: Device, shape: ModelShape, load: Load | None
 ) -> Speed:
     """The best word there is on the speed of a run."""
-    like, run = earlier_speed(home, config, device)
+    like, run = earlier_speed(home, config, device, load.objective if load else None)
     if like is not None:
         return Speed(like, "run", run)
     load = load or Load(config.data.max_length / 2, 0.5)
@@ -75,14 +75,21 @@ def expected(
     return Speed(_assumed(config, device) / needed, "assumed")
 
 
-def earlier_speed(home: Path, config: Config, device: Device) -> tuple[float | None, str]:
-    """Tokens a second of the newest run like this one on this device, and its id."""
+def earlier_speed(
+    home: Path, config: Config, device: Device, objective: str | None = None
+) -> tuple[float | None, str]:
+    """Tokens a second of the newest run like this one on this device, and its id.
+
+    `objective` is what the rows make of train.objective, where they are known.
+    """
     for run in all_runs(home)[:EARLIER_RUNS]:
         try:
             before = run.config
         except AfinaError:
             continue  # a configuration of another version
         result = _result(run) if _is_like(before, config) else None
+        if result and objective and (_planned(run) or {}).get("objective") != objective:
+            continue
         if result and result.get("device_name") == device.name and result.get("tokens_per_s"):
             return float(result["tokens_per_s"]), run.id
     return None, ""

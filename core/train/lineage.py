@@ -23,6 +23,7 @@ from core.errors import AfinaError, FieldProblem
 from core.paths import sync_folder, write_atomic
 from core.runs import Run, all_runs, find_run
 from core.targets import weights_at
+from core.train.safety.findings import Finding
 
 FILE, START = "lineage.json", "start"  # in a run's directory; START is the adapter as it began
 SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -161,15 +162,15 @@ def record(run: Run, home: Path) -> Lineage | None:
     return lineage
 
 
-def told(run: Run, lineage: Lineage) -> dict[str, str]:
-    """The finding of a run that goes on from another: severity, message and hint."""
+def told(run: Run, lineage: Lineage) -> Finding:
+    """What is said of a run that goes on from another."""
     point = f" at step {lineage.point}" if isinstance(lineage.point, int) else ""
     if (run.directory / START).is_dir():
         what = f"Its {run.config.method.kind} adapter learns on; targets and rank come from it."
     else:
         what = "Its model is the base."
     message = f'The run goes on from "{lineage.continues}"{point}.'
-    return {"severity": "note", "message": message, "hint": what}
+    return Finding("note", message, what)
 
 
 def leaning_on(home: Path, run: Run) -> list[Run]:
@@ -246,11 +247,19 @@ def _agree(model: Model, begin: Beginning) -> None:
         return
     same_folder = Path(named).expanduser().resolve() == Path(own).expanduser().resolve()
     in_cache = f"models--{named.replace('/', '--')}" in own  # a hub id, and where it was fetched to
-    if not same_folder and not in_cache:
+    # what a fully tuned model was trained on: the file of the earlier run, with a word laid over it
+    first_base = begin.adapter is None and begin.run is not None and _began_at(begin.run, named)
+    if not same_folder and not in_cache and not first_base:
         raise AfinaError(
             f'"{model.continue_from}" is trained on "{own}", and model.name_or_path is "{named}".',
             "Leave model.name_or_path out, or name that one.",
         )
+
+
+def _began_at(run: Run, named: str) -> bool:
+    """Whether a run names this model as its base."""
+    own = run.config.model.name_or_path
+    return named == own or Path(named).expanduser().resolve() == Path(own).expanduser().resolve()
 
 
 def _keep(source: Path, target: Path) -> None:

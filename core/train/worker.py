@@ -57,7 +57,9 @@ def _guarded(run: Run, worker: JobWorker) -> int:
         return Training(run, worker, requests).go()
     except EndedEarly as ended:
         words = "Stopped" if ended.state == "stopped" else "Paused"
-        worker.update(ended.state, reason=f"{words} before the first step.")
+        newest, _ = checkpoints.newest_whole(run.directory)
+        at = f"at step {int(newest.name[5:])}; resumable." if newest else "before the first step."
+        worker.update(ended.state, reason=f"{words} {at}")
         return 0
     except recovery.Again:
         requests.close("not done: the run begins again from a checkpoint; ask once more")

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 POLL_S = 0.1
+MEASURES = {  # of evaluations, beside the loss
+    "accuracy": ("accuracy", ".1%"),
+    "macro_f1": ("macro F1", ".3f"),
+    "rewards_accuracy": ("preferred rightly", ".0%"),
+    "rewards_margin": ("margin", ".4f"),
+}
 PLAIN_EVERY_S = 10.0  # between two lines about steps where there is no terminal to draw a bar in
 
 
@@ -187,7 +193,13 @@ def _plan_line(event: Event) -> str:
 
 def _eval_line(event: Event) -> str:
     best = "  best so far" if event.get("best") else ""
-    return f"step {event['step']:,}  eval loss {_number(event, 'eval_loss', '.4f')}{best}"
+    measures = "".join(
+        f"  {words} {_number(event, name, style)}"
+        for name, (words, style) in MEASURES.items()
+        if name in event
+    )
+    loss = _number(event, "eval_loss", ".4f")
+    return f"step {event['step']:,}  eval loss {loss}{measures}{best}"
 
 
 def _checkpoint_line(event: Event) -> str:

@@ -113,8 +113,10 @@ def _steps(config: Config, plan: Plan, data: DataFacts | None) -> str:
     words = f"{plan.steps:,} of about {plan.tokens_per_step:,} tokens"
     if data is None or plan.tokens is None:
         return words
-    share = f"{data.supervised_share:.0%} supervised"
-    return f"{words}, {short(plan.tokens)} tokens in all; {data.rows:,} rows an epoch, {share}"
+    in_all = f"{plan.tokens:,}" if plan.tokens < 10_000 else short(plan.tokens)
+    # classes are learned from whole rows: no token of them is supervised
+    share = f", {data.supervised_share:.0%} supervised" if data.supervised_share else ""
+    return f"{words}, {in_all} tokens in all; {data.rows:,} rows an epoch{share}"
 
 
 def _course(plan: Plan) -> str:
@@ -138,7 +140,8 @@ def _time(plan: Plan) -> str:
     if plan.seconds is None:
         return "not known"
     source = SOURCES.get(plan.speed_source, "").format(run=plan.earlier_run)
-    return f"about {duration(plan.seconds)} at {short(plan.tokens_per_s)} tokens/s, {source}"
+    how_long = f"about {duration(plan.seconds)}" if plan.seconds >= 1 else "less than 1 s"
+    return f"{how_long} at {short(plan.tokens_per_s)} tokens/s, {source}"
 
 
 def _value(value: Any) -> str:

@@ -53,6 +53,16 @@ def test_a_run_like_it_on_this_device_tells_better(
     assert plan.seconds == pytest.approx((plan.tokens or 0) / 500.0)
 
 
+def test_a_run_that_learned_something_else_from_its_rows_is_not_like_it(
+    model: Path,  # noqa: F811
+    home: Path,
+) -> None:
+    config = config_of(model)
+    ended(home, config, 500.0)
+    preferences = msgspec.structs.replace(DATA, objective="dpo")
+    assert make_plan(home, config, preferences).speed_source == "scaled"
+
+
 @pytest.mark.parametrize(
     "other",
     [

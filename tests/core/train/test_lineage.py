@@ -144,6 +144,8 @@ def test_a_fully_tuned_model_is_the_base_and_is_not_deleted_under_an_adapter(
     run = create_run(home, going_on(configure, "whole", "method.rank=2"))
     assert run.config.model.name_or_path == str(whole.run.directory / "model")
     assert run.config.method.rank == 2
+    named = configure("model.continue_from=whole", "method.rank=2")  # and the base of that run
+    assert lineage.settled(home, named).model == run.config.model
     found = lineage.record(run, home)
     assert found is not None and found.base == run.base
     assert not (run.directory / "start").exists()

@@ -62,9 +62,17 @@ def _room(home: Path, config: Config) -> Iterator[FieldProblem]:
 
 
 def _tokenizer(folder: Path) -> Iterator[FieldProblem]:
-    """Tokens that the model has no embedding for: whoever writes one of them stops the run."""
+    """That there is one, and tokens that the model has no embedding for, which stop a run."""
     config: dict[str, Any] = read_json(folder, "config.json")
     vocabulary = (config.get("text_config") or config).get("vocab_size")
+    if not (folder / "tokenizer.json").is_file():
+        yield FieldProblem(
+            FIELD,
+            f'There is no tokenizer.json in "{folder}".',
+            "Save the tokenizer in its fast form: AutoTokenizer.from_pretrained(...)"
+            ".save_pretrained(DIR).",
+        )
+        return
     added = [
         token
         for token in read_json(folder, "tokenizer.json").get("added_tokens", [])

@@ -54,6 +54,15 @@ def test_a_model_without_plain_weights_is_told_before_the_run(
     assert "no safetensors weights" in problem.message
 
 
+def test_a_model_without_a_tokenizer_is_told_before_the_run(
+    configure: Configure, home: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder, ignore=shutil.ignore_patterns("tokenizer.json"))
+    (problem,) = files.problems(home, configure(f"model.name_or_path={folder}"))
+    assert problem.severity == "error" and "no tokenizer.json" in problem.message
+
+
 @pytest.mark.parametrize(
     ("words", "field", "hint"),
     [
