@@ -234,6 +234,20 @@ def test_a_paused_run_is_saved_and_goes_on_with_the_same_losses(
     assert evaluated[0] == evaluated[1]
 
 
+def test_a_resumed_run_that_is_stopped_before_its_next_step_tells_where_it_is(
+    new_worker: NewWorker, configure: Configure
+) -> None:
+    worker = new_worker(configure("train.max_steps=50", "checkpoint.every_steps=1"))
+    worker.start().until_step(2)
+    worker.run.request("pause")
+    assert worker.wait() == 0, worker.log()
+    step = worker.run.state().step
+    worker.run.announce()
+    worker.run.request("stop")
+    assert worker.start_unannounced().wait() == 0, worker.log()
+    assert worker.run.state().reason == f"Stopped at step {step}; resumable."
+
+
 def test_a_pause_before_the_first_step_is_obeyed(
     new_worker: NewWorker, configure: Configure
 ) -> None:
