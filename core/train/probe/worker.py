@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -42,17 +43,28 @@ class Cancelled(Exception):
 def main() -> int:
     """Answers one request after another until the pipe closes.
 
-    A client that was killed closes it too, and leaves its folder: this process's own.
+    A client that was killed closes it too, and leaves its folder: that in which this process is.
     """
     code = serve({"probe": _probe})
-    folder = Path.cwd()
+    _remove_folder(Path.cwd())
+    return code
+
+
+def _remove_folder(folder: Path) -> None:
     if folder.name.startswith(FOLDER):
         shutil.rmtree(folder, ignore_errors=True)
-    return code
+
+
+def _remove_once_cancelled(request: Request, folder: Path) -> None:
+    """At once: a process that is loading packages is ended before it notices."""
+    request.cancelled.wait()
+    _remove_folder(folder)
 
 
 def _probe(request: Request) -> Message:
     device = msgspec.convert(request.fields["device"], Device)
+    watch = (request, Path.cwd())
+    threading.Thread(target=_remove_once_cancelled, args=watch, daemon=True).start()
     try:
         probing = Session(request, Run(request.fields["run"]), device)
         return {"kind": "probe", "result": msgspec.to_builtins(probing.go())}
