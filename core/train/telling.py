@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from core.jobs import JobWorker
+from core.train.feed.stream import Laying
 from core.train.progress import Pace, Progress
 from core.train.safety.checkpoints import Manifest
 from core.train.safety.findings import Finding
+
+if TYPE_CHECKING:
+    from core.train.feed.dataset import Encoded
+    from core.train.objectives.recorded import RecordedTrainer
 
 STATE_EVERY_S = 1.0  # state.json is synced to disk, so it is not written at each step
 # What objectives measure beside the loss, by the trainers' names and by ours
@@ -103,13 +108,62 @@ class Telling:
         )
 
     def finding(self, finding: Finding, step: int | None) -> None:
-        self.worker.event(
-            "finding",
-            severity=finding.severity,
-            message=finding.message,
-            hint=finding.hint,
-            step=step,
-        )
+        tell(self.worker, finding, step)
+
+
+def tell(worker: JobWorker, finding: Finding, step: int | None) -> None:
+    """A finding as an event; step is None before the first one."""
+    worker.event("finding", **msgspec.structs.asdict(finding), step=step)
+
+
+def tell_plan(
+    worker: JobWorker, trainer: RecordedTrainer, encoded: Encoded, parameters: int
+) -> int:
+    """What will be trained, on what, in how many steps; returns these.
+
+    parameters: those of the base model, without an adapter.
+    """
+    import torch
+
+    setup, layout = trainer.setup, trainer.layout
+    config, precision = setup.config, setup.precision
+    batches, steps = _lengths(trainer, encoded)
+    worker.event(
+        "plan",
+        parameters=parameters,
+        trainable=sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+        continues=config.model.continue_from,
+        method=config.method.kind,
+        quantization=config.method.quantization,
+        optim=config.train.optim,
+        objective=encoded.objective,
+        classes=[str(label) for label in encoded.classes] or None,
+        rows=encoded.rows,
+        eval_rows=len(encoded.evaluation),
+        tokens_per_epoch=encoded.tokens,
+        supervised_tokens=encoded.supervised_tokens,
+        estimated=encoded.streamed is not None,  # rows, tokens, and the steps of an epoch
+        steps=steps,
+        steps_per_epoch=-(-batches // config.train.gradient_accumulation_steps),
+        device=precision.device,
+        dtype=precision.dtype,
+        dtype_gain=precision.gain,
+        threads=torch.get_num_threads(),
+        packed=layout.packed,
+        filled=trainer.filled_share() if encoded.streamed is None else None,
+        attention=layout.attention,
+    )
+    return steps
+
+
+def _lengths(trainer: RecordedTrainer, encoded: Encoded) -> tuple[int, int]:
+    """(batches of an epoch, steps of the whole run)"""
+    loader = trainer.get_train_dataloader()
+    steps = trainer.set_initial_training_values(trainer.args, loader)[6]
+    if encoded.streamed is None:
+        return len(loader), steps
+    length, rows = trainer.setup.config.data.max_length, trainer.args.per_device_train_batch_size
+    return encoded.streamed.batches(Laying(length, rows, trainer.layout.packed)), steps
 
 
 def _measures(found: dict[str, Any]) -> dict[str, Any]:

@@ -22,13 +22,13 @@ from core.runs import Run
 from core.train import lineage
 from core.train.ending import Ending
 from core.train.feed.dataset import Encoded, load
-from core.train.feed.stream import Laying
 from core.train.progress import Progress
 from core.train.requests import Requests
 from core.train.safety import checkpoints, facts, preflight, recovery, resume
-from core.train.safety.findings import Diverged
+from core.train.safety.findings import Diverged, Finding
 from core.train.safety.retry import Retry
 from core.train.setup import Setup
+from core.train.telling import tell, tell_plan
 
 if TYPE_CHECKING:
     from core.data.encode.encoder import Encoder
@@ -67,7 +67,7 @@ class Training:
         setup, recorder, trainer = self._prepare(base, encoder, encoded, progress)
         for finding in preflight.data_warnings(self.config, encoded):
             recorder.finding(finding, None)
-        steps = self._announce(trainer, encoded, setup)
+        steps = tell_plan(self.worker, trainer, encoded, self.parameters)
         ending = Ending(self.run, self.worker, (setup, trainer, recorder), self._phase)
         if resumed is not None:
             step = checkpoints.step_of(resumed)
@@ -114,7 +114,7 @@ class Training:
         folder, passed = checkpoints.newest_whole(self.run.directory)
         for sentence in passed:
             hint = f"Going on from {folder.name}." if folder else "Starting from the beginning."
-            self.worker.event("finding", severity="warning", message=sentence, hint=hint, step=None)
+            tell(self.worker, Finding("warning", sentence, hint), None)
         manifest = checkpoints.read(folder) if folder else None
         progress = Progress.from_values(manifest.progress) if manifest else Progress()
         progress.count_by(self.config.train.per_device_train_batch_size)
@@ -125,7 +125,7 @@ class Training:
         from core.hub import fetch
 
         if begin := lineage.record(self.run, self.run.directory.parents[1]):
-            self.worker.event("finding", step=None, **lineage.told(self.run, begin))
+            tell(self.worker, lineage.told(self.run, begin), None)
         self._phase("finding model", self.config.model.name_or_path)
         base = fetch(self.config.model.name_or_path, self.config.model.revision)
         preflight.check_model_folder(base)
@@ -141,7 +141,7 @@ class Training:
         for each in found:
             severity = "warning" if each.meaning else "note"
             said = f"Since the run last began, {each}."
-            self.worker.event("finding", severity=severity, message=said, hint="", step=None)
+            tell(self.worker, Finding(severity, said), None)
 
     def _read_data(self, base: Path, progress: Progress) -> tuple[Encoder, Encoded]:
         self._stop_before_training()
@@ -228,48 +228,6 @@ class Training:
         if layout.packed and encoded.streamed is None:
             encoded.train.release()  # the bins hold a copy of its tokens
         return trainer
-
-    def _announce(self, trainer: RecordedTrainer, encoded: Encoded, setup: Setup) -> int:
-        """The `plan` event: what will be trained, on what, in how many steps; returns these."""
-        import torch
-
-        parameters = list(trainer.model.parameters())
-        loader = trainer.get_train_dataloader()
-        accumulation = self.config.train.gradient_accumulation_steps
-        batches = len(loader)
-        if encoded.streamed:
-            data, rows = self.config.data, trainer.args.per_device_train_batch_size
-            laying = Laying(data.max_length, rows, trainer.layout.packed)
-            batches = encoded.streamed.batches(laying)
-        per_epoch = -(-batches // accumulation)
-        steps = trainer.set_initial_training_values(trainer.args, loader)[6]
-        trainable = sum(p.numel() for p in parameters if p.requires_grad)
-        self.worker.event(
-            "plan",
-            parameters=self.parameters,
-            trainable=trainable,
-            continues=self.config.model.continue_from,
-            method=self.config.method.kind,
-            quantization=self.config.method.quantization,
-            optim=self.config.train.optim,
-            objective=encoded.objective,
-            classes=[str(label) for label in encoded.classes] or None,
-            rows=encoded.rows,
-            eval_rows=len(encoded.evaluation),
-            tokens_per_epoch=encoded.tokens,
-            supervised_tokens=encoded.supervised_tokens,
-            estimated=encoded.streamed is not None,  # rows, tokens, and the steps of an epoch
-            steps=steps,
-            steps_per_epoch=per_epoch,
-            device=setup.precision.device,
-            dtype=setup.precision.dtype,
-            dtype_gain=setup.precision.gain,
-            threads=torch.get_num_threads(),
-            packed=trainer.layout.packed,
-            filled=trainer.filled_share() if encoded.streamed is None else None,
-            attention=trainer.layout.attention,
-        )
-        return steps
 
     def _phase(self, name: str, detail: str = "") -> None:
         self.worker.event("phase", name=name, detail=detail)

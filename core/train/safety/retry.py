@@ -17,6 +17,7 @@ from core.runs import Run
 from core.train.safety import checkpoints, generators, recovery
 from core.train.safety.findings import Diverged, Finding
 from core.train.safety.recovery import Again, Recovery
+from core.train.telling import tell
 
 if TYPE_CHECKING:
     from core.train.objectives.recorded import RecordedTrainer
@@ -98,13 +99,7 @@ class Retry:
         recovery.write(self.run.directory, taken)
         newest = checkpoints.newest_whole(self.run.directory)[0]
         train = taken.apply(self.frozen).train
-        self.worker.event(
-            "finding",
-            severity=finding.severity,
-            message=finding.message,
-            hint=finding.hint,
-            step=step,
-        )
+        tell(self.worker, finding, step)
         self.worker.event(
             "retry",
             why=why,
