@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from core.data.visible import visible
 from core.errors import AfinaError
 from tui.cli import chat, data, data_write, demo, doctor, export, plan, runs, train
 
@@ -72,7 +73,7 @@ def command() -> None:
     try:
         app()
     except AfinaError as error:
-        typer.echo(f"afina: {error}", err=True)
+        typer.echo(f"afina: {visible(str(error))}", err=True)
         sys.exit(2)
     except BrokenPipeError:  # the reader of our output has gone, as in `afina runs | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

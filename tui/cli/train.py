@@ -104,7 +104,7 @@ def _announce(path: Path, config: Config) -> None:
     from core.plan.plan import make_plan
     from tui.cli.plan_report import plan_lines
 
-    typer.echo(f"{path}:", err=True)
+    typer.echo(f"{visible(str(path), newlines=False)}:", err=True)
     if config.train.custom_loss:
         code = visible(config.train.custom_loss, newlines=False)
         typer.echo(f"  runs      your own code: {code}", err=True)
@@ -112,7 +112,7 @@ def _announce(path: Path, config: Config) -> None:
         data = look(config)
         plan = make_plan(home(), config, data)
     except AfinaError as error:  # the run itself says it, with its log
-        typer.echo(f"  no plan   {error}", err=True)
+        typer.echo(f"  no plan   {visible(str(error))}", err=True)
         return
     for line in plan_lines(config, plan, data):
         typer.echo(line, err=True)

@@ -27,6 +27,12 @@ def afina(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_no_error_steers_the_terminal(tmp_path: Path) -> None:
+    done = afina(tmp_path, "watch", "no\x1b[2Jthing")
+    assert done.returncode == 2
+    assert "thing" in done.stderr and "\x1b" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "named"),
     [
