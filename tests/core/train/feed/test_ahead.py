@@ -47,6 +47,15 @@ def test_what_the_thread_raises_is_raised_where_the_items_are_taken() -> None:
         next(ahead)
 
 
+def test_items_that_can_not_begin_are_told_too() -> None:
+    class Gone:
+        def __iter__(self) -> Iterator[int]:
+            raise OSError("there is no disk")
+
+    with pytest.raises(OSError, match="there is no disk"):
+        next(Ahead(Gone(), 2))
+
+
 def test_closing_ends_the_thread_and_what_it_reads() -> None:
     ended = []
 
