@@ -187,7 +187,7 @@ def _plan_line(event: Event) -> str:
         f"{event['rows']:,} rows, {event['eval_rows']:,} held out; "
         f"{_learned(event)}; "
         f"{event['trainable']:,} of {event['parameters']:,} parameters; "
-        f"{event['steps']:,} steps on {event['device']} in {event['dtype']}{from_run}"
+        f"{_steps(event['steps'])} on {event['device']} in {event['dtype']}{from_run}"
     )
 
 
@@ -249,7 +249,7 @@ def _result_of(run: Run, state: State) -> Event:
 
 
 def _facts(result: dict[str, Any]) -> str:
-    parts = [f"{result['steps']:,} steps"]
+    parts = [_steps(result["steps"])]
     for name, words, style in (
         ("tokens", "{} tokens", ",.0f"),
         ("tokens_per_s", "{} tokens/s", ",.0f"),
@@ -259,6 +259,10 @@ def _facts(result: dict[str, Any]) -> str:
         if result.get(name) is not None:
             parts.append(words.format(_number(result, name, style)))
     return ", ".join(parts)
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count:,} steps"
 
 
 def _number(event: Event, name: str, style: str) -> str:
