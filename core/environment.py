@@ -32,9 +32,9 @@ def worker_environment() -> dict[str, str]:
         # machine. Who is idle at the start may not stay so: a chat or a second run can come.
         "OMP_WAIT_POLICY": "PASSIVE",
         # oneDNN and what torch lays over it each keep 1,024 prepared products, one for each length
-        # of a batch and shape of a weight. With batches of many lengths a run grew by 12 MB a step
-        # (12 steps at 6 blocks of width 256: 982 MB, and 763 MB with 64 of each, which are more
-        # than one step has; time of the processor 10.6 s and 10.7 s).
+        # of a batch and shape of a weight. With batches of many lengths a run grew at each step (6
+        # blocks of width 256, 60 steps: 1,395 MiB, and 757 with 64 of each, which are more than a
+        # step has); the processor's time was the same (17.3 s and 16.8 s).
         "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
         "LRU_CACHE_CAPACITY": "64",
         # rows of many lengths leave holes between blocks of a fixed size
