@@ -31,8 +31,9 @@ def make_room(run: Path, wanted: int | None, best_step: int | None) -> tuple[boo
     removed = checkpoints.prune(run, 1, best_step)
     free = disk_usage(run).free
     if free >= wanted:
-        few = f"The disk is nearly full: {len(removed)} older checkpoint(s) were deleted for the"
-        return True, Finding("warning", f"{few} next one.", "Free some space.")
+        gone = "1 older checkpoint was" if len(removed) == 1 else f"{len(removed)} older ones were"
+        message = f"The disk is nearly full: {gone} deleted for the next checkpoint."
+        return True, Finding("warning", message, "Free some space.")
     missing = f"a checkpoint needs {size(wanted)}, and {size(free)} are free"
     return False, Finding(
         "error",
