@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,7 +16,7 @@ from core.train.feed import streamed
 from core.train.probe.peak import peak_bytes
 from core.train.progress import Progress
 from core.train.safety import checkpoints, proof
-from core.train.safety.findings import Finding
+from core.train.safety.findings import Finding, lost_in_saving
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
@@ -75,6 +75,13 @@ class Ending:
         claim = proof.Claim(folder, whose, weights, self.run.events())
         proven = proof.prove(self.setup, self.trainer, claim)
         self.worker.event("proof", **msgspec.structs.asdict(proven))
+        if not (self.setup.full and self.setup.precision.autocast):
+            return
+        held_out: Any = self.trainer.eval_dataset
+        if held_out is not None and proven.rows == len(held_out):  # as the loss before was measured
+            before = self.recorder.loss_before
+            if finding := lost_in_saving(before, proven.reported, proven.eval_loss):
+                self.recorder.finding(finding, step)
 
     def _why_ending(self, step: int) -> str:
         word = "Stopped" if self.recorder.ending == "stopped" else "Paused"

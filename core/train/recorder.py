@@ -169,6 +169,11 @@ class Recorder(TrainerCallback):
     def finding(self, finding: Finding, step: int | None) -> None:
         self.telling.finding(finding, step)
 
+    @property
+    def loss_before(self) -> float | None:
+        """The eval loss before the first step; None where it was not measured."""
+        return next((loss for step, loss in self._evaluations if step == 0), None)
+
     def final_findings(self, step: int) -> None:
         """What is worth telling once the last step is done."""
         for finding in (

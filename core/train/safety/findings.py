@@ -16,6 +16,7 @@ SPIKE_EVERY_STEPS = 50  # between two tellings
 FLAT_STEPS = 200
 FLAT_SHARE = 0.005  # of the loss: a smaller fall over FLAT_STEPS is none
 Losses = Sequence[tuple[int, float]]  # (step, loss) by step
+LOST_SHARE = 0.1  # of what was learned: more that rounding takes is worth telling
 STARVED_SHARE = 0.1  # of the training time: more waiting for batches is worth telling
 
 
@@ -150,6 +151,22 @@ def worse_than_base(evaluations: list[tuple[int, float]]) -> Finding | None:
         "warning",
         f"Eval loss is {end:.3f} after step {step} and was {start:.3f} before training.",
         "Try a smaller train.learning_rate, or look at the data.",
+    )
+
+
+def lost_in_saving(before: float | None, reported: float, saved: float) -> Finding | None:
+    """A result whose rounding undid a good part of what was learned: losses on the same rows.
+
+    before: the eval loss before the first step; None where it was not measured.
+    """
+    if before is None or before <= reported or saved - reported <= LOST_SHARE * (before - reported):
+        return None
+    return Finding(
+        "warning",
+        f"Saved as bfloat16 the loss is {saved:.4f}, and it was {reported:.4f}: the rounding takes "
+        f"{(saved - reported) / (before - reported):.0%} of what was learned.",
+        "Small steps don't show in bfloat16: raise train.learning_rate, train for longer, or set "
+        "model.dtype to float32.",
     )
 
 

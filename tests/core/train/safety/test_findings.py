@@ -44,6 +44,15 @@ def test_a_run_that_ends_worse_than_it_began_is_told() -> None:
     assert worse_than_base([]) is None
 
 
+def test_a_result_whose_rounding_undoes_what_was_learned_is_told() -> None:
+    finding = findings.lost_in_saving(7.540, 7.508, 7.517)
+    assert finding is not None
+    assert "28% of what was learned" in finding.message
+    assert findings.lost_in_saving(7.540, 3.508, 3.517) is None
+    assert findings.lost_in_saving(None, 3.508, 3.517) is None
+    assert findings.lost_in_saving(3.0, 3.1, 3.5) is None  # nothing was learned
+
+
 def test_the_evaluation_before_training_is_never_the_best() -> None:
     progress = Progress()
     assert not progress.add_evaluation(0, 1.0)
