@@ -33,6 +33,7 @@ PACKED = "train.packing=on"
 # name: (hidden, blocks), and what is laid over the defaults
 CASES: dict[str, tuple[tuple[int, int], list[str]]] = {
     "full": ((512, 8), ["method.kind=full", PACKED]),
+    "full small": ((256, 6), ["method.kind=full", PACKED]),
     "full unpacked": ((256, 6), ["method.kind=full", "train.packing=off"]),
     "full checkpointing": (
         (512, 8),
