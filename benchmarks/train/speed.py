@@ -68,7 +68,7 @@ def main() -> None:
     words.add_argument("--rounds", type=int, default=3, help="interleaved; the median counts")
     words.add_argument("--threads", type=int, default=0, help="of each way; 0 leaves it to them")
     words.add_argument("--peers", type=Path, help="folder that peers.py has filled")
-    words.add_argument("--only", default="", help="ways whose name holds this, and TRL as it comes")
+    words.add_argument("--only", default="", help="parts of names, with commas; TRL always")
     options = words.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -98,7 +98,8 @@ def measure(task: Task, options: argparse.Namespace) -> dict[str, list[dict[str,
     failed = set()
     for _ in range(options.rounds):
         for way in WAYS:
-            wanted = options.only in way.name or way.name == WAYS[0].name
+            parts = options.only.split(",")
+            wanted = way is WAYS[0] or any(part in way.name for part in parts)
             there = not way.peer or (options.peers and (options.peers / way.peer).is_dir())
             if not wanted or not there or way.name in failed:
                 continue
