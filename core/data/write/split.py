@@ -66,9 +66,10 @@ def split_keys(
     """Splits rows given by their keys, and by their classes where there are any.
 
     The side of a row depends on its key, the seed and the fraction, not on where it stands in the
-    file. Eval gets round(fraction * rows) rows, fewer where a group of copies would not fit, and at
-    least one group if there are two. Each class gives its share of them, rounded so that the sum
-    holds (largest remainders); a group of copies counts for the class of most of its rows.
+    file. Eval gets round(fraction * rows) rows, fewer where a group of copies would not fit or a
+    class would have none left to be learned by, and at least one group if there are two. Each class
+    gives its share of them, rounded so that the sum holds (largest remainders); a group of copies
+    counts for the class of most of its rows.
     Raises AfinaError for a fraction outside 0 to 1.
     """
     if not 0.0 <= eval_fraction < 1.0:
@@ -133,14 +134,18 @@ def _rounded(
 
     Equal remainders go to the smaller class: it has the greater need of a row to be judged by.
     """
-    quotas = {name: max(int(share), least.get(name, 0)) for name, share in shares.items()}
+    most = {name: rows if alone else rows - 1 for name, (alone, rows, _) in ranks.items()}
+    quotas = {
+        name: min(max(int(share), least.get(name, 0)), most[name]) for name, share in shares.items()
+    }
 
     def order(name: int) -> Any:
         alone, *rank = ranks[name]
         return alone, quotas[name] - shares[name], rank
 
     left = wanted - sum(quotas.values())
-    for name in sorted(shares, key=order)[: max(0, left)]:
+    short = [name for name in shares if quotas[name] < min(shares[name], most[name])]
+    for name in sorted(short, key=order)[: max(0, left)]:
         quotas[name] += 1
     while sum(quotas.values()) > wanted:  # what the least of rare classes takes from others
         above = [name for name in quotas if quotas[name] > least.get(name, 0)]
