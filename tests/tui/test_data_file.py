@@ -89,7 +89,7 @@ async def test_statistics_say_what_each_max_length_costs_and_set_the_one_chosen(
         await until(pilot, lambda: "max_length" in text_of(app) and " 256 " in text_of(app))
         here = next(line for line in lines_of(app) if "▶" in line and " 64 " in line)
         assert here.split()[3:7] == ["64", "5", "10%", "805"]  # 5 rows of 225 tokens
-        assert "roles" in text_of(app) and "steps of one epoch" in text_of(app)
+        await until(pilot, lambda: "roles" in text_of(app) and "steps of one epoch" in text_of(app))
         await pilot.press("j", "j", "enter")
         await until(pilot, lambda: app.config.data.max_length == 256)
         await until(pilot, lambda: "truncated" not in text_of(app) and pane.state.surveyed)
