@@ -68,8 +68,8 @@ async def test_search_counts_its_hits_and_combines_with_a_filter(
     async with app.run_test(size=SMALL, notifications=True) as pilot:
         pane = await surveyed(pilot, app)
         await pilot.press("slash", "tab", *"Question [45]0", "enter")
-        await until(pilot, lambda: "1 of 2 hits" in text_of(app))
-        assert pane.here == 39
+        await until(pilot, lambda: "1 of 2 hits" in text_of(app) and pane.here == 39)
+        await until(pilot, lambda: "Question 40" in text_of(app))
         marked = [
             segment.text
             for segment in app.query_one("#rows", RowList).render_line(app_line(app, "Question 40"))
