@@ -60,7 +60,7 @@ def check(kind: str, device: str) -> None:
     except (ImportError, OSError) as error:
         raise AfinaError(
             f"{kind} needs bitsandbytes, and it can't be loaded: {error}.", HINT
-        ) from (error)
+        ) from error
     row = torch.ones(1, 64, dtype=torch.float16, device=device)
     try:
         if kind == "int8":
@@ -71,4 +71,4 @@ def check(kind: str, device: str) -> None:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise AfinaError(
             f"bitsandbytes can't quantize to {kind} on {device}: {reason}.", HINT
-        ) from (error)
+        ) from error
