@@ -12,7 +12,8 @@ from core.environment import usable_cores, worker_environment
 from core.paths import ROOT
 
 OURS = (
-    "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF",
+    "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT",
+    "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF",
     "LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY",
 )  # fmt: skip
 
@@ -78,13 +79,14 @@ def test_a_container_that_shows_its_outer_path_is_held_to_its_root(machine: Path
     assert usable_cores() == 2
 
 
-def test_workers_get_our_packages_their_cores_and_threads_that_do_not_spin(
+def test_workers_get_our_packages_their_cores_and_threads_that_hardly_spin(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     found = worker_environment()
     assert found["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "/elsewhere"]
-    assert (found["OMP_NUM_THREADS"], found["OMP_WAIT_POLICY"]) == ("8", "PASSIVE")
+    assert (found["OMP_NUM_THREADS"], found["OMP_WAIT_POLICY"]) == ("8", "ACTIVE")
+    assert found["GOMP_SPINCOUNT"] == "1000"
     assert found["PYTORCH_ALLOC_CONF"] == "expandable_segments:True"
     assert found["LRU_CACHE_CAPACITY"] == found["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "64"
 
@@ -92,11 +94,11 @@ def test_workers_get_our_packages_their_cores_and_threads_that_do_not_spin(
 def test_what_a_person_has_set_stays(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = {
         "OMP_NUM_THREADS": "3",
-        "OMP_WAIT_POLICY": "ACTIVE",
+        "OMP_WAIT_POLICY": "PASSIVE",
         "PYTORCH_CUDA_ALLOC_CONF": "max_split_size_mb:64",
     }
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     found = worker_environment()
     assert given.items() <= found.items()
-    assert "PYTORCH_ALLOC_CONF" not in found
+    assert not {"PYTORCH_ALLOC_CONF", "GOMP_SPINCOUNT"} & found.keys()
