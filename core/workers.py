@@ -12,7 +12,7 @@ import signal
 import sys
 
 # kind: module and function; a job's takes its directory
-JOBS = {"train": "core.train.worker:main", "export": "exporters.worker:main"}
+JOBS = {"train": "core.train.worker:main", "export": "exporters.job.worker:main"}
 PIPES = {
     "data": "core.data.worker:main",
     "survey": "core.data.survey.crew_worker:main",

@@ -85,8 +85,8 @@ LIGHT = [
     "core.data.encode.encoder",
     "core.data.worker",
     "core.chat.client",
-    "exporters.job",
-    "exporters.plan",
+    "exporters.job.request",
+    "exporters.job.plan",
     "tui.cli.main",
     *(f"tui.screens.{name}" for name in ("data", "train", "runs", "chat", "export")),
 ]

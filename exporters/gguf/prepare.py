@@ -20,7 +20,7 @@ from exporters.gguf.mixes import Traits
 from exporters.gguf.template import portable, turn_end, writes_bos
 from exporters.gguf.types import Type, tensor_types
 from exporters.gguf.vocabulary import Vocabulary, read_vocabulary
-from exporters.merge import INPUT, Merged
+from exporters.weights.merge import INPUT, Merged
 
 EIGHTY = ("llama", "qwen2")  # architectures whose models of 80 layers llama.cpp calls "70B"
 

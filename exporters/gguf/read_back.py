@@ -14,7 +14,7 @@ import msgspec
 
 from core.chat.llamacpp import Log
 from core.errors import AfinaError
-from exporters.aside import Send, run_aside
+from exporters.job.aside import Send, run_aside
 
 Conversation = dict[str, Any]  # messages and tools
 

@@ -16,7 +16,7 @@ from core.data.encode.tokenizer import special_tokens
 from core.errors import AfinaError
 from exporters.gguf.byte_level import split_name
 from exporters.gguf.sentencepiece import adds_space, is_sentencepiece, scores
-from exporters.safetensors_reader import read_json
+from exporters.weights.safetensors_reader import read_json
 
 # llama.cpp's token kinds (include/llama.h, llama_token_type)
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6

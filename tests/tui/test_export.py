@@ -16,9 +16,9 @@ from textual.pilot import Pilot
 from core.events import EventWriter
 from core.jobs import Job, State, process_identity
 from core.runs import Run
-from exporters.job import all_exports, create_export, read_request
-from exporters.plan import Item, Plan, Wanted
-from exporters.results import Check, Origin, Result, record
+from exporters.job.plan import Item, Plan, Wanted
+from exporters.job.request import all_exports, create_export, read_request
+from exporters.job.results import Check, Origin, Result, record
 from tests.tui.homes import write_run
 from tests.tui.pilots import lines_of, text_of, until
 from tui.app import AfinaApp
@@ -45,8 +45,8 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> None:
             memory_bytes=512 * MIB,
         )  # fmt: skip
 
-    monkeypatch.setattr("exporters.plan.plan_for", plan_for)
-    monkeypatch.setattr("exporters.job.plan_for", plan_for)
+    monkeypatch.setattr("exporters.job.plan.plan_for", plan_for)
+    monkeypatch.setattr("exporters.job.request.plan_for", plan_for)
     monkeypatch.setattr(export_feed, "CALM_S", 0.2)
 
 

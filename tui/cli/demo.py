@@ -164,7 +164,7 @@ class Journey:
 
     def export(self, run: str) -> str:
         """GGUF in three types, each checked against the tuned model; returns the smallest file."""
-        from exporters.job import create_export
+        from exporters.job.request import create_export
         from tui.cli.export import follow_export
 
         self.say(f"3  Exporting {run}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from core.jobs import Job
-    from exporters.plan import Plan
+    from exporters.job.plan import Plan
 
 STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -44,8 +44,8 @@ def export(
     Exit code 1 when a file is not what was trained, 2 when the export can't be made.
     """
     from core.paths import home
-    from exporters.job import create_export
-    from exporters.plan import make_plan
+    from exporters.job.plan import make_plan
+    from exporters.job.request import create_export
 
     if plan:
         _show_plan(make_plan(home(), target, to, adapter), json)

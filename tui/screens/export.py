@@ -15,7 +15,7 @@ from core.figures import size
 from core.jobs import Job
 from core.runs import all_runs
 from exporters.gguf.types import TYPES
-from exporters.plan import Wanted
+from exporters.job.plan import Wanted
 from tui.actions import bindings
 from tui.screens.chat_targets import offers
 from tui.screens.dialogs.question import Question
@@ -161,7 +161,7 @@ class ExportPane(Pane):
         if not wanted:
             self.afina.say("Mark a type with space first.", "warning")
             return
-        from exporters.job import create_export
+        from exporters.job.request import create_export
 
         try:
             job = create_export(self.home, self._word, [str(each) for each in wanted])
@@ -194,7 +194,7 @@ class ExportPane(Pane):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                from exporters.results import forget
+                from exporters.job.results import forget
 
                 assert self.rows.view.plan is not None
                 forget(Path(self.rows.view.plan.folder), path)

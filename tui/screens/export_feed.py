@@ -19,8 +19,8 @@ from core.targets import Target, resolve
 from tui.screens.feed import Feed
 
 if TYPE_CHECKING:
-    from exporters.plan import Plan
-    from exporters.results import Result
+    from exporters.job.plan import Plan
+    from exporters.job.results import Result
 
 BUSY_S, CALM_S = 0.5, 2.0  # between two looks, while an export works and while none does
 
@@ -124,7 +124,7 @@ class ExportFeed(Feed):
         view = self._view
         if view.plan is None:
             return view
-        from exporters.results import results
+        from exporters.job.results import results
 
         job = self._find_job(view.plan.folder)
         return msgspec.structs.replace(
@@ -133,7 +133,7 @@ class ExportFeed(Feed):
 
     def _planned(self, word: str) -> ExportView:
         from exporters.gguf.types import TYPES
-        from exporters.plan import Wanted, plan_for
+        from exporters.job.plan import Wanted, plan_for
 
         if not word:
             return ExportView("")
@@ -151,7 +151,7 @@ class ExportFeed(Feed):
 
     def _find_job(self, folder: str) -> FollowedJob | None:
         """The newest job that writes into the folder."""
-        from exporters.job import all_exports, read_request
+        from exporters.job.request import all_exports, read_request
 
         for job in all_exports(self._home):
             with suppress(AfinaError):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from core.figures import size
 from exporters.gguf.types import TYPES
-from exporters.results import FAIL, PASS, WARN, Result
+from exporters.job.results import FAIL, PASS, WARN, Result
 from tui.screens.export_feed import ExportView
 from tui.theme import GREEN, RED, SECONDARY, TEAL, UNICODE, YELLOW, Symbols
 from tui.widgets.row_list import Cell, Column

@@ -7,7 +7,7 @@ from rich.text import Text
 from core.data.visible import visible
 from core.figures import size
 from exporters.gguf.types import TYPES
-from exporters.results import FAIL, PASS, Result
+from exporters.job.results import FAIL, PASS, Result
 from tui.screens.export_feed import JobView
 from tui.screens.export_rows import VERDICTS, ExportRows
 from tui.theme import AMBER, GREEN, RED, SECONDARY, TEXT, YELLOW

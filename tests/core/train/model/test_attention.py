@@ -83,7 +83,7 @@ def attended(
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_bfloat16_products_agree_with_the_fused_kernel_to_the_gradients(heads: int) -> None:
-    edges = [0, 7, 8, 40, 640, 653]  # a document too long for the products among short ones
+    edges = [0, 7, 8, 40, 640, 653, 743, 823, 1093, 1193]  # one is too long for the products
     fast, exact = (attended(kind, edges, heads) for kind in (torch.bfloat16, torch.float32))
     for ours, theirs in zip(fast, exact, strict=True):
         error = (ours - theirs).square().mean().sqrt() / theirs.square().mean().sqrt()

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from gguf import GGUFReader
+from tests.exporters.test_families import SHAPE, make_model
 
 from core.targets import Target
 from exporters.gguf.prepare import prepare
 from exporters.gguf.quantize import Quantizer
 from exporters.gguf.types import TYPES
 from exporters.gguf.write import write_gguf
-from tests.exporters.test_families import SHAPE, make_model
 
 LAYERS = 17  # so that every rule about first, last and third layers applies
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -14,15 +14,15 @@ import pytest
 from core.jobs import JobWorker
 from core.runs import create_run
 from core.targets import Target
-from exporters import reference as asking
-from exporters.cancel import Requests
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.write import write_gguf
-from exporters.measure import measure
-from exporters.parity import BOUNDS, Measured, judge, verdict
-from exporters.questions import PLAIN, questions
-from exporters.reference import Reference
-from exporters.results import FAIL, PASS, WARN
+from exporters.job.cancel import Requests
+from exporters.job.results import FAIL, PASS, WARN
+from exporters.parity import reference as asking
+from exporters.parity.judge import BOUNDS, Measured, judge, verdict
+from exporters.parity.measure import measure
+from exporters.parity.questions import PLAIN, questions
+from exporters.parity.reference import Reference
 from tests.exporters import models
 
 ASKED = 4

@@ -23,16 +23,12 @@ from core.jobs import Job, JobWorker, sole_worker
 from core.paths import make_folder, sync_folder
 from core.runs import active_runs
 from core.targets import resolve
-from exporters.cancel import Cancelled, Requests
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.write import Progress, write_gguf
-from exporters.job import read_request
-from exporters.measure import measure
-from exporters.merge import changes_nothing
-from exporters.parity import judge, verdict
-from exporters.plan import Item, Plan, parse_to, plan_for
-from exporters.reference import Reference
-from exporters.results import (
+from exporters.job.cancel import Cancelled, Requests
+from exporters.job.plan import Item, Plan, parse_to, plan_for
+from exporters.job.request import read_request
+from exporters.job.results import (
     FAIL,
     Check,
     Origin,
@@ -43,6 +39,10 @@ from exporters.results import (
     result_fields,
     sha256_of,
 )
+from exporters.parity.judge import judge, verdict
+from exporters.parity.measure import measure
+from exporters.parity.reference import Reference
+from exporters.weights.merge import changes_nothing
 
 PROGRESS_EVERY_S = 0.2
 PART = ".part"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
-from exporters.adapter import Adapter
-from exporters.safetensors_reader import Weights, open_weights, read_json
+from exporters.weights.adapter import Adapter
+from exporters.weights.safetensors_reader import Weights, open_weights, read_json
 
 if TYPE_CHECKING:
     import numpy as np

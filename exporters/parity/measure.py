@@ -17,8 +17,8 @@ from core.chat.protocol import Answer
 from core.errors import AfinaError
 from core.targets import Target
 from exporters.gguf.read_back import Seen, read_back
-from exporters.parity import Measured
-from exporters.reference import OnProgress, Reference, ask, divergences, log_probs, mean
+from exporters.parity.judge import Measured
+from exporters.parity.reference import OnProgress, Reference, ask, divergences, log_probs, mean
 
 if TYPE_CHECKING:
     import numpy as np

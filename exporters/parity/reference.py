@@ -16,10 +16,10 @@ from core.chat.protocol import Answer, Sampling
 from core.data.encode.tokenizer import Tokenizer
 from core.runs import Run
 from core.targets import of_run
-from exporters.cancel import Requests
 from exporters.gguf.prepare import Prepared
-from exporters.questions import COUNT, Question, questions
-from exporters.snippets import hostile_snippets
+from exporters.job.cancel import Requests
+from exporters.parity.questions import COUNT, Question, questions
+from exporters.parity.snippets import hostile_snippets
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from core.errors import AfinaError
 from core.jobs import ENDED, Job
-from exporters.job import create_export
-from exporters.results import MANIFEST, PARITY, read_manifest, results
-from exporters.worker import _sweep
+from exporters.job.request import create_export
+from exporters.job.results import MANIFEST, PARITY, read_manifest, results
+from exporters.job.worker import _sweep
 from tests.exporters import models
 from tui.cli.export import export
 
@@ -211,7 +211,7 @@ def replay(monkeypatch: pytest.MonkeyPatch, done: Job, spoil: bool) -> None:
         folder.mkdir()
         return Replayed(folder)
 
-    monkeypatch.setattr("exporters.job.create_export", create)
+    monkeypatch.setattr("exporters.job.request.create_export", create)
 
 
 def run(*words: str) -> Any:

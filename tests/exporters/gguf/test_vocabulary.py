@@ -27,7 +27,7 @@ from exporters.gguf.vocabulary import (
     read_vocabulary,
 )
 from exporters.gguf.write import write_gguf
-from exporters.snippets import hostile_snippets
+from exporters.parity.snippets import hostile_snippets
 from tests.exporters import tokenizers_of
 from tests.exporters.models import END, PAD, TEMPLATE
 from tests.exporters.tokenizers_of import BOS, train, train_sentencepiece, write_model

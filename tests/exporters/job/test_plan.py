@@ -18,12 +18,12 @@ from core.figures import size
 from core.jobs import State, process_identity
 from core.paths import ROOT
 from core.targets import Target
-from exporters import plan as plans
 from exporters.gguf.types import TYPES
-from exporters.job import all_exports, create_export, read_request
-from exporters.plan import Wanted, make_plan, parse_to, type_choices
-from exporters.reference import reference_bytes
-from exporters.results import Origin, Result, exports_folder, record
+from exporters.job import plan as plans
+from exporters.job.plan import Wanted, make_plan, parse_to, type_choices
+from exporters.job.request import all_exports, create_export, read_request
+from exporters.job.results import Origin, Result, exports_folder, record
+from exporters.parity.reference import reference_bytes
 from tests.exporters.tokenizers_of import train, write_model
 
 HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "llama_cpp", "gguf", "onnxruntime")
@@ -187,9 +187,9 @@ def test_every_type_has_a_line_about_it() -> None:
 
 def test_planning_loads_nothing_heavy(model: Path, home: Path) -> None:
     code = (
-        "import sys, afina, tui.cli.export, exporters.job, exporters.results\n"
+        "import sys, afina, tui.cli.export, exporters.job.request, exporters.job.results\n"
         "from pathlib import Path\n"
-        "from exporters.plan import make_plan\n"
+        "from exporters.job.plan import make_plan\n"
         f"make_plan(Path({str(home)!r}), {str(model)!r}, 'gguf:q4_k_m')\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )

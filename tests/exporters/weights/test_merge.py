@@ -13,8 +13,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from core.errors import AfinaError
-from exporters.adapter import CONFIG, PREFIX, WEIGHTS
-from exporters.merge import INPUT, OUTPUT, Merged, changes_nothing
+from exporters.weights.adapter import CONFIG, PREFIX, WEIGHTS
+from exporters.weights.merge import INPUT, OUTPUT, Merged, changes_nothing
 from tests.exporters import models
 
 QUERY = "model.layers.0.self_attn.q_proj"

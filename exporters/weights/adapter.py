@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
 from core.train.lineage import PLAIN_STARTS
-from exporters.safetensors_reader import Weights, read_json
+from exporters.weights.safetensors_reader import Weights, read_json
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from core.jobs import ACTIVE, Job
 from core.paths import make_folder, write_atomic
 from core.runs import slug
 from core.targets import Target, resolve
-from exporters.plan import parse_to, plan_for
+from exporters.job.plan import parse_to, plan_for
 
 REQUEST = "request.json"
 

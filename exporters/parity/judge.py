@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import msgspec
 
-from exporters.results import FAIL, PASS, WARN, Check
+from exporters.job.results import FAIL, PASS, WARN, Check
 
 ORDER = (PASS, WARN, FAIL)
 LOST = 0.5  # of the tuning's effect; beyond it the export is nearer to the untuned model's side

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from tests.exporters.test_gguf import LLAMA3, file_log_p, log_p
 
 from core.errors import AfinaError
 from core.targets import Target
@@ -16,7 +17,6 @@ from exporters.gguf.families import FAMILIES, family_of
 from exporters.gguf.prepare import prepare
 from exporters.gguf.write import write_gguf
 from tests.exporters import models
-from tests.exporters.test_gguf import LLAMA3, file_log_p, log_p
 
 SHAPE = {
     "vocab_size": 512,

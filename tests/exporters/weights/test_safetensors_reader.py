@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from core.errors import AfinaError
-from exporters.safetensors_reader import INDEX, SINGLE, open_weights
+from exporters.weights.safetensors_reader import INDEX, SINGLE, open_weights
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])

@@ -16,8 +16,8 @@ from core.figures import size
 from core.targets import Target, resolve
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.types import TYPES, fallbacks, file_bytes
-from exporters.reference import reference_bytes
-from exporters.results import exports_folder, file_path
+from exporters.job.results import exports_folder, file_path
+from exporters.parity.reference import reference_bytes
 
 SPARE_BYTES = 64 * 2**20  # left free on the disk, for logs and events
 LIBRARIES_BYTES = 700 * 2**20  # torch and transformers themselves

@@ -25,7 +25,7 @@ from exporters.gguf.rope import read_rope
 from exporters.gguf.template import portable
 from exporters.gguf.types import TYPES, file_bytes
 from exporters.gguf.write import write_gguf
-from exporters.safetensors_reader import read_json
+from exporters.weights.safetensors_reader import read_json
 from tests.exporters import models
 
 IDS = list(range(3, 250, 7))

@@ -1,0 +1,104 @@
+"""What every kind of export offers: plan, worker, parity gate and pane work with this alone.
+
+A kind is a room of this package with a class that keeps the contract. Light: nothing here, and no
+`__init__` of an exporter, loads torch, llama.cpp or onnxruntime.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from core.errors import AfinaError, nearest
+from core.targets import Target
+
+EXPORTERS = {  # kind: its class; in the order in which kinds are offered
+    "gguf": "exporters.gguf.exporter:Gguf",
+    "onnx": "exporters.onnx.exporter:Onnx",
+    "merged": "exporters.merged.exporter:MergedModel",
+}
+
+# (what, done, total, unit); may raise to end the work
+Progress = Callable[[str, int, int, str], None]
+Conversation = dict[str, Any]  # messages and tools
+
+
+class Item(msgspec.Struct):
+    """One export that can be made: a file, or a folder of files that belong together."""
+
+    kind: str
+    type: str
+    path: str
+    bytes: int  # estimated
+    replaces: bool  # whether an earlier export has this name
+    notes: list[str]
+    memory_bytes: int = 0  # peak while it is written, estimated
+    temporary_bytes: int = 0  # of disk, besides itself, while it is written and checked
+
+
+class Working(NamedTuple):
+    """What the job lends to an exporter while it writes."""
+
+    progress: Progress
+    check: Callable[[], None]  # raises Cancelled once a person asked for it; call it often
+    scratch: Path  # an empty folder on the same disk; gone afterwards, whatever happens
+    threads: int
+
+
+class Seen(msgspec.Struct):
+    """What another program reads in a finished export."""
+
+    ids: list[list[int]]  # of each text, nothing added, special tokens read as such
+    prompts: list[list[int]]  # of each conversation, as a chat program feeds it
+    stop_ids: list[int]
+    add_bos: bool
+    tokens: int  # size of the vocabulary
+
+
+class Exporter(Protocol):
+    """One kind of export of one target."""
+
+    CHOICES: dict[str, str]  # type: one line about it, in the order in which they are offered
+    notes: tuple[str, ...]  # on all types
+
+    def __init__(self, target: Target) -> None:
+        """Reads headers and tokenizer files. Raises AfinaError where this kind is impossible."""
+        ...
+
+    def item(self, type_name: str, folder: Path) -> Item:
+        """What it would write below the exports' folder. Raises AfinaError where this type is
+        impossible: the reason, and what to do instead.
+        """
+        ...
+
+    def write(self, outputs: dict[str, Path], working: Working) -> None:
+        """Writes each type to its unfinished path, from one pass over the weights where it can."""
+        ...
+
+    def answering(self, type_name: str, path: Path, working: Working) -> Target:
+        """What a chat worker loads to answer as the export at `path`."""
+        ...
+
+    def seen(
+        self,
+        type_name: str,
+        path: Path,
+        texts: Sequence[str],
+        conversations: Sequence[Conversation],
+        check: Callable[[], None],
+    ) -> Seen | None:
+        """What other programs read in it, asked in a process of its own; None where none can."""
+        ...
+
+
+def exporter_class(kind: str) -> type[Exporter]:
+    """The class of a kind. Raises AfinaError with the nearest name."""
+    if kind not in EXPORTERS:
+        hint = f"{nearest(kind, EXPORTERS)} Kinds: {', '.join(EXPORTERS)}.".strip()
+        raise AfinaError(f'There is no kind of export "{kind}".', hint)
+    module, _, name = EXPORTERS[kind].partition(":")
+    return getattr(importlib.import_module(module), name)
