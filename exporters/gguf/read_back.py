@@ -14,19 +14,8 @@ import msgspec
 
 from core.chat.llamacpp import Log
 from core.errors import AfinaError
+from exporters.exporter import Conversation, Seen
 from exporters.job.aside import Send, run_aside
-
-Conversation = dict[str, Any]  # messages and tools
-
-
-class Seen(msgspec.Struct):
-    """The answer of the other process."""
-
-    ids: list[list[int]]  # of each text, nothing added, special tokens read as such
-    prompts: list[list[int]]  # of each conversation, as a chat program feeds it
-    stop_ids: list[int]
-    add_bos: bool
-    tokens: int  # size of the vocabulary
 
 
 def read_back(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import AfinaError
+from exporters.exporter import Progress
 from exporters.gguf.prepare import Prepared
 from exporters.gguf.quantize import Quantizer
 from exporters.gguf.types import TYPES, Type, tensor_bytes
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     import numpy as np
     from gguf import GGUFWriter
 
-# (what, done, total, unit); may raise to end the work
-Progress = Callable[[str, int, int, str], None]
 LARGEST_F16 = 65504.0
 
 
