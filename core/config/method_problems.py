@@ -6,6 +6,7 @@ model's own files can tell is in core/train/model/fit.py.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 
@@ -37,11 +38,15 @@ NUMBERS_OF = {
     "num_virtual_tokens": ("prompt",),
 }
 
+# alpha 32 at rank 1 (LoRA Without Regret, 2025) and 16 at 64 (QLoRA, arXiv 2305.14314) are reported
+MOST_SCALE, LEAST_SCALE = 64.0, 0.02
+
 
 def method_problems(config: Config) -> Iterator[FieldProblem]:
     """Problems of the group method, and of what goes with it."""
     yield from _unknown_options(config.method)
     yield from _patterns(config.method)
+    yield from _scale(config.method)
     yield from _pissa(config)
     yield from _prompt(config)
     yield from _learning_rate(config)
@@ -72,6 +77,21 @@ def _patterns(method: Method) -> Iterator[FieldProblem]:
                     f'"{pattern}" is no name and no pattern: {error}.',
                     "Write the end of a layer's name, as down_proj or layers.0.mlp.down_proj.",
                 )
+
+
+def _scale(method: Method) -> Iterator[FieldProblem]:
+    """A warning where alpha makes the adapter far louder or fainter than anyone reports."""
+    if method.kind != "lora" or method.rank < 1:
+        return
+    scale = method.alpha / (math.sqrt(method.rank) if method.rslora else method.rank)
+    if LEAST_SCALE <= scale <= MOST_SCALE:
+        return
+    yield FieldProblem(
+        "method.alpha",
+        f"It scales the adapter by {scale:g} at rank {method.rank}.",
+        "Once or twice the rank is usual: arXiv 2405.09673.",
+        severity="warning",
+    )
 
 
 def _pissa(config: Config) -> Iterator[FieldProblem]:

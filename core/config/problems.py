@@ -79,8 +79,14 @@ def _data_problem(field: str, path: str) -> FieldProblem | None:
     if is_hub_id and not has_magic(path) and not Path(path).exists():
         return None
     reason = looks_like_data(path)
-    hint = "Check the name; it is taken from the working directory."
-    return FieldProblem(field, reason, hint) if reason else None
+    if reason:
+        return FieldProblem(
+            field, reason, "Check the name; it is taken from the working directory."
+        )
+    file = Path(path).expanduser()
+    if file.is_file() and file.stat().st_size == 0:
+        return FieldProblem(field, f'"{path}" is empty.', "Check how it was written or copied.")
+    return None
 
 
 def _template_problems(config: Config) -> Iterator[FieldProblem]:

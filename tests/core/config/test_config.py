@@ -249,3 +249,10 @@ def test_the_page_about_the_options_is_the_one_that_the_declarations_give() -> N
     script = ROOT / "docs" / "write_reference.py"
     done = subprocess.run([sys.executable, str(script), "--check"], timeout=60)
     assert done.returncode == 0, "run: python docs/write_reference.py"
+
+
+def test_an_empty_file_of_rows_is_told_before_the_run(tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.touch()
+    (problem,) = problems(Config(model=Model("owner/name"), data=Data(str(data))))
+    assert problem.field == "data.path" and "is empty" in problem.message

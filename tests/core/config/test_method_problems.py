@@ -57,3 +57,9 @@ def test_what_can_be_done_together_is_not(words: tuple[str, ...]) -> None:
 def test_a_number_that_another_method_would_use_is_only_told() -> None:
     assert found("method.kind=ia3", "method.rank=8") == {"method.rank": "warning"}
     assert found("method.num_virtual_tokens=7") == {"method.num_virtual_tokens": "warning"}
+
+
+@pytest.mark.parametrize("alpha", ["1e9", "0.01"])
+def test_an_alpha_that_nobody_reports_is_only_told(alpha: str) -> None:
+    assert found(f"method.alpha={alpha}", "method.rank=8") == {"method.alpha": "warning"}
+    assert found("method.alpha=32", "method.rank=1") == {}

@@ -1,5 +1,5 @@
-"""What shows on the disk before a run is made: the model's files, its tokenizer, its layers, the
-room there.
+"""What shows on this machine before a run is made: a GPU where one is asked for, the model's files,
+its tokenizer, its layers, the room on the disk.
 
 Loads no torch. Problems are those of options, as in core/config/problems.py.
 """
@@ -14,11 +14,13 @@ from core.config import Config
 from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError, FieldProblem
 from core.figures import size
+from core.hardware import read_device
 from core.hub import model_folder
 from core.train.safety.preflight import named
 from core.train.safety.preflight.model import check_model_folder
 
 FIELD = "model.name_or_path"
+GPU_DRIVERS = (Path("/dev/nvidiactl"), Path("/dev/kfd"), Path("/dev/dxg"))  # NVIDIA, AMD, WSL
 SPARE_BYTES = 64 * 2**20  # left free, for events and logs
 
 
@@ -35,7 +37,23 @@ def problems(home: Path, config: Config) -> list[FieldProblem]:
         check_model_folder(folder)
     except AfinaError as error:
         return [FieldProblem(FIELD, error.message, error.hint)]
-    return [*_room(home, config), *_tokenizer(folder), *named.problems(config, folder)]
+    return [
+        *_device(config),
+        *_room(home, config),
+        *_tokenizer(folder),
+        *named.problems(config, folder),
+    ]
+
+
+def _device(config: Config) -> Iterator[FieldProblem]:
+    """That a GPU is there where one is asked for; whether torch can use it, the run finds out."""
+    drivers = any(path.exists() for path in GPU_DRIVERS)
+    if config.launch.device == "cuda" and not drivers and read_device("cuda").kind != "cuda":
+        yield FieldProblem(
+            "launch.device",
+            "It is cuda, and this machine shows no GPU.",
+            "Set it to auto or cpu.",
+        )
 
 
 def _room(home: Path, config: Config) -> Iterator[FieldProblem]:

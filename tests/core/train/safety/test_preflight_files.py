@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from core import hardware
 from core.train.safety.preflight import files
 from tests.core.train.conftest import Configure
 
@@ -94,3 +95,16 @@ def test_layers_that_the_model_has_are_no_problem(
     configure: Configure, home: Path, words: tuple[str, ...]
 ) -> None:
     assert files.problems(home, configure(*words)) == []
+
+
+@pytest.mark.parametrize("driver", [False, True])
+def test_a_gpu_that_is_asked_for_must_show_on_the_machine(
+    configure: Configure, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: bool
+) -> None:
+    there = tmp_path / "kfd"
+    monkeypatch.setattr(files, "GPU_DRIVERS", (there,))
+    monkeypatch.setattr(files, "read_device", lambda kind: hardware.read_device("cpu"))
+    if driver:
+        there.touch()
+    found = files.problems(home, configure("launch.device=cuda"))
+    assert [problem.field for problem in found] == ([] if driver else ["launch.device"])
