@@ -102,6 +102,7 @@ class HumanLines:
         )
         self._task: TaskID = self._bar.add_task("starting", total=None, facts="")
         self._last_line = 0.0
+        self._told_failure = False
 
     def __enter__(self) -> HumanLines:
         if self._console.is_terminal:
@@ -128,11 +129,13 @@ class HumanLines:
             self._progress(event)
         elif line := _line(event):
             self._print(line)
+            self._told_failure = kind == "failure"
 
     def end(self, run: Run, state: State) -> None:
         """The closing words, on stdout."""
         result = _result_of(run, state)
-        reason = f": {visible(state.reason)}" if state.reason else ""
+        told = self._told_failure and self._console.is_terminal  # it stands right above
+        reason = f": {visible(state.reason)}" if state.reason and not told else ""
         typer.echo(f"{run.id} {state.state}{reason}")
         if result.get("steps"):
             typer.echo("  " + _facts(result))
