@@ -40,6 +40,16 @@ class Item(msgspec.Struct):
     temporary_bytes: int = 0  # of disk, besides itself, while it is written and checked
 
 
+class Options(msgspec.Struct, frozen=True):
+    """What a person may ask for beside the types; a kind ignores what is not about it."""
+
+    imatrix: str | None = None  # a text file; "": the run's own data; None: where a type needs it
+    llama_cpp: str | None = None  # folder of llama.cpp's converter, for what ours refuses
+
+
+PLAIN = Options()
+
+
 class Working(NamedTuple):
     """What the job lends to an exporter while it writes."""
 
@@ -65,7 +75,7 @@ class Exporter(Protocol):
     CHOICES: dict[str, str]  # type: one line about it, in the order in which they are offered
     notes: tuple[str, ...]  # on all types
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, options: Options = PLAIN) -> None:
         """Reads headers and tokenizer files. Raises AfinaError where this kind is impossible."""
         ...
 

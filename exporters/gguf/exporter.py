@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.targets import Target
-from exporters.exporter import Conversation, Item, Seen, Working
+from exporters.exporter import PLAIN, Conversation, Item, Options, Seen, Working
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.read_back import read_back
 from exporters.gguf.types import TYPES, fallbacks, file_bytes, tensor_bytes
@@ -25,7 +25,8 @@ class Gguf:
 
     CHOICES = {type.name: type.description for type in TYPES.values()}
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, options: Options = PLAIN) -> None:
+        self.options = options
         self.prepared = prepare(target)
         self.notes = self.prepared.notes
 
