@@ -71,11 +71,15 @@ class Prepared(msgspec.Struct, frozen=True):
         heads = config["num_attention_heads"]
         key_heads = config.get("num_key_value_heads") or heads
         eighty = config["num_hidden_layers"] == 80 and self.family.architecture in EIGHTY
-        return Traits(heads // key_heads, eighty and heads != key_heads)
+        experts = config.get("num_local_experts") or config.get("num_experts") or 0
+        return Traits(heads // key_heads, eighty and heads != key_heads, experts)
 
-    def kinds(self, wanted: Type) -> dict[str, str]:
-        """The ggml type of each tensor in a file of a type, by GGUF name."""
-        return tensor_types(self.shapes, wanted, self.traits)
+    def kinds(self, wanted: Type, importance: bool = False) -> dict[str, str]:
+        """The ggml type of each tensor in a file of a type, by GGUF name.
+
+        importance: whether that of the columns is used where the type doesn't need it.
+        """
+        return tensor_types(self.shapes, wanted, self.traits, importance)
 
 
 def prepare(target: Target) -> Prepared:

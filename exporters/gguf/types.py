@@ -6,13 +6,14 @@ Which tensors a mixed type keeps in more bits: mixes.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from exporters.gguf.mixes import FALLBACKS, Shape, Traits, layer_of, wish
+from exporters.gguf.mixes import FALLBACKS, HEAD_FALLBACK, Model, Shape, Traits, wish
 
 ALIGNMENT = 32  # bytes; GGUF's default
+ROUTER = ".ffn_gate_inp.weight"  # chooses experts, and is never quantized
 
 
 class Type(msgspec.Struct, frozen=True):
@@ -22,6 +23,7 @@ class Type(msgspec.Struct, frozen=True):
     file_type: int  # llama_ftype in include/llama.h
     weights: str  # the type of most tensors
     description: str
+    needs_importance: bool = False  # of the columns: see importance.py
 
     @property
     def quantized(self) -> bool:
@@ -44,7 +46,9 @@ TYPES = {
         Type("iq4_nl", 25, "IQ4_NL", "4.5 bits: uneven steps, for rows that 256 does not divide."),
         Type("iq4_xs", 30, "IQ4_XS", "4.3 bits: smaller than q4_k_s, and nearly as near."),
         Type("q3_k_m", 12, "Q3_K", "3.9 bits: when memory is short; the loss shows."),
+        Type("iq3_xxs", 23, "IQ3_XXS", "3.3 bits, by importance: better than q2_k.", True),
         Type("q2_k", 10, "Q2_K", "3.0 bits: the last resort for a large model."),
+        Type("iq2_xxs", 19, "IQ2_XXS", "2.4 bits, by importance: the smallest; loses much.", True),
     )
 }
 BLOCKS = {  # ggml type: (values, bytes) of a block (ggml/src/ggml-common.h)
@@ -52,11 +56,16 @@ BLOCKS = {  # ggml type: (values, bytes) of a block (ggml/src/ggml-common.h)
     "F16": (1, 2),
     "BF16": (1, 2),
     "Q4_0": (32, 18),
+    "Q4_1": (32, 20),
     "Q5_0": (32, 22),
     "Q5_1": (32, 24),
     "Q8_0": (32, 34),
     "IQ4_NL": (32, 18),
     "IQ4_XS": (256, 136),
+    "IQ2_XXS": (256, 66),
+    "IQ2_S": (256, 82),
+    "IQ3_XXS": (256, 98),
+    "IQ3_S": (256, 110),
     "Q2_K": (256, 84),
     "Q3_K": (256, 110),
     "Q4_K": (256, 144),
@@ -66,11 +75,16 @@ BLOCKS = {  # ggml type: (values, bytes) of a block (ggml/src/ggml-common.h)
 
 
 def tensor_types(
-    shapes: Mapping[str, Shape], wanted: Type, traits: Traits | None = None
+    shapes: Mapping[str, Shape],
+    wanted: Type,
+    traits: Traits | None = None,
+    importance: bool = False,
 ) -> dict[str, str]:
-    """The ggml type of each tensor, by GGUF name; 1-D tensors stay F32."""
-    wishes = _wishes(shapes, wanted, traits or Traits())
-    return {name: _fitting(kind, shapes[name][-1]) for name, kind in wishes.items()}
+    """The ggml type of each tensor, by GGUF name; 1-D tensors and routers stay F32.
+
+    importance: whether that of the columns is used where the type doesn't need it.
+    """
+    return {name: fits for name, _, fits in _types(shapes, wanted, traits, importance)}
 
 
 def file_bytes(kinds: Mapping[str, str], shapes: Mapping[str, Shape], header_bytes: int) -> int:
@@ -88,26 +102,25 @@ def tensor_bytes(shape: Shape, kind: str) -> int:
 
 def fallbacks(shapes: Mapping[str, Shape], wanted: Type, traits: Traits | None = None) -> int:
     """How many tensors get another type because their rows are not a multiple of 256."""
-    wishes = _wishes(shapes, wanted, traits or Traits())
-    return sum(_fitting(kind, shapes[name][-1]) != kind for name, kind in wishes.items())
+    return sum(wished != fits for _, wished, fits in _types(shapes, wanted, traits, False))
 
 
-def _wishes(shapes: Mapping[str, Shape], wanted: Type, traits: Traits) -> dict[str, str]:
-    layers = 1 + max((layer_of(name) for name in shapes), default=0)
-    wishes = {}
+def _types(
+    shapes: Mapping[str, Shape], wanted: Type, traits: Traits | None, importance: bool
+) -> Iterator[tuple[str, str, str]]:
+    """Each tensor with the type that is wished for it, and the one that fits its rows."""
+    model = Model.of(shapes, traits or Traits(), importance or wanted.needs_importance)
     for name, shape in shapes.items():
-        if len(shape) == 1:
-            wishes[name] = "F32"
+        if len(shape) == 1 or name.endswith(ROUTER):
+            yield name, "F32", "F32"
         elif wanted.quantized:
-            wishes[name] = wish(name, shapes, wanted.name, wanted.weights, layers, traits)
+            kind = wish(name, model, wanted.name, wanted.weights)
+            other = HEAD_FALLBACK if name == model.head else FALLBACKS.get(kind, "F16")
+            yield name, kind, _fitting((kind, other), shape[-1])
         else:
-            wishes[name] = wanted.weights
-    return wishes
+            yield name, wanted.weights, wanted.weights
 
 
-def _fitting(kind: str, row: int) -> str:
-    """The type, or what llama.cpp takes when a row is not a whole number of its blocks."""
-    if row % BLOCKS[kind][0] == 0:
-        return kind
-    kind = FALLBACKS.get(kind, "F16")
-    return kind if row % BLOCKS[kind][0] == 0 else "F16"
+def _fitting(kinds: tuple[str, str], row: int) -> str:
+    """The first type of which a row is a whole number of blocks; F16 for lack of one."""
+    return next((kind for kind in kinds if row % BLOCKS[kind][0] == 0), "F16")
