@@ -49,7 +49,7 @@ def write_gguf(prepared: Prepared, outputs: dict[str, Path], progress: Progress)
         progress("weights", total * 4, total * 4, "bytes")
     finally:
         for file in files:
-            _close(file.writer)
+            close(file.writer)
 
 
 class _File(NamedTuple):
@@ -164,7 +164,7 @@ def _encode(values: np.ndarray, kind: str, quantizer: Quantizer) -> np.ndarray:
     return quantizer.encode(values, kind)
 
 
-def _close(writer: GGUFWriter) -> None:
+def close(writer: GGUFWriter) -> None:
     """Closes the file after its bytes have reached the disk."""
     for file in writer.fout or []:
         file.flush()
