@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Container
+import threading
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ PARTS = {  # ends of keys and what they hold; a key without one is a whole tenso
     "base_layer.weight": "base",  # an embedding that was resized before training
 }
 PROMPTS = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING", "MULTITASK_PROMPT_TUNING", "CPT")
+KEPT = 4  # matrices; several threads merge tensors that lie beside each other
 UNKNOWN_OPTIONS = {  # options that change the arithmetic, with what they stand for
     "fan_in_fan_out": "weights stored as (in, out)",
     "layer_replication": "replicated layers",
@@ -63,6 +65,8 @@ class Adapter:
                 f'"{folder}" holds no {WEIGHTS}.', "Save the adapter again as safetensors."
             )
         self.weights = Weights([folder / WEIGHTS])
+        self._kept: dict[str, np.ndarray] = {}
+        self._lock = threading.Lock()
         self.changes: dict[str, dict[str, str]] = {}  # tensor of the base: {part: key here}
         for key in self.weights.entries:
             name, part = _split(folder, key)
@@ -83,50 +87,88 @@ class Adapter:
         key = parts.get("whole") or parts.get("base")
         return self.weights.shape(key) if key else base
 
-    def apply(self, name: str, base: np.ndarray) -> np.ndarray:
-        """The merged tensor, float32. `base` is written over.
+    def rows(
+        self,
+        name: str,
+        start: int,
+        stop: int,
+        base: Callable[[], np.ndarray],
+        shape: tuple[int, ...],
+    ) -> np.ndarray:
+        """Some rows of a merged tensor of a shape, float32.
 
-        Raises AfinaError when the shapes don't fit.
+        base: gives these rows of the base model, and is not called where the adapter replaces
+        them; they are written over. Raises AfinaError when the shapes don't fit.
         """
-        import numpy as np
-
         parts = self.changes[name]
         if "whole" in parts:
-            return self.weights.read(parts["whole"])
+            return self.weights.rows(parts["whole"], start, stop)
         if "factor" in parts:
-            return self._scaled(name, base, self.weights.read(parts["factor"]))
-        if "base" in parts:
-            base = self.weights.read(parts["base"])
+            return self._scaled(name, base(), start, stop, shape)
+        rows = self.weights.rows(parts["base"], start, stop) if "base" in parts else base()
+        rows += self._delta(name, start, stop, shape)
+        if "magnitude" in parts:
+            self._normalize(parts, rows, start, stop)
+        return rows
+
+    def joins_rows(self, name: str) -> bool:
+        """Whether a row of a tensor depends on others: where DoRA norms an embedding's columns."""
+        return {"magnitude", "embedding A"} <= self.changes.get(name, {}).keys()
+
+    def _delta(self, name: str, start: int, stop: int, shape: tuple[int, ...]) -> np.ndarray:
+        """Rows of scale·B·A, or of its transpose for an embedding."""
+        parts = self.changes[name]
+        if "embedding A" in parts:
+            a, b = parts["embedding A"], parts["embedding B"]
+            (rank, rows), columns = self.weights.shape(a), self.weights.shape(b)[0]
+        else:
+            a, b = parts["A"], parts["B"]
+            (rank, columns), rows = self.weights.shape(a), self.weights.shape(b)[0]
+        if (rows, columns) != shape:
+            raise self._misfit(name, (rows, columns), shape)
+        scale = self.scale(name, rank)
+        if "embedding A" in parts:
+            delta = self._matrix(a)[:, start:stop].T @ self._matrix(b).T
+        else:
+            delta = self.weights.rows(b, start, stop) @ self._matrix(a)
+        delta *= scale
+        return delta
+
+    def _normalize(self, parts: dict[str, str], rows: np.ndarray, start: int, stop: int) -> None:
+        """Gives rows, or an embedding's columns, the length that DoRA learned."""
+        import numpy as np
+
         embedding = "embedding A" in parts
-        kind = "embedding " if embedding else ""
-        a = self.weights.read(parts[kind + "A"])  # (r, in)
-        b = self.weights.read(parts[kind + "B"])  # (out, r)
-        delta = self.scale(name, a.shape[0]) * (b @ a)
-        if embedding:
-            delta = delta.T
-        if delta.shape != base.shape:
-            raise self._misfit(name, delta, base)
-        base += delta
-        magnitude = parts.get("magnitude")
-        if magnitude:
-            axis = 0 if embedding else 1
-            norm = np.linalg.norm(base, axis=axis, keepdims=True)
-            base *= self.weights.read(magnitude).reshape(norm.shape) / norm
-        return base
+        norm = np.linalg.norm(rows, axis=0 if embedding else 1, keepdims=True)
+        magnitude = self.weights.read(parts["magnitude"]).reshape(-1)
+        rows *= (magnitude if embedding else magnitude[start:stop]).reshape(norm.shape) / norm
 
-    def _scaled(self, name: str, base: np.ndarray, factor: np.ndarray) -> np.ndarray:
-        if base.ndim == 1:
+    def _scaled(
+        self, name: str, rows: np.ndarray, start: int, stop: int, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        factor = self.weights.read(self.changes[name]["factor"])
+        if rows.ndim == 1:
             factor = factor.reshape(-1)  # of a bias
-        sizes = zip(factor.shape, base.shape, strict=True)
-        if any(size not in (1, there) for size, there in sizes):
-            raise self._misfit(name, factor, base)
-        base *= factor
-        return base
+        if any(size not in (1, there) for size, there in zip(factor.shape, shape, strict=True)):
+            raise self._misfit(name, factor.shape, shape)
+        rows *= factor[start:stop] if factor.shape[0] > 1 else factor
+        return rows
 
-    def _misfit(self, name: str, change: np.ndarray, base: np.ndarray) -> AfinaError:
+    def _matrix(self, key: str) -> np.ndarray:
+        """A matrix that every row of a tensor needs; the last ones read are kept."""
+        kept = self._kept.get(key)
+        if kept is None:
+            kept = self.weights.read(key)
+            with self._lock:
+                while len(self._kept) >= KEPT:
+                    self._kept.pop(next(iter(self._kept)))
+                self._kept[key] = kept
+        return kept
+
+    def _misfit(self, name: str, change: tuple[int, ...], base: tuple[int, ...]) -> AfinaError:
         return AfinaError(
-            f'The adapter "{self.folder}" has the shape {change.shape} for "{name}", and the base '
-            f"model {base.shape}.",
+            f'The adapter "{self.folder}" has the shape {change} for "{name}", and the base '
+            f"model {base}.",
             "It was trained on another model: name that one.",
         )
 

@@ -59,10 +59,23 @@ class Merged:
 
     def read(self, name: str) -> np.ndarray:
         """One merged tensor, float32."""
-        base = self.base.read(self._source(name))
+        shape = self.shapes[name]
+        return self.rows(name, 0, shape[0] if shape else 1).reshape(shape)
+
+    def rows(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Some places of a merged tensor's first axis, float32; all of them where `divisible` says
+        no.
+        """
+        source = self._source(name)
         if self.adapter and name in self.adapter.changes:
-            return self.adapter.apply(name, base)
-        return base
+            return self.adapter.rows(
+                name, start, stop, lambda: self.base.rows(source, start, stop), self.shapes[name]
+            )
+        return self.base.rows(source, start, stop)
+
+    def divisible(self, name: str) -> bool:
+        """Whether rows of a tensor can be merged without its other rows."""
+        return not (self.adapter and self.adapter.joins_rows(name))
 
     def tensors(self) -> Iterator[tuple[str, np.ndarray]]:
         """Every tensor once, in the order of the files."""

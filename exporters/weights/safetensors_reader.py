@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,21 +70,37 @@ class Weights:
 
     def read(self, name: str) -> np.ndarray:
         """One tensor as a float32 array of its shape. Raises AfinaError for other number types."""
+        shape = self.entries[name].shape
+        return self.rows(name, 0, shape[0] if shape else 1).reshape(shape)
+
+    def rows(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Some places of a tensor's first axis as float32. Raises AfinaError as `read` does."""
+        import numpy as np
+
         entry = self.entries[name]
         if entry.dtype not in SIZES:
             raise AfinaError(
                 f'The tensor "{name}" in "{entry.path}" is stored as {entry.dtype}.',
                 "Export needs weights in F32, F16 or BF16, not quantized ones.",
             )
-        with open(entry.path, "rb") as file:
-            file.seek(entry.start)
-            data = file.read(entry.stop - entry.start)
-        if len(data) != entry.stop - entry.start:
-            raise AfinaError(
-                f'"{entry.path}" ends in the middle of the tensor "{name}".',
-                "The file is cut short: copy or save it again.",
-            )
-        return to_float32(data, entry.dtype).reshape(entry.shape)
+        row = math.prod(entry.shape[1:]) * SIZES[entry.dtype]  # bytes
+        data = np.empty((stop - start) * row, dtype=np.uint8)
+        with open(entry.path, "rb", buffering=0) as file:
+            file.seek(entry.start + start * row)
+            if _read_into(file, data) != data.nbytes:
+                raise AfinaError(
+                    f'"{entry.path}" ends in the middle of the tensor "{name}".',
+                    "The file is cut short: copy or save it again.",
+                )
+        return to_float32(data, entry.dtype).reshape(stop - start, *entry.shape[1:])
+
+
+def _read_into(file: FileIO, data: np.ndarray) -> int:
+    """Fills an array of bytes; returns how many there were. The system reads 2 GB at a time."""
+    view, done = memoryview(data), 0
+    while done < len(view) and (count := file.readinto(view[done:])):
+        done += count
+    return done
 
 
 def open_weights(folder: Path) -> Weights:
@@ -157,7 +174,7 @@ def _entry(path: Path, name: str, value: dict, base: int) -> Entry:
     return entry
 
 
-def to_float32(data: bytes, dtype: str) -> np.ndarray:
+def to_float32(data: np.ndarray | bytes, dtype: str) -> np.ndarray:
     """Little-endian values as a flat, writable float32 array; exact for all but F64."""
     import numpy as np
 
@@ -165,9 +182,8 @@ def to_float32(data: bytes, dtype: str) -> np.ndarray:
         widened = np.frombuffer(data, dtype="<u2").astype(np.uint32)
         widened <<= 16
         return widened.view(np.float32)
-    return np.frombuffer(data, dtype={"F64": "<f8", "F32": "<f4", "F16": "<f2"}[dtype]).astype(
-        np.float32
-    )
+    values = np.frombuffer(data, dtype={"F64": "<f8", "F32": "<f4", "F16": "<f2"}[dtype])
+    return values.astype(np.float32, copy=not values.flags.writeable)
 
 
 def read_json(path: Path) -> dict:

@@ -63,7 +63,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[str, str]
     values: dict[str, str] = msgspec.field(default_factory=lambda: COMMON_VALUES)
     more: Callable[[Values], Values] = _nothing  # keys that are worked out
-    permuted: dict[str, str] = {}  # tensors whose rows llama.cpp wants in pairs: option with heads
+    permuted: tuple[str, ...] = ()  # projections whose rows llama.cpp wants in pairs
     raised: tuple[str, ...] = ()  # ends of tensors that transformers adds 1 to when it runs
     ignored: tuple[str, ...] = (".rotary_emb.inv_freq",)  # what llama.cpp computes itself
     activation: str = "silu"
@@ -84,13 +84,16 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
         return f"{known.replace('#', number[1] if number else '')}.{ending}"
 
     def convert(self, name: str, tensor: np.ndarray, config: Values) -> np.ndarray:
-        """The tensor as llama.cpp wants it; same shape."""
+        """The tensor as llama.cpp wants it, or some of its rows; same shape."""
         if self.raised and name.endswith(self.raised):
             return tensor + 1
-        for ending, option in self.permuted.items():
-            if f".{ending}." in name:
-                return permute(tensor, config.get(option) or config["num_attention_heads"])
-        return tensor
+        together = self.together(name, config)
+        return tensor if together == 1 else permute(tensor, tensor.shape[0] // together)
+
+    def together(self, name: str, config: Values) -> int:
+        """How many rows of a tensor must be converted together: those of a head, or one."""
+        paired = any(f".{ending}." in name for ending in self.permuted)
+        return head_size(config) if paired else 1
 
     def hyperparameters(self, config: Values) -> Values:
         """GGUF's keys and values. Raises AfinaError when an option is missing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from exporters.gguf.families.family import COMMON_NAMES, NORM_NAMES, Family, Values
 
 LLAMA_NAMES = COMMON_NAMES | NORM_NAMES
-PAIRED = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
+PAIRED = ("q_proj", "k_proj")
 _ROTATING = 4  # llama.cpp leaves every fourth layer of SmolLM3 unrotated (src/models/smollm3.cpp)
 
 

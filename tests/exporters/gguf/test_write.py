@@ -209,6 +209,6 @@ def write_wrongly(prepared: Prepared, path: Path) -> None:
     """With q and k as transformers has them."""
     import msgspec
 
-    family = msgspec.structs.replace(prepared.family, permuted={})
+    family = msgspec.structs.replace(prepared.family, permuted=())
     wrong = msgspec.structs.replace(prepared, family=family)
     write_gguf(wrong, {"f32": path}, lambda *values: None)
