@@ -29,8 +29,21 @@ class Tensor(msgspec.Struct, frozen=True):
     """One tensor of the file and where it comes from."""
 
     name: str  # GGUF's
-    source: str  # transformers'
+    sources: tuple[str, ...]  # transformers'; several are stacked, as those of experts are
     shape: tuple[int, ...]
+
+    @property
+    def source(self) -> str:
+        return self.sources[0]
+
+    @property
+    def rows(self) -> int:
+        """Of each source."""
+        return self.shape[-2] if len(self.shape) > 1 else self.shape[0]
+
+    @property
+    def columns(self) -> int:
+        return self.shape[-1] if len(self.shape) > 1 else 1
 
 
 class Stops(msgspec.Struct, frozen=True):
@@ -134,7 +147,7 @@ def _tensors(merged: Merged, family: Family) -> list[Tensor]:
                 "don't have.",
                 "Its architecture is another than its config.json says.",
             )
-        tensors.append(Tensor(name, source, shape))
+        tensors.append(Tensor(name, (source,), shape))
     _refuse_missing(merged, family, {tensor.name for tensor in tensors})
     return tensors
 
