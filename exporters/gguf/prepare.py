@@ -9,15 +9,18 @@ import re
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.hub import model_folder
 from core.targets import Target
+from exporters.gguf.converter import WAY
 from exporters.gguf.families import Family, family_of
 from exporters.gguf.mixes import Traits
-from exporters.gguf.template import portable, turn_end, writes_bos
+from exporters.gguf.sentencepiece import ALWAYS, FIRST, NEVER
+from exporters.gguf.template import portable, sample_prompt, turn_end, writes_bos
 from exporters.gguf.types import Type, tensor_types
 from exporters.gguf.vocabulary import Vocabulary, read_vocabulary
 from exporters.weights.merge import INPUT, Merged
@@ -107,10 +110,11 @@ def prepare(target: Target) -> Prepared:
     family.hyperparameters(merged.config)  # refuses a config.json that lacks one
     vocabulary = read_vocabulary(folder, _rows(merged))
     template = ChatTemplate.load(folder, target.chat_template)
+    vocabulary = _spaced(vocabulary, sample_prompt(template))
     bos = vocabulary.tokens[vocabulary.bos] if vocabulary.bos is not None else None
     return Prepared(
         target=target,
-        name=_name(target),
+        name=_name(target, vocabulary.strips),
         merged=merged,
         family=family,
         vocabulary=vocabulary,
@@ -136,9 +140,16 @@ def _rows(merged: Merged) -> int:
 
 
 def _tensors(merged: Merged, family: Family) -> list[Tensor]:
-    tensors = []
+    tensors: dict[str, Tensor] = {}
+    stacks: dict[str, dict[int, str]] = {}
     for source, shape in merged.shapes.items():
         if source.endswith(family.ignored):
+            continue
+        expert = family.experts.find(source) if family.experts else None
+        if expert is not None:
+            name, place = expert
+            stacks.setdefault(name, {})[place] = source
+            tensors.setdefault(name, Tensor(name, (source,), shape))  # its place in the file
             continue
         name = family.tensor_name(source)
         if name is None:
@@ -147,14 +158,30 @@ def _tensors(merged: Merged, family: Family) -> list[Tensor]:
                 "don't have.",
                 "Its architecture is another than its config.json says.",
             )
-        tensors.append(Tensor(name, (source,), shape))
-    _refuse_missing(merged, family, {tensor.name for tensor in tensors})
-    return tensors
+        tensors[name] = Tensor(name, (source,), shape)
+    tensors |= {name: _stack(merged, family, name, stacks[name]) for name in stacks}
+    _refuse_missing(merged, family, set(tensors))
+    return list(tensors.values())
+
+
+def _stack(merged: Merged, family: Family, name: str, sources: dict[int, str]) -> Tensor:
+    """All experts of a layer, (experts, out, in)."""
+    assert family.experts is not None
+    count = merged.config[family.experts.count]
+    shapes = {merged.shapes[source] for source in sources.values()}
+    if sorted(sources) != list(range(count)) or len(shapes) != 1:
+        raise AfinaError(
+            f'"{merged.folder}" has {len(sources)} experts of {len(shapes)} shapes for "{name}", '
+            f"and its config.json says {count}.",
+            "The model is incomplete: copy or save it again.",
+        )
+    return Tensor(name, tuple(sources[expert] for expert in range(count)), (count, *shapes.pop()))
 
 
 def _refuse_missing(merged: Merged, family: Family, found: set[str]) -> None:
     layers = merged.config["num_hidden_layers"]
-    for pattern in family.names.values():
+    stacks = family.experts.names if family.experts else {}
+    for pattern in {**family.names, **stacks}.values():
         if pattern == "output" and merged.tied:
             continue
         for layer in range(layers if "#" in pattern else 1):
@@ -183,9 +210,39 @@ def _stops(folder: Path, vocabulary: Vocabulary, template: ChatTemplate) -> Stop
     return Stops(eos, others, tuple(texts[token] for token in (eos, *others)))
 
 
-def _name(target: Target) -> str:
-    """The file's general.name; "phi3" in it switches on other code in llama.cpp."""
-    return re.sub(r"(?i)(phi)-?(?=3)", r"\1 ", target.label or target.word)
+def _spaced(vocabulary: Vocabulary, prompt: str) -> Vocabulary:
+    """The vocabulary with one of llama.cpp's ways to put spaces in front.
+
+    It puts one in front of a text and behind every special token, or nowhere. Raises AfinaError
+    where neither gives the tokens of the prompts.
+    """
+    if vocabulary.spaces != FIRST:
+        return vocabulary
+    special = tuple(vocabulary.special)
+    if prompt.startswith(special):
+        note = (
+            "The tokenizer puts a space in front of a text that doesn't begin with a special "
+            "token, and this file doesn't: prompts have equal tokens, text without a chat template "
+            "may have others."
+        )
+        return replace(vocabulary, spaces=NEVER, notes=(*vocabulary.notes, note))
+    if not any(token in prompt for token in special):
+        return replace(vocabulary, spaces=ALWAYS)
+    raise AfinaError(
+        "The tokenizer puts a space in front of a text only, llama.cpp behind every special token "
+        "too or nowhere; the prompts begin without a special token and hold some further on.",
+        f"Let the chat template begin with the BOS token. {WAY}",
+    )
+
+
+def _name(target: Target, strips: bool) -> str:
+    """The file's general.name.
+
+    "phi-3" in it lets llama.cpp's special tokens swallow the space behind them, or makes loading
+    fail where the tokens that Phi 3 has are missing.
+    """
+    plain = re.sub(r"(?i)(phi)-?(?=3)", r"\1 ", target.label or target.word)
+    return f"{plain} (phi-3)" if strips else plain
 
 
 def _notes(merged: Merged, family: Family) -> tuple[str, ...]:
