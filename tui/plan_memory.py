@@ -53,13 +53,10 @@ def memory_text(plan: Plan, config: Config, symbols: Symbols, width: int) -> Tex
         text.append(size(bytes_).rjust(SIZE_CELLS - 1), TEXT).append(" ")
         filled = max(1, round(cells * bytes_ / most)) if bytes_ and most else 0
         text.append(f"{symbols.full * min(filled, cells)}\n", colour)
-    word, colour = ("fits", GREEN) if plan.fits else ("may not fit", RED)
-    if plan.probe and not plan.fits:
-        word = "does not fit"
     free = plan.probe.free_bytes if plan.probe else plan.memory_free_bytes
     text.append(f" {'total'.ljust(PART_CELLS)}", f"bold {TEXT}")
     text.append(f"{size(plan.peak_bytes)} of {size(free)}  ", f"bold {TEXT}")
-    return text.append(f"{word}\n", f"bold {colour}")
+    return text.append(f"{plan.verdict}\n", f"bold {GREEN if plan.fits else RED}")
 
 
 def fixes_text(probe: Probe, fix_key: str) -> Text:

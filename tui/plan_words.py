@@ -230,8 +230,7 @@ def summary_text(outlook: Outlook, symbols: Symbols) -> Text:
     parts.append(f"{value} {label}" if label == "steps" else value)
     if plan is not None:
         how = "measured " if plan.probe else ""
-        fits = "fits" if plan.fits else "may not fit"
-        parts.append(f"memory {how}{size(plan.peak_bytes)}, {fits}")
+        parts.append(f"memory {how}{size(plan.peak_bytes)}, {plan.verdict}")
         if plan.seconds is not None:
             parts.append(f"time {duration(plan.seconds)}")
     return head.append("   " + f" {symbols.dot} ".join(parts), SECONDARY)

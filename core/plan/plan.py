@@ -98,6 +98,13 @@ class Plan(msgspec.Struct, frozen=True):
             return self.probe.fits
         return self.memory.total <= self.memory_free_bytes
 
+    @property
+    def verdict(self) -> str:
+        """Whether it fits, in words: an estimate is less sure than a measurement."""
+        if self.fits:
+            return "fits"
+        return "does not fit" if self.probe else "may not fit"
+
 
 def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan:
     """The plan of a configuration; raises AfinaError when the model's files can't be read."""

@@ -156,6 +156,7 @@ async def test_what_does_not_fit_has_fixes_and_u_takes_one_back(
         await pilot.press("v")
         await probed(pilot, app)
         assert "15.0 GiB of 12.0 GiB  does not fit" in text_of(app)
+        assert "measured 15.0 GiB, does not fit" in text_of(app)
         assert "saves   6.0 GiB measured  gradient checkpointing" in text_of(app)
         assert "saves   4.0 GiB estimated 4 rows a pass, twice as" in text_of(app)
         await pilot.press("f")

@@ -132,7 +132,7 @@ def _course(plan: Plan) -> str:
 
 def _memory(plan: Plan) -> str:
     how = "measured" if plan.probe else "estimated"
-    verdict = "" if plan.fits else " - this may not fit"
+    verdict = "" if plan.fits else f" - this {plan.verdict}"
     return f"{size(plan.peak_bytes)} {how}, {size(plan.memory_free_bytes)} free{verdict}"
 
 
