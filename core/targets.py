@@ -1,59 +1,67 @@
 """What a person can chat with, evaluate or export: the TARGET of every command and pane.
 
-A run, `run@checkpoint` (a step, "best" or "last"), `run@base`, a model folder or a hub id (with an
-adapter beside it), a `.gguf` file.
+A run, `run@checkpoint` (a step, "best" or "last"), `run@base`, a model folder, a hub id, a `.gguf`
+file, an ONNX folder; the last four with adapters of their own kind beside them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from core.data.encode.tokenizer import read_json
-from core.errors import AfinaError
+from core.errors import AfinaError, nearest
+from core.gguf_keys import Value, read_keys
 from core.hub import is_hub_id
 from core.runs import Run, find_run
+
+GGUF, ONNX_ADAPTER = ".gguf", ".onnx_adapter"
+GENAI_CONFIG = "genai_config.json"
+BASE_NAME = "general.base_model.0.name"  # in a GGUF adapter: the model that it goes with
+GGUF_KEYS = ("general.type", "adapter.type", "general.architecture", BASE_NAME)
 
 
 class Target(msgspec.Struct, frozen=True):
     """One model that can answer, resolved to files."""
 
     word: str  # as the person wrote it
-    kind: str  # "hf" or "gguf"
-    model: str  # folder of the base or merged model, or the .gguf file
-    adapter: str | None = None
+    kind: str  # "hf", "gguf" or "onnx"
+    model: str  # folder of the base or merged model, the .gguf file, the ONNX folder
+    adapter: str | None = None  # a PEFT folder, a .gguf or an .onnx_adapter file: of the kind
     chat_template: str | None = None  # a Jinja file that replaces the model's own
     run: str | None = None  # directory of the run it comes from
     label: str = ""  # short name for a column
+    adapters: tuple[str, ...] = ()  # further ones, to switch to without loading again
 
 
-def resolve(home: Path, word: str, adapter: str | None = None) -> Target:
-    """The files behind a TARGET. Raises AfinaError that says what was looked for and where."""
+def resolve(home: Path, word: str, adapter: str | Sequence[str] | None = None) -> Target:
+    """The files behind a TARGET; the first of several adapters answers unless another is chosen.
+
+    Raises AfinaError that says what was looked for and where.
+    """
+    adapters = [adapter] if isinstance(adapter, str) else list(adapter or ())
     path = Path(word).expanduser()
-    if path.suffix == ".gguf":
-        return _gguf(word, path, adapter)
+    if path.suffix == GGUF:
+        return _gguf(word, path, adapters)
+    if (path / GENAI_CONFIG).is_file():
+        return _with(Target(word, "onnx", str(path.resolve()), label=path.resolve().name), adapters)
     if (path / "config.json").is_file():
         folder = path.resolve()
         _refuse_classifier(word, folder)
-        label = folder.name + (f" + {Path(adapter).name}" if adapter else "")
-        return Target(word, "hf", str(folder), adapter=_adapter(adapter), label=label)
-    if (path / "genai_config.json").is_file():
-        raise AfinaError(
-            f'"{word}" is an ONNX folder, and Afina can\'t run ONNX yet.', "Use a GGUF."
-        )
+        return _with(Target(word, "hf", str(folder), label=folder.name), adapters)
     if path.is_dir() and not (path / "config.yaml").is_file():
         raise AfinaError(
             f'The folder "{word}" holds no config.json.',
-            "Name a model folder, a run or a .gguf file.",
+            "Name a model folder, a run, a .gguf file or an ONNX folder.",
         )
     if "/" in word and is_hub_id(word):
-        return Target(word, "hf", word, adapter=_adapter(adapter), label=word.rpartition("/")[2])
+        return _with(Target(word, "hf", word, label=word.rpartition("/")[2]), adapters)
     name, _, point = word.partition("@")
     run = find_run(home, name)
-    if adapter:
+    if adapters:
         raise AfinaError(
             f'"{word}" is a run and has an adapter of its own.', "Leave out --adapter."
         )
@@ -129,22 +137,109 @@ def _checkpoint(run: Run, point: str) -> Path:
     )
 
 
-def _gguf(word: str, path: Path, adapter: str | None) -> Target:
+def _gguf(word: str, path: Path, adapters: list[str]) -> Target:
     if not path.is_file():
         raise AfinaError(f'There is no file "{word}".', "Check the path.")
-    if adapter:
+    keys = read_keys(path, GGUF_KEYS)
+    if keys.get("general.type") == "adapter":
         raise AfinaError(
-            "An adapter can't be laid over a GGUF file yet.", "Export with the adapter."
+            f'"{word}" is an adapter, not a model: it goes with {_base_of(keys)}.',
+            f'Name the GGUF file of that model, and --adapter "{word}".',
         )
-    return Target(word, "gguf", str(path.resolve()), label=path.stem)
+    return _with(Target(word, "gguf", str(path.resolve()), label=path.stem), adapters)
 
 
-def _adapter(adapter: str | None) -> str | None:
-    if adapter is None:
-        return None
-    folder = Path(adapter).expanduser()
+def _with(target: Target, adapters: list[str]) -> Target:
+    """The target under its adapters, each of which must be of its kind."""
+    find = {"hf": _peft_adapter, "gguf": _gguf_adapter, "onnx": _onnx_adapter}[target.kind]
+    found = list(dict.fromkeys(find(target, word) for word in adapters))
+    if not found:
+        return target
+    label = f"{target.label} + {adapter_name(found[0])}"
+    return msgspec.structs.replace(target, adapter=found[0], adapters=tuple(found[1:]), label=label)
+
+
+def adapter_name(adapter: str) -> str:
+    """A short name for the path of an adapter of any kind."""
+    path = Path(adapter)
+    return path.stem if path.suffix in (GGUF, ONNX_ADAPTER) else path.name
+
+
+def choose_adapter(adapters: Sequence[str], word: str) -> str:
+    """The one of several adapters whose path or short name is `word`. Raises AfinaError."""
+    names = {adapter_name(path): path for path in reversed(adapters)}
+    path = word if word in adapters else names.get(word)
+    if path is None:
+        known = ", ".join(sorted(names)) or "none"
+        raise AfinaError(
+            f'There is no adapter "{word}" here.', f"{nearest(word, names)} There are: {known}."
+        )
+    return path
+
+
+def _peft_adapter(target: Target, word: str) -> str:
+    folder = Path(word).expanduser()
+    if folder.suffix in (GGUF, ONNX_ADAPTER):
+        beside = "a GGUF file" if folder.suffix == GGUF else "an ONNX folder"
+        raise AfinaError(
+            f'"{word}" goes beside {beside}, and "{target.word}" is a model of transformers.',
+            "Name the folder of a PEFT adapter.",
+        )
     if not (folder / "adapter_config.json").is_file():
         raise AfinaError(
-            f'"{adapter}" holds no adapter_config.json.', "Name the folder of a PEFT adapter."
+            f'"{word}" holds no adapter_config.json.', "Name the folder of a PEFT adapter."
         )
     return str(folder.resolve())
+
+
+def _gguf_adapter(target: Target, word: str) -> str:
+    path = Path(word).expanduser()
+    if (path / "adapter_config.json").is_file():
+        raise AfinaError(
+            f'"{word}" is a PEFT adapter, which can\'t be laid over a GGUF file.',
+            "Write it as a GGUF adapter: afina export BASE --adapter DIR --to gguf:lora.",
+        )
+    if not path.is_file():
+        raise AfinaError(f'There is no adapter file "{word}".', "Name a .gguf adapter.")
+    keys = read_keys(path, GGUF_KEYS)
+    if keys.get("general.type") != "adapter":
+        raise AfinaError(
+            f'"{word}" is a model, not an adapter.', "Name a file from --to gguf:lora."
+        )
+    if keys.get("adapter.type") != "lora":
+        raise AfinaError(
+            f'"{word}" is an adapter of the type "{keys.get("adapter.type")}".',
+            "llama.cpp knows adapters of the type lora.",
+        )
+    there = read_keys(Path(target.model), GGUF_KEYS).get("general.architecture")
+    if keys.get("general.architecture") != there:
+        raise AfinaError(
+            f'"{word}" goes with {_base_of(keys)}, and "{target.word}" is of the architecture '
+            f"{there}.",
+            "Name the GGUF file of that model.",
+        )
+    return str(path.resolve())
+
+
+def _base_of(keys: Mapping[str, Value]) -> str:
+    """The model that a GGUF adapter says it goes with."""
+    family = f"a {keys.get('general.architecture', 'llama')} model"
+    return f'"{keys[BASE_NAME]}", {family}' if BASE_NAME in keys else family
+
+
+def _onnx_adapter(target: Target, word: str) -> str:
+    path = Path(word).expanduser()
+    if path.suffix == ONNX_ADAPTER and path.is_file():
+        return str(path.resolve())
+    own = sorted((Path(target.model) / "adapters").glob(f"*{ONNX_ADAPTER}"))
+    for adapter in own:
+        if adapter.stem == word:
+            return str(adapter)
+    problem = "is no .onnx_adapter file" if path.exists() else "is not there"
+    names = ", ".join(adapter.stem for adapter in own)
+    raise AfinaError(
+        f'The adapter "{word}" {problem}.',
+        f'Adapters of "{target.word}": {names}.'
+        if own
+        else f'"{target.word}" has none: afina export RUN --to onnx:multi-int4 writes them.',
+    )

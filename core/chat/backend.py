@@ -8,11 +8,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from core.chat.protocol import Load, Loaded
+from core.errors import AfinaError
+from core.targets import Target, adapter_name
 
 if TYPE_CHECKING:
     import numpy as np
 
-BACKENDS = {"hf": "core.chat.hf:Transformers", "gguf": "core.chat.llamacpp:LlamaCpp"}  # Target.kind
+BACKENDS = {  # Target.kind: its class
+    "hf": "core.chat.hf:Transformers",
+    "gguf": "core.chat.llamacpp:LlamaCpp",
+    "onnx": "core.chat.onnx:OnnxGenai",
+}
 
 Cancelled = Callable[[], bool]
 
@@ -58,7 +64,11 @@ class Backend(Protocol):
         """Drops what was read."""
         ...
 
-    def use_adapter(self, on: bool) -> None: ...
+    def use_adapter(self, which: bool | str) -> None:
+        """Whose words come next: True the target's own adapter, False the base model alone, a path
+        one of the loaded adapters. What was read is dropped on a change. Raises AfinaError.
+        """
+        ...
 
     def use_threads(self, count: int) -> None: ...
 
@@ -69,6 +79,24 @@ def open_backend(request: Load) -> Backend:
     """Loads the target. Raises AfinaError when its files can't answer."""
     module, _, name = BACKENDS[request.target.kind].partition(":")
     return getattr(importlib.import_module(module), name)(request)
+
+
+def adapters_of(target: Target) -> list[str]:
+    """All adapters that a worker loads for a target, its own first."""
+    return [*([target.adapter] if target.adapter else []), *target.adapters]
+
+
+def chosen_adapter(target: Target, which: bool | str) -> str | None:
+    """The path behind `use_adapter`; None for the base model. Raises AfinaError."""
+    if isinstance(which, bool):
+        return target.adapter if which else None
+    if which not in adapters_of(target):
+        names = ", ".join(adapter_name(path) for path in adapters_of(target)) or "none"
+        raise AfinaError(
+            f'The adapter "{which}" is not loaded over "{target.label or target.word}".',
+            f"Loaded: {names}. Open the model with --adapter once more for this one.",
+        )
+    return which
 
 
 def default_threads() -> int:

@@ -73,7 +73,7 @@ class ModelClient:
         *,
         ids: Sequence[int] | None = None,
         tools: Sequence[dict[str, Any]] | None = None,
-        adapter: bool = True,
+        adapter: bool | str = True,
         on_token: Callable[[Token], None] | None = None,
     ) -> Answer:
         """Answers a conversation, or goes on after ids, loading the model first where needed.
@@ -92,14 +92,19 @@ class ModelClient:
         *,
         ids: Sequence[int] | None = None,
         tools: Sequence[dict[str, Any]] | None = None,
-        adapter: bool = True,
+        adapter: bool | str = True,
     ) -> int:
         """Like generate, without waiting; returns the request's id. May follow start_load."""
         request = self._generate_request(messages, sampling, ids, tools, adapter)
         return self._start("generate", request)
 
     def log_probs(
-        self, ids: Sequence[int], start: int = 1, *, adapter: bool = True, path: str | None = None
+        self,
+        ids: Sequence[int],
+        start: int = 1,
+        *,
+        adapter: bool | str = True,
+        path: str | None = None,
     ) -> Scores:
         """log p of ids[start:]; with `path` the whole distributions go there, see LogProbs."""
         if self.loaded is None or not self.alive:
@@ -142,7 +147,7 @@ class ModelClient:
         sampling: Sampling | None,
         ids: Sequence[int] | None,
         tools: Sequence[dict[str, Any]] | None,
-        adapter: bool,
+        adapter: bool | str,
     ) -> Generate:
         return Generate(
             messages=list(messages),

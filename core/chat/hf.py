@@ -1,4 +1,4 @@
-"""Chat through transformers: a base model, an adapter laid over it unmerged, a merged model.
+"""Chat through transformers: a base model, adapters laid over it unmerged, a merged model.
 
 safetensors only, no code out of the model's folder, no network unless a hub id is named.
 """
@@ -11,12 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.chat.backend import Cancelled, Interrupted, default_threads, shared_start
+from core.chat.backend import (
+    Cancelled,
+    Interrupted,
+    adapters_of,
+    chosen_adapter,
+    default_threads,
+    shared_start,
+)
 from core.chat.protocol import Load, Loaded
 from core.data.encode.template import ChatTemplate
-from core.data.encode.tokenizer import Tokenizer
+from core.data.encode.tokenizer import Tokenizer, read_json
 from core.errors import AfinaError
 from core.hub import fetch
+from core.targets import adapter_name
+from core.train.beginning import PLAIN_STARTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,21 +38,24 @@ class Transformers:
 
     def __init__(self, request: Load) -> None:
         start = time.perf_counter()
-        target = request.target
-        folder = fetch(target.model)
-        _check_weights(folder, target.adapter)
+        self._target = target = request.target
+        folder, adapters = fetch(target.model), adapters_of(target)
+        _check_weights(folder, adapters)
         self._tokenizer = Tokenizer.load(folder)
         self._template = ChatTemplate.load(folder, target.chat_template)
         self._torch, self._device, self._dtype = _device(request.device)
         self.use_threads(request.threads or default_threads())
+        # PEFT's names for them, which become parts of the names of modules
+        self._names = {path: f"adapter{place}" for place, path in enumerate(adapters)}
         with _as_sentences(target.model):
-            model, parameters = self._open(folder, target.adapter)
+            model, parameters = self._open(folder, adapters)
         self._model: Any = model
-        self._adapted = target.adapter is not None
+        self._adapter = next(iter(adapters), None)  # the one that answers now
         self._prefix: Any = None  # embeddings of a learned prompt, (1, virtual tokens, hidden)
-        if self._adapted and model.active_peft_config.is_prompt_learning:
-            self._model, self._prefix = _without_prompt(model, target.adapter)
+        if self._adapter and model.active_peft_config.is_prompt_learning:
+            self._model, self._prefix = _without_prompt(model, self._adapter)
         self.forget()
+        self.use_adapter(True)
         config = self._model.config
         self.loaded = Loaded(
             label=target.label or target.word,
@@ -54,10 +66,11 @@ class Transformers:
             stop_ids=sorted(self._tokenizer.stop_ids),
             device=self._device,
             dtype=str(self._dtype).removeprefix("torch."),
-            adapter=self._adapted,
+            adapter=bool(adapters),
+            adapters=adapters,
         )
 
-    def _open(self, folder: Path, adapter: str | None) -> tuple[Any, int]:
+    def _open(self, folder: Path, adapters: list[str]) -> tuple[Any, int]:
         from transformers import AutoModelForCausalLM
         from transformers.utils.logging import disable_progress_bar
 
@@ -70,10 +83,12 @@ class Transformers:
             local_files_only=True,
         )
         parameters = model.num_parameters()
-        if adapter is not None:
+        if adapters:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, adapter)
+            model = PeftModel.from_pretrained(model, adapters[0], self._names[adapters[0]])
+            for further in adapters[1:]:
+                model.load_adapter(further, self._names[further])
         return model.to(self._device).eval(), parameters
 
     def _room(self, config: Any) -> int:
@@ -111,13 +126,18 @@ class Transformers:
         self._read: list[int] = []
         self._cache: Any = DynamicCache(config=self._model.config)
 
-    def use_adapter(self, on: bool) -> None:
-        if not self.loaded.adapter or on == self._adapted:
+    def use_adapter(self, which: bool | str) -> None:
+        chosen = chosen_adapter(self._target, which)
+        if chosen == self._adapter:
             return
         if self._prefix is None:
             layers = self._model.base_model
-            layers.enable_adapter_layers() if on else layers.disable_adapter_layers()
-        self._adapted = on
+            if chosen is None:
+                layers.disable_adapter_layers()
+            else:
+                layers.enable_adapter_layers()
+                self._model.set_adapter(self._names[chosen], inference_mode=True)
+        self._adapter = chosen
         self.forget()
 
     def use_threads(self, count: int) -> None:
@@ -170,14 +190,14 @@ class Transformers:
 
     def _inputs(self, ids: Any) -> dict[str, Any]:
         """The tokens; the first ones with the learned prompt before them, once a conversation."""
-        if self._prefix is None or not self._adapted or self._read:
+        if self._prefix is None or self._adapter is None or self._read:
             return {"input_ids": ids}
         embedded = self._model.get_input_embeddings()(ids)
         prefix = self._prefix.to(embedded)
         return {"inputs_embeds": self._torch.cat([prefix, embedded], dim=1)}
 
 
-def _without_prompt(model: Any, adapter: str | None) -> tuple[Any, Any]:
+def _without_prompt(model: Any, adapter: str) -> tuple[Any, Any]:
     """The model under a learned prompt, and the prompt's embeddings.
 
     PEFT would prepend them to every piece of a conversation that is read.
@@ -191,16 +211,39 @@ def _without_prompt(model: Any, adapter: str | None) -> tuple[Any, Any]:
     return model.get_base_model(), model.get_prompt(batch_size=1).detach()
 
 
-def _check_weights(folder: Path, adapter: str | None) -> None:
+def _check_weights(folder: Path, adapters: list[str]) -> None:
     if not any(folder.glob("*.safetensors")):
         raise AfinaError(
             f'"{folder}" holds no .safetensors weights.',
             "Other formats can run code when they are loaded; convert them first.",
         )
-    if adapter and not (Path(adapter) / "adapter_model.safetensors").is_file():
-        raise AfinaError(
-            f'"{adapter}" holds no adapter_model.safetensors.', "Name the folder of a PEFT adapter."
-        )
+    for adapter in adapters:
+        if not (Path(adapter) / "adapter_model.safetensors").is_file():
+            raise AfinaError(
+                f'"{adapter}" holds no adapter_model.safetensors.',
+                "Name the folder of a PEFT adapter.",
+            )
+    if len(adapters) > 1:
+        _refuse_together(adapters)
+
+
+def _refuse_together(adapters: list[str]) -> None:
+    """Raises AfinaError for adapters that can't lie over one model in memory."""
+    kinds = {path: read_json(Path(path), "adapter_config.json") for path in adapters}
+    for path, config in kinds.items():
+        kind = str(config.get("peft_type"))
+        if kind not in ("LORA", "IA3") or kind != kinds[adapters[0]].get("peft_type"):
+            raise AfinaError(
+                f'The adapters "{adapter_name(adapters[0])}" and "{adapter_name(path)}" can\'t '
+                f"share a model: {kinds[adapters[0]].get('peft_type')} and {kind}.",
+                "Several adapters are all LORA or all IA3; open others in columns of their own.",
+            )
+        if config.get("init_lora_weights", True) not in PLAIN_STARTS:
+            raise AfinaError(
+                f'The adapter "{adapter_name(path)}" began as {config["init_lora_weights"]}, which '
+                "changes the base model under all others too.",
+                "Open it alone.",
+            )
 
 
 def _device(wanted: str) -> tuple[Any, str, Any]:

@@ -1,7 +1,8 @@
 """Chat through llama.cpp: a GGUF file on the CPU, by the C functions that llama-cpp-python carries.
 
-The file stands for itself: vocabulary, template and stop tokens are its own. The package's `Llama`
-class is not used: it prints, redirects stdout while it loads, and can't be cancelled in a prompt.
+The file stands for itself: vocabulary, template and stop tokens are its own, also under adapters.
+The package's `Llama` class is not used: it prints, redirects stdout while it loads, and can't be
+cancelled in a prompt.
 """
 
 from __future__ import annotations
@@ -14,7 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.chat.backend import Cancelled, Interrupted, default_threads, shared_start
+from core.chat.backend import (
+    Cancelled,
+    Interrupted,
+    adapters_of,
+    chosen_adapter,
+    default_threads,
+    shared_start,
+)
 from core.chat.protocol import Load, Loaded
 from core.data.encode.template import ChatTemplate
 from core.errors import AfinaError
@@ -40,9 +48,13 @@ class LlamaCpp:
         self._model: Any = None
         self._context: Any = None
         self._read: list[int] = []
+        self._target = request.target
         self._path = Path(request.target.model)
+        self._adapters: dict[str, Any] = {}  # by path
+        self._adapter: str | None = None  # the one that answers now
         try:
             self._open(request.threads or default_threads())
+            self.use_adapter(True)
             self._template = self._own_template()
         except BaseException:
             self.close()
@@ -56,7 +68,8 @@ class LlamaCpp:
             stop_ids=self._stop_ids(),
             device="cpu",
             dtype=self._file_type(),
-            adapter=False,
+            adapter=bool(self._adapters),
+            adapters=list(self._adapters),
         )
 
     def _open(self, threads: int) -> None:
@@ -68,6 +81,8 @@ class LlamaCpp:
         self._model = c.llama_model_load_from_file(str(self._path).encode(), settings)
         if not self._model:
             raise self._refusal()
+        for adapter in adapters_of(self._target):  # the context makes room for all of them
+            self._adapters[adapter] = self._open_adapter(adapter)
         self._vocab = c.llama_model_get_vocab(self._model)
         self._size = c.llama_vocab_n_tokens(self._vocab)
         self._context_length = min(c.llama_model_n_ctx_train(self._model), LONGEST_CONTEXT)
@@ -80,6 +95,22 @@ class LlamaCpp:
         if not self._context:
             raise self._refusal()
         self._memory = c.llama_get_memory(self._context)
+
+    def _open_adapter(self, path: str) -> Any:
+        self._log.clear()
+        adapter = self._c.llama_adapter_lora_init(self._model, path.encode())
+        if not adapter:
+            raise AfinaError(
+                f'llama.cpp can\'t lay the adapter "{path}" over "{self._path}": '
+                f"{self._log.reason()}.",
+                "Name the GGUF file of the model that the adapter was trained on.",
+            )
+        if self._c.llama_adapter_get_alora_n_invocation_tokens(adapter):
+            raise AfinaError(
+                f'The adapter "{path}" is an activated LoRA, which begins inside of a text.',
+                "Use a program that knows them, or a plain LoRA.",
+            )
+        return adapter
 
     def _refusal(self) -> AfinaError:
         return AfinaError(
@@ -159,8 +190,18 @@ class LlamaCpp:
         self._c.llama_memory_clear(self._memory, False)
         self._read = []
 
-    def use_adapter(self, on: bool) -> None:
-        """A GGUF file is one model: there is nothing to switch."""
+    def use_adapter(self, which: bool | str) -> None:
+        chosen = chosen_adapter(self._target, which)
+        if chosen == self._adapter:
+            return
+        c = self._c
+        active = [self._adapters[chosen]] if chosen else []
+        adapters = (c.llama_adapter_lora_p_ctypes * len(active))(*active)
+        scales = (ctypes.c_float * len(active))(*[1.0] * len(active))
+        code = c.llama_set_adapters_lora(self._context, adapters, len(active), scales)
+        assert code == 0, f"llama_set_adapters_lora gave {code}"
+        self._adapter = chosen
+        self.forget()
 
     def use_threads(self, count: int) -> None:
         self._c.llama_set_n_threads(self._context, count, count)
@@ -168,6 +209,9 @@ class LlamaCpp:
     def close(self) -> None:
         if self._context:
             self._c.llama_free(self._context)
+        for adapter in self._adapters.values():
+            self._c.llama_adapter_lora_free(adapter)
+        self._adapters = {}
         if self._model:
             self._c.llama_model_free(self._model)
         self._context = self._model = None

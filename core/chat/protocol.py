@@ -31,7 +31,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """Loads a target; one worker holds one model."""
 
     target: Target
-    device: str = "auto"  # "auto", "cpu" or "cuda"; a GGUF stays on the CPU
+    device: str = "auto"  # "auto", "cpu" or "cuda"; GGUF and ONNX stay on the CPU
     threads: int | None = None  # None: all cores but one
 
 
@@ -42,7 +42,7 @@ class Generate(msgspec.Struct, frozen=True, kw_only=True):
     tools: list[dict[str, Any]] | None = None
     ids: list[int] | None = None  # instead of messages; nothing cached is used then
     sampling: Sampling = Sampling()
-    adapter: bool = True  # False: the base model under the adapter answers
+    adapter: bool | str = True  # False: the base model alone; a path: that one of the target's
     threads: int | None = None  # None: as loaded
 
 
@@ -51,7 +51,7 @@ class LogProbs(msgspec.Struct, frozen=True, kw_only=True):
 
     ids: list[int]
     start: Annotated[int, Meta(ge=1)] = 1
-    adapter: bool = True
+    adapter: bool | str = True
     path: str | None = None  # a .npy for all of log p, f32 (len(ids) - start + 1, vocabulary);
     # its row k is over the token at start + k, the last row over the one after the end
 
@@ -60,14 +60,15 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="l
     """The model is ready."""
 
     label: str
-    backend: str  # "transformers" or "llama.cpp"
+    backend: str  # "transformers", "llama.cpp" or "onnxruntime"
     parameters: int | None
     context_length: int  # tokens, prompt and answer together
     load_s: float
     stop_ids: list[int]
     device: str  # "cpu" or "cuda"
-    dtype: str  # "float32", "bfloat16", or the type of a GGUF file: "q4_k_m"
+    dtype: str  # "float32", "bfloat16", or the type of an export: "q4_k_m", "int4"
     adapter: bool  # whether an adapter lies over the model and can be switched
+    adapters: list[str] = []  # paths of all that can be switched to, the target's own first
 
 
 class Token(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="token"):

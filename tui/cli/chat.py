@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -20,10 +21,17 @@ if TYPE_CHECKING:
     from core.chat.protocol import Answer, Sampling, Token
     from core.targets import Target
 
-HELP = "Ctrl+C stops an answer. /retry  /undo  /system TEXT  /clear  /quit"
+HELP = "Ctrl+C stops an answer. /retry  /undo  /system TEXT  /clear  /adapter NAME  /quit"
 
 Targets = Annotated[
-    list[str], typer.Argument(help="Runs, RUN@STEP, RUN@base, model folders or .gguf files.")
+    list[str],
+    typer.Argument(help="Runs, RUN@STEP, RUN@base, model folders, .gguf files, ONNX folders."),
+]
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--adapter", help="Laid over a model folder, a GGUF or an ONNX folder; may be repeated."
+    ),
 ]
 
 
@@ -36,7 +44,7 @@ def chat(
         str | None,
         typer.Option(help='System prompt; else the one of the run\'s data; "" for none.'),
     ] = None,
-    adapter: Annotated[str | None, typer.Option(help="Adapter laid over a model folder.")] = None,
+    adapter: Adapters = None,
     greedy: Annotated[bool, typer.Option("--greedy", help="Always the likeliest token.")] = False,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 is greedy.")] = 0.7,
     top_p: Annotated[
@@ -105,27 +113,51 @@ def _ask(
     threads: int | None,
     json: bool,
 ) -> None:
-    """One answer per target, one model in memory at a time."""
+    """One answer per target and adapter, one model in memory at a time."""
     from core.chat.client import ModelClient
 
     answers = []
-    for target in targets:
+    voices = [_voices(target) for target in targets]
+    named = sum(len(each) for each in voices) > 1
+    for target, own in zip(targets, voices, strict=True):
         with ModelClient(target, threads=threads) as client:
             _load(client)
-            if json:
-                answers.append(_fields(target, client.generate(messages, sampling)))
-            else:
-                _say(client, messages, sampling, named=len(targets) > 1)
+            for voice in own:
+                if json:
+                    answer = client.generate(messages, sampling, adapter=voice.adapter)
+                    answers.append(_fields(target, voice, answer))
+                else:
+                    _say(client, voice, messages, sampling, named)
     if json:
         import json as json_module
 
         typer.echo(json_module.dumps(answers))  # ASCII: no answer can control the terminal
 
 
-def _fields(target: Target, answer: Answer) -> dict[str, Any]:
+class Voice(NamedTuple):
+    """One way in which a loaded model can answer."""
+
+    label: str
+    adapter: bool | str = True
+
+
+def _voices(target: Target) -> list[Voice]:
+    """Each adapter of a target that has several; else the target as it is."""
+    from core.chat.backend import adapters_of
+    from core.targets import adapter_name
+
+    adapters = adapters_of(target)
+    if len(adapters) < 2:
+        return [Voice(target.label)]
+    model = target.label.removesuffix(f" + {adapter_name(adapters[0])}")
+    return [Voice(f"{model} + {adapter_name(path)}", path) for path in adapters]
+
+
+def _fields(target: Target, voice: Voice, answer: Answer) -> dict[str, Any]:
     """The shape that scripts rely on; it only grows."""
     return {
         "target": target.word,
+        "adapter": voice.adapter if isinstance(voice.adapter, str) else target.adapter,
         "text": answer.text,
         "prompt_ids": answer.prompt_ids,
         "ids": answer.ids,
@@ -143,7 +175,11 @@ def _load(client: ModelClient) -> None:
 
 
 def _say(
-    client: ModelClient, messages: list[dict[str, str]], sampling: Sampling, named: bool
+    client: ModelClient,
+    voice: Voice,
+    messages: list[dict[str, str]],
+    sampling: Sampling,
+    named: bool,
 ) -> Answer:
     """Writes an answer while it comes: its text to stdout, what was measured to stderr."""
     from core.data.visible import visible
@@ -152,8 +188,8 @@ def _say(
         typer.echo(visible(token.text), nl=False)
 
     if named:
-        typer.echo(f"-- {visible(client.target.label)}")
-    answer = client.generate(messages, sampling, on_token=write)
+        typer.echo(f"-- {visible(voice.label)}")
+    answer = client.generate(messages, sampling, adapter=voice.adapter, on_token=write)
     typer.echo()
     typer.echo(f"[{_measured(answer)}]", err=True)
     return answer
@@ -183,19 +219,52 @@ def _converse(targets: list[Target], system: str, sampling: Sampling, threads: i
         for target in targets:
             client = stack.enter_context(ModelClient(target, threads=threads))
             _load(client)
-            columns.append((client, History(system)))
+            columns.append(Column(client, History(system), _voices(target)[0]))
         typer.echo(HELP, err=True)
         while (line := _read_line()) is not None:
-            if not _obey(line, [history for _, history in columns]):
+            if line.partition(" ")[0] == "/adapter":
+                _change_adapter(columns, line.partition(" ")[2].strip())
                 continue
-            for client, history in columns:
+            if not _obey(line, [column.history for column in columns]):
+                continue
+            for column in columns:
+                messages, named = column.history.messages, len(columns) > 1
                 try:
-                    answer = _say(client, history.messages, sampling, named=len(columns) > 1)
+                    answer = _say(column.client, column.voice, messages, sampling, named)
                 except AfinaError as error:  # too long a talk, or a worker that died: go on
                     typer.echo(f"afina: {error}", err=True)
                     continue
                 if answer.text:
-                    history.answer(answer.text)
+                    column.history.answer(answer.text)
+
+
+@dataclass
+class Column:
+    """A loaded model with its own talk."""
+
+    client: ModelClient
+    history: History
+    voice: Voice
+
+
+def _change_adapter(columns: list[Column], word: str) -> None:
+    """Lets another adapter answer in every column that has it; "none": the base model alone."""
+    from core.chat.backend import adapters_of
+    from core.data.visible import visible
+    from core.targets import adapter_name, choose_adapter
+
+    for column in columns:
+        adapters = adapters_of(column.client.target)
+        try:
+            path = False if word == "none" else choose_adapter(adapters, word)
+        except AfinaError as error:
+            typer.echo(f"afina: {error}", err=True)
+            continue
+        label = column.voice.label.partition(" + ")[0]
+        if path:
+            label += f" + {adapter_name(path)}"
+        column.voice = Voice(label, path)
+        typer.echo(f"{visible(label)} answers from here on.", err=True)
 
 
 def _read_line() -> str | None:

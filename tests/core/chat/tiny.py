@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 STOP = "<|im_end|>"
 TEMPLATE = (
@@ -67,17 +68,18 @@ def _write_tokenizer(folder: Path) -> tuple[int, int]:
     return tokenizer.token_to_id(STOP), tokenizer.get_vocab_size()
 
 
-def write_adapter(model: Path, folder: Path) -> None:
+def write_adapter(model: Path, folder: Path, seed: int = 8, **options: object) -> None:
     """An adapter that changes what the model says."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import LlamaForCausalLM
 
-    torch.manual_seed(8)
-    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    torch.manual_seed(seed)
+    fields = {"r": 4, "target_modules": ["q_proj", "v_proj"], "task_type": "CAUSAL_LM"} | options
+    config = LoraConfig(**fields)  # type: ignore[arg-type]
     tuned = get_peft_model(LlamaForCausalLM.from_pretrained(model), config)
     for name, weight in tuned.named_parameters():
-        if "lora_B" in name:
+        if "lora_B" in name or ("modules_to_save" in name and weight.requires_grad):
             torch.nn.init.normal_(weight, std=0.5)
     tuned.save_pretrained(folder)
 
@@ -115,12 +117,45 @@ def write_gguf(model: Path, path: Path) -> None:
     writer.add_chat_template(plain)  # other programs don't know the markers
     names = get_tensor_name_map(MODEL_ARCH.LLAMA, config["num_hidden_layers"])
     for name, weight in load_file(model / "model.safetensors").items():
-        heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
-        if heads_of := heads.get(name.split(".")[-2]):  # llama.cpp pairs the rows of a head
-            rows, columns = weight.shape
-            pairs = weight.reshape(config[heads_of], 2, rows // config[heads_of] // 2, columns)
-            weight = pairs.swapaxes(1, 2).reshape(rows, columns).copy()
-        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), weight)
+        writer.add_tensor(
+            names.get_name(name, try_suffixes=(".weight",)), _paired(name, weight, config)
+        )
+    _write(writer)
+
+
+def write_gguf_adapter(model: Path, adapter: Path, path: Path) -> None:
+    """A LoRA of write_adapter as a GGUF adapter file, again without the exporter."""
+    from gguf import GGUFWriter
+    from gguf.constants import MODEL_ARCH
+    from gguf.tensor_mapping import get_tensor_name_map
+    from safetensors.numpy import load_file
+
+    config = json.loads((model / "config.json").read_text())
+    writer = GGUFWriter(path, "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 8.0)  # LoraConfig's default
+    names = get_tensor_name_map(MODEL_ARCH.LLAMA, config["num_hidden_layers"])
+    for key, weight in load_file(adapter / "adapter_model.safetensors").items():
+        name, part = key.removeprefix("base_model.model.").removesuffix(".weight").split(".lora_")
+        if part == "B":
+            weight = _paired(f"{name}.weight", weight, config)
+        writer.add_tensor(f"{names.get_name(name)}.weight.lora_{part.lower()}", weight)
+    _write(writer)
+
+
+def _paired(name: str, weight: Any, config: dict[str, Any]) -> Any:
+    """Rows of q and k in pairs, as llama.cpp wants them."""
+    heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
+    heads_of = heads.get(name.split(".")[-2])
+    if heads_of is None:
+        return weight
+    rows, columns = weight.shape
+    pairs = weight.reshape(config[heads_of], 2, rows // config[heads_of] // 2, columns)
+    return pairs.swapaxes(1, 2).reshape(rows, columns).copy()
+
+
+def _write(writer: Any) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -50,6 +50,7 @@ def test_json_is_one_list_with_an_object_per_target(gguf_file: Path, home: Path)
     assert [answer["target"] for answer in answers] == [word, word]
     assert set(answers[0]) == {
         "target",
+        "adapter",
         "text",
         "prompt_ids",
         "ids",
@@ -59,6 +60,33 @@ def test_json_is_one_list_with_an_object_per_target(gguf_file: Path, home: Path)
     }
     assert answers[0]["ids"] == answers[1]["ids"]
     assert answers[0]["finish_reason"] in ("stop", "length")
+
+
+@pytest.fixture(scope="module")
+def adapters(gguf_file: Path) -> list[str]:
+    """Two adapters for it."""
+    files = []
+    for seed in (21, 22):
+        folder = gguf_file.parent / f"adapter-{seed}"
+        tiny.write_adapter(gguf_file.parent, folder, seed=seed)
+        files.append(str(gguf_file.parent / f"voice-{seed}.gguf"))
+        tiny.write_gguf_adapter(gguf_file.parent, folder, Path(files[-1]))
+    return files
+
+
+def test_each_of_several_adapters_answers_a_question(
+    gguf_file: Path, adapters: list[str], home: Path
+) -> None:
+    asked = [str(gguf_file), "--prompt", "Where?", "--greedy", "--threads", "1"]
+    named = [word for adapter in adapters for word in ("--adapter", adapter)]
+    answers = json.loads(run(*asked, *named, "--json")[0])
+    assert [answer["adapter"] for answer in answers] == adapters
+    assert answers[0]["text"] != answers[1]["text"]
+    alone = json.loads(run(*asked, *named[2:], "--json")[0])
+    assert alone[0]["text"] == answers[1]["text"]
+    out, _ = run(*asked, *named, "--max-tokens", "5")
+    assert "-- tiny + voice-21\n" in out
+    assert "-- tiny + voice-22\n" in out
 
 
 def test_a_dash_reads_the_question_from_stdin(gguf_file: Path, home: Path) -> None:
@@ -86,6 +114,7 @@ def test_what_a_model_says_cannot_drive_the_terminal(
         self: object,
         messages: object,
         sampling: object,
+        adapter: bool | str,
         on_token: Callable[[Token], None] = lambda token: None,
     ) -> Answer:
         on_token(Token(text=said, ids=[1]))
@@ -174,6 +203,28 @@ def test_a_conversation_answers_goes_back_and_ends(gguf_file: Path, home: Path) 
         terminal.wait_for("4 tokens", 2)
         terminal.type("/undo\n/wat\n")
         terminal.wait_for('There is no command "/wat"')
+        terminal.type("/quit\n")
+        assert terminal.process.wait(LIMIT_S) == 0
+    finally:
+        terminal.close()
+
+
+def test_a_conversation_changes_its_adapter(
+    gguf_file: Path, adapters: list[str], home: Path
+) -> None:
+    words = [str(gguf_file), "--greedy", "--max-tokens", "4", "--threads", "1"]
+    terminal = Terminal(*words, "--adapter", adapters[0], "--adapter", adapters[1])
+    try:
+        terminal.wait_for("> ")
+        terminal.type("/adapter voice-22\n")
+        terminal.wait_for("tiny + voice-22 answers from here on.")
+        terminal.type("Where?\n")
+        terminal.wait_for("4 tokens", 1)
+        terminal.type("/adapter voice-23\n")
+        terminal.wait_for("There are: voice-21, voice-22.")
+        terminal.type("/adapter none\n/retry\n")
+        terminal.wait_for("tiny answers from here on.")
+        terminal.wait_for("4 tokens", 2)
         terminal.type("/quit\n")
         assert terminal.process.wait(LIMIT_S) == 0
     finally:
