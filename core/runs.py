@@ -132,9 +132,9 @@ def create_run(home: Path, config: Config) -> Run:
 
     What an earlier run or an adapter decides is settled now: it may have other points later.
     """
-    from core.train import lineage
+    from core.train.beginning import settled
 
-    config = lineage.settled(home, config)
+    config = settled(home, config)
     name = slug(config.name or default_name(config))
     stamp = time.strftime("%Y-%m-%d")
     folder = runs_folder(home) / f"{stamp}-{name}-{secrets.token_hex(2)}"

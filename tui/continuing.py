@@ -8,7 +8,7 @@ import msgspec
 
 from core.config import Config
 from core.errors import AfinaError
-from core.train.lineage import settled
+from core.train.beginning import settled
 
 
 def going_on(home: Path, config: Config, word: str) -> Config:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from textual.message import Message
 
 from core.config import Config
@@ -89,16 +88,14 @@ class PlanFeed:
 def export_note(home: Path, config: Config, plan: Plan) -> Note:
     """Whether what is learned can be exported, as the exporters say, and how large it gets."""
     from core.hub import model_folder
-    from core.train.lineage import settled
-    from exporters.gguf.families import family_of
+    from core.train.beginning import settled
+    from exporters.support import refusal
 
     real = settled(home, config)
     if real.method.kind == "prompt":
         return Note("export", "not to GGUF", "a learned prompt changes no weight", warns=True)
     folder = model_folder(real.model.name_or_path, real.model.revision)
-    try:
-        family_of(msgspec.json.decode((folder / "config.json").read_bytes()))
-    except AfinaError as error:
-        return Note("export", "not to GGUF", error.message, warns=True)
+    if reason := refusal(folder):
+        return Note("export", "not to GGUF", str(reason), warns=True)
     sizes = [f"{name} {size(plan.export_bytes[name])}" for name in TOLD_TYPES]
     return Note("export", "gguf", ", ".join(sizes))

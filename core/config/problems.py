@@ -15,7 +15,7 @@ from core.data.files.source import looks_like_data
 from core.errors import FieldProblem
 from core.hub import is_hub_id
 from core.paths import home
-from core.train.lineage import beginning_problems
+from core.train.beginning import beginning_problems
 
 
 def problems(config: Config) -> list[FieldProblem]:

@@ -22,8 +22,8 @@ from core.plan.costs import optimizer_bytes
 from core.plan.memory import Memory
 from core.plan.probe import Probe
 from core.plan.speed import Load, Speed, expected
+from core.train.beginning import settled
 from core.train.feed.dataset import LARGE_SHARE, encoded_bytes, open_rows, should_pack
-from core.train.lineage import settled
 from core.train.model.counting import trainable_parameters
 from core.train.objectives.choice import objective_of
 from core.train.optimize.schedule import falling_steps, warmup_steps

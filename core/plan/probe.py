@@ -22,7 +22,7 @@ from core.hardware import Device, read_device
 from core.jobs import worker_environment
 from core.pipe import Message, PipeWorker
 from core.runs import create_run
-from core.train.lineage import settled
+from core.train.beginning import settled
 
 SAFETY = 0.9  # of the free memory is what a run may fill: other processes live there too
 LIMIT_S = 600.0  # of a whole probe; what is measured by then counts

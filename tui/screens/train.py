@@ -16,7 +16,7 @@ from core.config.problems import problems
 from core.data.visible import visible
 from core.errors import AfinaError, FieldProblem
 from core.runs import create_run, default_name, slug
-from core.train.lineage import beginning_problems
+from core.train.beginning import beginning_problems
 from tui import data_facts, form_options
 from tui.actions import Action, bindings, of_scope
 from tui.continuing import going_on

@@ -26,7 +26,7 @@ SPARE_BYTES = 64 * 2**20  # left free, for events and logs
 
 def problems(home: Path, config: Config) -> list[FieldProblem]:
     """What stands in the way of a run; a model that is to be fetched is left to the run."""
-    from core.train.lineage import settled
+    from core.train.beginning import settled
 
     try:
         config = settled(home, config)
