@@ -16,8 +16,9 @@ from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.hub import model_folder
 from core.targets import Target
-from exporters.gguf.converter import WAY
+from exporters.gguf.converter import Refused
 from exporters.gguf.families import Family, family_of
+from exporters.gguf.families.family import option_of
 from exporters.gguf.mixes import Traits
 from exporters.gguf.sentencepiece import ALWAYS, FIRST, NEVER
 from exporters.gguf.template import portable, sample_prompt, turn_end, writes_bos
@@ -42,7 +43,7 @@ class Tensor(msgspec.Struct, frozen=True):
     @property
     def rows(self) -> int:
         """Of each source."""
-        return self.shape[-2] if len(self.shape) > 1 else self.shape[0]
+        return self.shape[-2:][0]
 
     @property
     def columns(self) -> int:
@@ -167,7 +168,7 @@ def _tensors(merged: Merged, family: Family) -> list[Tensor]:
 def _stack(merged: Merged, family: Family, name: str, sources: dict[int, str]) -> Tensor:
     """All experts of a layer, (experts, out, in)."""
     assert family.experts is not None
-    count = merged.config[family.experts.count]
+    count = option_of(merged.config, family.experts.count)
     shapes = {merged.shapes[source] for source in sources.values()}
     if sorted(sources) != list(range(count)) or len(shapes) != 1:
         raise AfinaError(
@@ -213,7 +214,7 @@ def _stops(folder: Path, vocabulary: Vocabulary, template: ChatTemplate) -> Stop
 def _spaced(vocabulary: Vocabulary, prompt: str) -> Vocabulary:
     """The vocabulary with one of llama.cpp's ways to put spaces in front.
 
-    It puts one in front of a text and behind every special token, or nowhere. Raises AfinaError
+    It puts one in front of a text and behind every special token, or nowhere. Raises Refused
     where neither gives the tokens of the prompts.
     """
     if vocabulary.spaces != FIRST:
@@ -228,10 +229,10 @@ def _spaced(vocabulary: Vocabulary, prompt: str) -> Vocabulary:
         return replace(vocabulary, spaces=NEVER, notes=(*vocabulary.notes, note))
     if not any(token in prompt for token in special):
         return replace(vocabulary, spaces=ALWAYS)
-    raise AfinaError(
-        "The tokenizer puts a space in front of a text only, llama.cpp behind every special token "
+    raise Refused(
+        "Its tokenizer puts a space in front of a text only, llama.cpp behind every special token "
         "too or nowhere; the prompts begin without a special token and hold some further on.",
-        f"Let the chat template begin with the BOS token. {WAY}",
+        "Let the chat template begin with the BOS token.",
     )
 
 

@@ -38,6 +38,11 @@ class Rope(msgspec.Struct, frozen=True):
         if self.kind in ("linear", "yarn"):
             values["rope.scaling.type"] = self.kind
             values["rope.scaling.factor"] = float(self.options["factor"])
+        if self.kind == "yarn":
+            # llama.cpp puts its own factor on top, which is yarn's usual one
+            usual = 1 + 0.1 * math.log(max(1.0, float(self.options["factor"])))
+            if (attention := self._yarn_attention()) != usual:
+                values["rope.scaling.attn_factor"] = attention / usual
         if self.kind == "longrope":
             values["rope.scaling.type"] = self.kind
             values["rope.scaling.attn_factor"] = self._long_attention()
@@ -73,6 +78,19 @@ class Rope(msgspec.Struct, frozen=True):
         factors[waves < self.original / high] = 1.0
         factors[waves > self.original / low] = factor
         return factors.astype(np.float32)
+
+    def _yarn_attention(self) -> float:
+        """What queries and keys are multiplied by; mscale as in DeepSeek's models."""
+        factor, given = float(self.options["factor"]), self.options.get("attention_factor")
+        if given is not None:
+            return float(given)
+        names = ("mscale", "mscale_all_dim")
+        above, below = (float(self.options.get(name) or 0) for name in names)
+        if not above or not below:
+            above, below = 1.0, 0.0
+        if factor <= 1:
+            return 1.0
+        return (0.1 * above * math.log(factor) + 1) / (0.1 * below * math.log(factor) + 1)
 
     def _long_attention(self) -> float:
         given = self.options.get("attention_factor")
@@ -116,7 +134,6 @@ def _refuse(rope: Rope) -> None:
     if rope.kind == "yarn":
         usual = {"beta_fast": YARN_FAST, "beta_slow": YARN_SLOW}
         odd = [name for name, value in usual.items() if rope.options.get(name, value) != value]
-        odd += [n for n in ("attention_factor", "mscale", "mscale_all_dim") if rope.options.get(n)]
         if odd or rope.options.get("truncate") is False:
             raise AfinaError(
                 f"Its yarn rotation sets {(odd or ['truncate'])[0]}.", "Known: yarn's defaults."

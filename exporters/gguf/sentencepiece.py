@@ -6,13 +6,16 @@ merged first: the negated rank of a token's first merge makes both the same orde
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from core.errors import AfinaError
+from exporters.gguf.byte_level import steps_of
+from exporters.gguf.converter import Refused
 
 SPACE = "▁"
-KNOWN = 'Known: spaces written as "▁", with or without one in front of every part of a text.'
+# where a space is put in front of what is read
+NEVER, ALWAYS = "never", "always"  # ALWAYS: of a text, and of what follows a special token
+FIRST = "first"  # of a text that begins with an ordinary token, and nowhere else
+KNOWN = 'Known: spaces written as "▁", with or without one in front of a text.'
 
 
 def is_sentencepiece(tokenizer: dict[str, Any]) -> bool:
@@ -20,40 +23,40 @@ def is_sentencepiece(tokenizer: dict[str, Any]) -> bool:
     return model.get("type") == "BPE" and bool(model.get("byte_fallback"))
 
 
-def adds_space(tokenizer: dict[str, Any]) -> bool:
-    """Whether a space is put in front of a text, and of what follows a special token.
+def spaces(tokenizer: dict[str, Any]) -> str:
+    """Where it puts a space in front: NEVER, ALWAYS or FIRST.
 
-    Raises AfinaError for a tokenizer that changes text in a way that llama.cpp doesn't.
+    Raises Refused for a tokenizer that changes text in a way that llama.cpp doesn't.
     """
-    prefix, replaced = False, False
-    for step in _flat(tokenizer.get("normalizer"), "normalizers"):
+    place, replaced = NEVER, False
+    for step in steps_of(tokenizer.get("normalizer"), "normalizers"):
         if step["type"] == "Prepend" and step.get("prepend") == SPACE:
-            prefix = True
+            place = ALWAYS
         elif step["type"] == "Replace" and _replaces_spaces(step):
             replaced = True
         else:
-            raise AfinaError(f'Its tokenizer rewrites text first ("{step["type"]}").', KNOWN)
-    for step in _flat(tokenizer.get("pre_tokenizer"), "pretokenizers"):
+            raise Refused(f'Its tokenizer rewrites text first ("{step["type"]}").', KNOWN)
+    for step in steps_of(tokenizer.get("pre_tokenizer"), "pretokenizers"):
         if step["type"] == "Metaspace" and step.get("replacement") == SPACE:
-            scheme = step.get("prepend_scheme", "always")
-            if scheme == "first" or step.get("split"):
-                raise AfinaError(
-                    "Its tokenizer puts a space in front of a text only, not of what follows a "
-                    "special token, or cuts text at spaces.",
+            if step.get("split", True) and _joins_words(tokenizer["model"]):
+                raise Refused(
+                    "Its tokenizer cuts text at spaces, and has tokens with a space inside, which "
+                    "llama.cpp would make.",
                     KNOWN,
                 )
-            prefix, replaced = prefix or scheme == "always", True
+            scheme = step.get("prepend_scheme", ALWAYS)
+            place, replaced = scheme if place == NEVER else place, True
         elif not (step["type"] == "Split" and replaced and _splits_at_space(step)):
-            raise AfinaError(f'Its tokenizer splits text first ("{step["type"]}").', KNOWN)
+            raise Refused(f'Its tokenizer splits text first ("{step["type"]}").', KNOWN)
     if not replaced:
-        raise AfinaError("Its tokenizer leaves spaces as they are.", KNOWN)
-    return prefix
+        raise Refused("Its tokenizer leaves spaces as they are.", KNOWN)
+    return place
 
 
 def scores(model: dict[str, Any], tokens: list[str]) -> list[float]:
     """A score for each token: minus the rank of the first merge that makes it.
 
-    What no merge makes gets a score below all of them; llama.cpp never joins such a token.
+    What no merge makes gets a score below all of them; llama.cpp joins it last, if ever.
     """
     merges = model.get("merges") or []
     ranks: dict[str, int] = {}
@@ -63,10 +66,13 @@ def scores(model: dict[str, Any], tokens: list[str]) -> list[float]:
     return [-float(ranks.get(token, len(merges))) for token in tokens]
 
 
-def _flat(step: dict[str, Any] | None, parts: str) -> Iterable[dict[str, Any]]:
-    if step is None:
-        return []
-    return step.get(parts) or [] if step.get("type") == "Sequence" else [step]
+def _joins_words(model: dict[str, Any]) -> bool:
+    """Whether some merge makes a token that a cut at spaces rules out."""
+    for merge in model.get("merges") or []:
+        joined = merge.replace(" ", "", 1) if isinstance(merge, str) else "".join(merge)
+        if SPACE in joined[1:]:
+            return True
+    return False
 
 
 def _replaces_spaces(step: dict[str, Any]) -> bool:

@@ -37,6 +37,13 @@ def writes_bos(template: ChatTemplate, bos: str) -> bool:
     return _render(template, turns, open_turn=True).startswith(bos)
 
 
+def sample_prompt(template: ChatTemplate) -> str:
+    """A prompt of three turns as it is fed; empty for a template that wants more than that."""
+    turns = [{"role": "user", "content": "afina-question"}]
+    turns += [{"role": "assistant", "content": "afina-answer"}, *turns]
+    return _render(template, turns, open_turn=True)
+
+
 def _render(template: ChatTemplate, turns: list[dict[str, str]], open_turn: bool) -> str:
     try:
         return template.render(turns, add_generation_prompt=open_turn).text

@@ -12,14 +12,16 @@ from typing import Any
 
 import msgspec
 
-from core.data.encode.tokenizer import special_tokens
+from core.data.encode.tokenizer import special_tokens, tokenizer_values
 from core.errors import AfinaError
-from exporters.gguf.byte_level import split_name
-from exporters.gguf.sentencepiece import adds_space, is_sentencepiece, scores
-from exporters.weights.safetensors_reader import read_json
+from exporters.gguf.byte_level import split_name, steps_of
+from exporters.gguf.sentencepiece import ALWAYS, NEVER, is_sentencepiece, scores, spaces
 
 # llama.cpp's token kinds (include/llama.h, llama_token_type)
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
+# what llama.cpp's Phi 3 must have, and which of it lets the space behind it stand
+PHI3_ALL = {"<unk>", "<s>", "</s>", "<|endoftext|>"}
+PHI3_KEEPING = {"<unk>", "<s>", "<|endoftext|>"}
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
@@ -32,13 +34,19 @@ class Vocabulary(msgspec.Struct, frozen=True):
     kinds: list[int]
     merges: list[str]  # "left right", by rank; byte-level only
     scores: list[float]  # by id; "llama" only
-    adds_space: bool  # whether a space is put in front of a text; "llama" only
+    spaces: str  # where a space is put in front: sentencepiece.NEVER, ALWAYS or FIRST
     unknown: int | None
     bos: int | None
     eos: int | None
     pad: int | None
     adds_bos: bool  # whether the tokenizer puts bos in front of a text by itself
+    strips: bool = False  # whether its special tokens swallow the space behind them, as Phi 3's
     notes: tuple[str, ...] = ()
+
+    @property
+    def adds_space(self) -> bool:
+        """Whether llama.cpp puts a space in front of each part between special tokens."""
+        return self.spaces == ALWAYS
 
     @property
     def special(self) -> list[str]:
@@ -52,15 +60,9 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
 
     Raises AfinaError, with what is known, for a tokenizer of another kind.
     """
-    if not (folder / "tokenizer.json").is_file():
-        raise AfinaError(
-            f'There is no tokenizer.json in "{folder}".',
-            "Save the tokenizer with transformers' AutoTokenizer, which writes one.",
-        )
-    tokenizer = read_json(folder / "tokenizer.json")
+    tokenizer = tokenizer_values(folder)
     model = tokenizer.get("model") or {}
-    spm = is_sentencepiece(tokenizer)
-    pre = "default" if spm else split_name(tokenizer)
+    spm, pre, place = _structure(tokenizer)
     tokens, kinds = _tokens(model["vocab"], tokenizer.get("added_tokens") or [], rows)
     ids = {token: place for place, token in enumerate(tokens)}
     special = special_tokens(folder)
@@ -68,6 +70,7 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
     unknown = ids.get(model.get("unk_token") or "")
     if spm:
         kinds = _fallback_kinds(tokens, kinds, unknown)
+    strips = _strips(tokenizer.get("added_tokens") or [], tokens, kinds)
     merges = [] if spm else model.get("merges") or []
     return Vocabulary(
         model="llama" if spm else "gpt2",
@@ -76,14 +79,27 @@ def read_vocabulary(folder: Path, rows: int) -> Vocabulary:
         kinds=kinds,
         merges=[merge if isinstance(merge, str) else " ".join(merge) for merge in merges],
         scores=scores(model, tokens) if spm else [],
-        adds_space=spm and adds_space(tokenizer),
+        spaces=place,
         unknown=unknown,
         bos=bos,
         eos=ids.get(special.get("eos_token", "")),
         pad=ids.get(special.get("pad_token", "")),
         adds_bos=bos is not None and _starts_with(tokenizer.get("post_processor"), tokens[bos]),
-        notes=_notes(tokenizer),
+        strips=strips,
+        notes=_notes(tokenizer, strips),
     )
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raises Refused for a tokenizer whose kind is not known, without a look at the model."""
+    _structure(tokenizer_values(folder))
+
+
+def _structure(tokenizer: dict[str, Any]) -> tuple[bool, str, str]:
+    """Whether it is SentencePiece, llama.cpp's name for its splits, and where it puts spaces."""
+    if is_sentencepiece(tokenizer):
+        return True, "default", spaces(tokenizer)
+    return False, split_name(tokenizer), NEVER
 
 
 def _tokens(
@@ -132,16 +148,31 @@ def _starts_with(processor: dict[str, Any] | None, token: str) -> bool:
     return (first.get("SpecialToken") or {}).get("id") == token
 
 
-def _notes(tokenizer: dict[str, Any]) -> tuple[str, ...]:
+def _strips(added: list[dict[str, Any]], tokens: list[str], kinds: list[int]) -> bool:
+    """Whether just those tokens swallow the space behind them that do in llama.cpp's Phi 3.
+
+    Source: src/llama-vocab.cpp, per token attributes, by a general.name with "phi-3" in it.
+    """
+    found = {token["content"] for token in added if token.get("rstrip")}
+    special = (CONTROL, USER_DEFINED, UNKNOWN)
+    marked = {token for token, kind in zip(tokens, kinds, strict=True) if kind in special}
+    return set(tokens) >= PHI3_ALL and found == (marked | {"</s>"}) - PHI3_KEEPING
+
+
+def _notes(tokenizer: dict[str, Any], strips: bool) -> tuple[str, ...]:
     notes = []
-    if (tokenizer.get("normalizer") or {}).get("type") == "NFC":
+    normalizers = steps_of(tokenizer.get("normalizer"), "normalizers")
+    if any(step["type"] == "NFC" for step in normalizers):
         notes.append(
             "The tokenizer composes letters and accents (NFC) first, and llama.cpp doesn't: text "
             "with separate accents gives other tokens there."
         )
-    loose = [t["content"] for t in tokenizer.get("added_tokens") or [] if t.get("lstrip")]
-    if loose:
-        notes.append(
-            f'The token "{loose[0]}" swallows the space before it, and llama.cpp doesn\'t do that.'
-        )
+    sides = {"lstrip": "before", "rstrip": "behind"}
+    for flag, side in sides.items():
+        loose = [t["content"] for t in tokenizer.get("added_tokens") or [] if t.get(flag)]
+        if loose and not (flag == "rstrip" and strips):
+            notes.append(
+                f'The token "{loose[0]}" swallows the space {side} it, and llama.cpp doesn\'t do '
+                "that."
+            )
     return tuple(notes)

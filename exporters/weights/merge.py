@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
 from exporters.weights.adapter import Adapter
+from exporters.weights.experts import split_experts
 from exporters.weights.safetensors_reader import Weights, open_weights, read_json
 
 if TYPE_CHECKING:
@@ -28,8 +29,10 @@ class Merged:
         self.config: dict[str, Any] = read_json(model / "config.json")
         _refuse_quantized(model, self.config)
         self.base: Weights = open_weights(model)
+        self.base.entries = split_experts(self.base.entries, self.config.get("model_type", ""))
         self.adapter = Adapter(adapter) if adapter else None
         if self.adapter:
+            self.adapter.name_as(self.base.entries)
             self.adapter.scale_biases(self.base.entries)
         changes = self.adapter.changes if self.adapter else {}
         # where config.json is silent, as Gemma's is, the weights tell

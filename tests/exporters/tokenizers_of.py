@@ -1,12 +1,20 @@
-"""Byte-level tokenizers of the four known kinds, and a one-layer model around each; no torch."""
+"""Byte-level tokenizers of all known kinds, SentencePiece's, and a one-layer model; no torch."""
 
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
-from exporters.gguf.byte_level import LLAMA3_SPLIT, QWEN2_SPLIT
+from exporters.gguf.byte_level import (
+    DEEPSEEK3_SPLITS,
+    GPT2_SPLIT,
+    LLAMA3_SPLIT,
+    QWEN2_SPLIT,
+    QWEN35_SPLIT,
+    SEED_SPLIT,
+)
 from tests.exporters.models import END, PAD, START, TEMPLATE, TEXT
 
 TEXTS = [
@@ -16,6 +24,27 @@ TEXTS = [
 BOS = "<|begin|>"
 
 
+# kind: (expressions, how each splits, ignore_merges)
+SPLIT_BY = {
+    "gpt-2 by expression": ((GPT2_SPLIT,), "isolated", False),
+    "llama-bpe": ((LLAMA3_SPLIT,), "isolated", True),
+    "dbrx": ((LLAMA3_SPLIT,), "isolated", False),
+    "dbrx as tiktoken has it": (
+        (
+            r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}"
+            r"| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
+        ),
+        "removed",
+        False,
+    ),
+    "qwen2": ((QWEN2_SPLIT,), "isolated", False),
+    "qwen35": ((QWEN35_SPLIT,), "isolated", False),
+    "seed-coder": ((SEED_SPLIT,), "isolated", False),
+    "deepseek-v3": (DEEPSEEK3_SPLITS, "isolated", False),
+}
+COMPOSING = ("qwen2", "qwen35")  # those that normalize to NFC
+
+
 def train(kind: str, bos: bool = False) -> Any:
     """A `tokenizers.Tokenizer` that splits text as llama.cpp's pre type `kind` does."""
     from tokenizers import Regex, Tokenizer, models, normalizers, processors, trainers
@@ -23,20 +52,13 @@ def train(kind: str, bos: bool = False) -> Any:
 
     bare = pre.ByteLevel(add_prefix_space=False, use_regex=False)
     full = pre.ByteLevel(add_prefix_space=False, use_regex=True)
-
-    def split(expression: str) -> Any:
-        return pre.Sequence([pre.Split(Regex(expression), "isolated"), bare])
-
-    steps = {
-        "gpt-2": full,
-        "llama-bpe": split(LLAMA3_SPLIT),
-        "dbrx": split(LLAMA3_SPLIT),
-        "qwen2": split(QWEN2_SPLIT),
-        "smollm": pre.Sequence([pre.Digits(individual_digits=True), full]),
-    }
-    tokenizer = Tokenizer(models.BPE(ignore_merges=kind == "llama-bpe"))
-    tokenizer.pre_tokenizer = steps[kind]
-    if kind == "qwen2":
+    expressions, behavior, ignore_merges = SPLIT_BY.get(kind, ((), "", False))
+    steps = [pre.Split(Regex(e), behavior, invert=behavior == "removed") for e in expressions]
+    digits = [pre.Digits(individual_digits=True)]
+    whole = {"gpt-2": full, "smollm": pre.Sequence([*digits, full])}
+    tokenizer = Tokenizer(models.BPE(ignore_merges=ignore_merges))
+    tokenizer.pre_tokenizer = whole.get(kind) or pre.Sequence([*steps, bare])
+    if kind in COMPOSING:
         tokenizer.normalizer = normalizers.NFC()
     trainer = trainers.BpeTrainer(
         vocab_size=560,
@@ -52,13 +74,18 @@ def train(kind: str, bos: bool = False) -> Any:
     return tokenizer
 
 
-def train_sentencepiece(prefix: bool) -> Any:
-    """A BPE with byte fallback, as Llama 2's (with a space in front) or Gemma's (without)."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+def train_sentencepiece(spaces: str) -> Any:
+    """A BPE with byte fallback: a space in front of each part ("always", as Llama 2), of the text
+    alone ("first", as Mistral), or nowhere ("never", as Gemma).
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-    steps: list[Any] = [normalizers.Prepend("▁")] if prefix else []
+    steps: list[Any] = [normalizers.Prepend("▁")] if spaces == "always" else []
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
-    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", "▁")])
+    if spaces == "first":
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    else:
+        tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", "▁")])
     tokenizer.decoder = decoders.ByteFallback()
     special = ["<unk>", PAD, START, END, BOS]
     trainer = trainers.BpeTrainer(
@@ -115,3 +142,37 @@ def write_model(folder: Path, tokenizer: Any, template: str = TEMPLATE, **option
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
     path.write_text(json.dumps(values))
+
+
+def write_sentencepiece(path: Path, tokenizer: Any, **options: Any) -> None:
+    """A tokenizer.model with the vocabulary of a tokenizer by `train_sentencepiece`.
+
+    Written as sentencepiece 0.2 does; options: prefix, squeezes, charsmap, algorithm.
+    """
+    values = json.loads(tokenizer.to_str())
+    vocabulary = sorted(values["model"]["vocab"], key=values["model"]["vocab"].get)
+    control = {token["content"] for token in values["added_tokens"]} - {"<unk>"}
+    data = b""
+    for place, text in enumerate(vocabulary):
+        kind = 2 if text == "<unk>" else 3 if text in control else 1
+        kind = 6 if text.startswith("<0x") else kind
+        score = struct.pack("<f", -float(place) if kind == 1 else 0.0)
+        piece = _field(1, text.encode()) + b"\x15" + score + _field(3, kind)
+        data += _field(1, piece)
+    data += _field(2, _field(3, options.get("algorithm", 2)) + _field(35, 1))
+    normalizer = _field(2, options.get("charsmap", b""))
+    normalizer += _field(3, int(options.get("prefix", True)))
+    normalizer += _field(4, int(options.get("squeezes", False)))
+    path.write_bytes(data + _field(3, normalizer))
+
+
+def _field(number: int, value: bytes | int) -> bytes:
+    """A field of a protobuf message."""
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+def _varint(value: int) -> bytes:
+    head = bytes([value & 0x7F | (0x80 if value > 0x7F else 0)])
+    return head + _varint(value >> 7) if value > 0x7F else head

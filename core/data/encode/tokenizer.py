@@ -1,6 +1,7 @@
-"""A model's tokenizer, read from its own tokenizer.json: ids and character offsets, nothing added.
+"""A model's tokenizer, read from its own files: ids and character offsets, nothing added.
 
-Also its special and stop tokens. Asks no network: core/hub.py says what a model's name stands for.
+The file is tokenizer.json, or tokenizer.model where that is alone. Also its special and stop
+tokens. Asks no network: core/hub.py says what a model's name stands for.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from unicodedata import is_normalized
 
 import msgspec
 
+from core.data.encode import sentencepiece
 from core.data.encode.spans import ByEncoding, ByLengths, ByOffsets, TokenSpans
 from core.errors import AfinaError
 from core.hub import model_folder
@@ -68,15 +70,14 @@ class Tokenizer:
         from tokenizers import Tokenizer as RawTokenizer
 
         folder = model_folder(model)
-        path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise AfinaError(
-                f'There is no tokenizer.json in "{folder}".',
-                "Save the tokenizer in its fast form: AutoTokenizer.from_pretrained(...)"
-                ".save_pretrained(DIR).",
-            )
+        path = tokenizer_file(folder)
         try:
-            raw = RawTokenizer.from_file(str(path))
+            if path.name == sentencepiece.FILE:
+                raw = RawTokenizer.from_buffer(msgspec.json.encode(tokenizer_values(folder)))
+            else:
+                raw = RawTokenizer.from_file(str(path))
+        except AfinaError:
+            raise
         except Exception as error:  # noqa: BLE001 - tokenizers raises bare Exception
             raise AfinaError(f'Can\'t read the tokenizer "{path}": {error}.') from error
         special = special_tokens(folder)
@@ -143,6 +144,22 @@ class Tokenizer:
 
     def _id(self, token: str | None) -> int | None:
         return None if token is None else self._raw.token_to_id(token)
+
+
+def tokenizer_file(folder: Path) -> Path:
+    """The file that says how text becomes tokens. Raises AfinaError where there is none."""
+    for name in ("tokenizer.json", sentencepiece.FILE):
+        if (folder / name).is_file():
+            return folder / name
+    raise AfinaError(f'There is no tokenizer.json in "{folder}".', sentencepiece.WAY_OUT)
+
+
+def tokenizer_values(folder: Path) -> dict[str, Any]:
+    """The contents of tokenizer.json; those that a tokenizer.model amounts to where it is alone."""
+    path = tokenizer_file(folder)
+    if path.name == sentencepiece.FILE:
+        return sentencepiece.tokenizer_json(folder, read_json(folder, "tokenizer_config.json"))
+    return read_json(folder, path.name)
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:

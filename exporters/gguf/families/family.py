@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Values = dict[str, Any]
 
 # What nearly all families share. transformers' name: GGUF's; # is the number of the layer
-COMMON_NAMES = {
+ATTENTION_NAMES = {
     "model.embed_tokens": "token_embd",
     "model.norm": "output_norm",
     "lm_head": "output",
@@ -29,6 +29,8 @@ COMMON_NAMES = {
     "model.layers.#.self_attn.k_proj": "blk.#.attn_k",
     "model.layers.#.self_attn.v_proj": "blk.#.attn_v",
     "model.layers.#.self_attn.o_proj": "blk.#.attn_output",
+}
+COMMON_NAMES = ATTENTION_NAMES | {
     "model.layers.#.mlp.gate_proj": "blk.#.ffn_gate",
     "model.layers.#.mlp.up_proj": "blk.#.ffn_up",
     "model.layers.#.mlp.down_proj": "blk.#.ffn_down",
@@ -50,9 +52,26 @@ COMMON_VALUES = {  # GGUF's key: transformers' option
     "vocab_size": "vocab_size",
 }
 
+RENAMED = {"num_experts": "num_local_experts"}  # transformers 4's: 5's
+
 
 def _nothing(config: Values) -> Values:
     return {}
+
+
+class Experts(msgspec.Struct, frozen=True):
+    """Feed-forward networks of which a router chooses; GGUF stacks each matrix of all of them."""
+
+    count: str  # the option that says how many there are
+    names: dict[str, str]  # transformers' name, * is the number of the expert: GGUF's of the stack
+
+    def find(self, name: str) -> tuple[str, int] | None:
+        """GGUF's name of the stack that a tensor belongs to, and which expert it is of."""
+        found = re.fullmatch(r"(.*?\.)(\d+)(\..*?\.)(\d+)(\.[^.]+)\.weight", name)
+        known = self.names.get(f"{found[1]}#{found[3]}*{found[5]}") if found else None
+        return (
+            (f"{known.replace('#', found[2])}.weight", int(found[4])) if found and known else None
+        )
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +91,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     rotates_parts: bool = False  # whether it may rotate a part of each head
     rope_of: str = ""  # the layers whose rotation is the main one, where kinds of layers differ
     refusals: tuple[Callable[[Values], str], ...] = ()  # a sentence, or nothing
+    experts: Experts | None = None
 
     def tensor_name(self, name: str) -> str | None:
         """GGUF's name of a tensor; None when the family has no such tensor."""
@@ -98,14 +118,14 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     def hyperparameters(self, config: Values) -> Values:
         """GGUF's keys and values. Raises AfinaError when an option is missing."""
         wanted = (*self.values.values(), "max_position_embeddings")
-        missing = [option for option in wanted if option not in config]
+        missing = [option for option in wanted if option_of(config, option) is None]
         if missing:
             raise AfinaError(
                 f"The model's config.json lacks {missing[0]}.", "Save the model again."
             )
         head, rope = head_size(config), self.rope(config)
         return {
-            **{key: config[option] for key, option in self.values.items()},
+            **{key: option_of(config, option) for key, option in self.values.items()},
             "context_length": self.context_length(config),
             "attention.head_count_kv": config.get("num_key_value_heads")
             or config["num_attention_heads"],
@@ -145,6 +165,12 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
                 f"Only {rope.dimensions} of the {head_size(config)} places of a head are rotated."
             )
         return next((text for refuse in self.refusals if (text := refuse(config))), "")
+
+
+def option_of(config: Values, name: str) -> Any:
+    """An option by its usual name, whatever the version of transformers calls it."""
+    value = config.get(name)
+    return config.get(RENAMED.get(name, name)) if value is None else value
 
 
 def head_size(config: Values) -> int:

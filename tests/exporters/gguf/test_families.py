@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,17 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from tests.exporters.test_gguf import LLAMA3, file_log_p, log_p
+from gguf import GGUFReader
 
 from core.errors import AfinaError
 from core.targets import Target
 from exporters.gguf.families import FAMILIES, family_of
 from exporters.gguf.prepare import prepare
 from exporters.gguf.write import write_gguf
+from exporters.weights.safetensors_reader import open_weights
 from tests.exporters import models
+from tests.exporters.gguf.test_write import IDS, LLAMA3
+from tests.exporters.logits import llama_cpp_log_p, transformers_log_p
 
 SHAPE = {
     "vocab_size": 512,
@@ -48,6 +53,7 @@ SCALES = {
     "residual_multiplier": 0.7,
     "logits_scaling": 2.0,
 }
+EXPERTS = {"num_experts_per_tok": 3, "moe_intermediate_size": 96, "head_dim": 64}
 # what is tested: (the class in transformers, its options)
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral": ("Mistral", {"sliding_window": None}),
@@ -72,6 +78,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "gemma2": ("Gemma2", GEMMA | {"layer_types": KINDS * 2}),
     "gemma3": ("Gemma3Text", GEMMA | {"layer_types": [KINDS[0], *KINDS, KINDS[0]]}),
+    "qwen3moe": ("Qwen3Moe", EXPERTS | {"num_experts": 6, "norm_topk_prob": True}),
+    "mixtral": ("Mixtral", {"num_local_experts": 8, "num_experts_per_tok": 2}),
     "granite": ("Granite", SCALES),
     "smollm3": ("SmolLM3", {"tie_word_embeddings": True}),
     "olmo2": ("Olmo2", {}),
@@ -82,9 +90,8 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 def test_a_family_has_the_logits_of_transformers(tmp_path: Path, name: str) -> None:
     model = make_model(tmp_path, *MODELS[name])
     write(tmp_path, tmp_path / "x.gguf")
-    # sharper attention and caps on logits show more of llama.cpp's f16 key-value cache
-    bound = 0.01 if name in ("gemma2", "phi3 with long factors") else 0.005
-    assert np.abs(file_log_p(tmp_path / "x.gguf") - log_p(model)).max() < bound
+    found, expected = llama_cpp_log_p(tmp_path / "x.gguf", IDS), transformers_log_p(model, IDS)
+    assert np.abs(found - expected).max() < 1e-3
 
 
 def test_every_family_is_tested() -> None:
@@ -102,6 +109,8 @@ def test_every_family_is_tested() -> None:
         ("Gemma2", {"final_logit_softcapping": None}, "no soft caps"),
         ("Gemma2", {"query_pre_attn_scalar": 64}, "scales attention by 64"),
         ("Gemma3Text", {"final_logit_softcapping": 30.0}, "caps its logits"),
+        ("Qwen3Moe", {"norm_topk_prob": False}, "norm_topk_prob is false"),
+        ("Qwen3Moe", {"norm_topk_prob": True, "mlp_only_layers": [1]}, "have no experts"),
         ("SmolLM3", {"no_rope_layers": [1, 1, 1, 1]}, "rotates other layers"),
     ],
 )
@@ -110,6 +119,32 @@ def test_what_llama_cpp_would_compute_otherwise_is_refused(
 ) -> None:
     with pytest.raises(AfinaError, match=words):
         family_of(config(name, GEMMA if "Gemma" in name else {}).to_dict() | options)
+
+
+@pytest.mark.parametrize("name", ["qwen3moe", "mixtral"])
+def test_experts_in_one_tensor_make_the_same_file_as_experts_of_their_own(
+    tmp_path: Path, name: str
+) -> None:
+    model = make_model(tmp_path / "each", *MODELS[name])
+    shutil.copytree(tmp_path / "each", tmp_path / "fused")
+    model.save_pretrained(tmp_path / "fused", save_original_format=False)
+    names = open_weights(tmp_path / "fused").entries
+    assert any(key.endswith("experts.gate_up_proj") for key in names)
+    assert not any(key.endswith("gate_up_proj") for key in open_weights(tmp_path / "each").entries)
+    for layout in ("each", "fused"):
+        write(tmp_path / layout, tmp_path / f"{layout}.gguf")
+    each, fused = (GGUFReader(tmp_path / f"{layout}.gguf") for layout in ("each", "fused"))
+    data = {tensor.name: tensor.data for tensor in each.tensors}
+    assert data.keys() == {tensor.name for tensor in fused.tensors}
+    assert all(np.array_equal(data[tensor.name], tensor.data) for tensor in fused.tensors)
+
+
+def test_experts_that_are_missing_are_refused(tmp_path: Path) -> None:
+    make_model(tmp_path, *MODELS["qwen3moe"])
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | {"num_local_experts": 7}))
+    with pytest.raises(AfinaError, match="6 experts of 1 shapes .* says 7"):
+        write(tmp_path, tmp_path / "x.gguf")
 
 
 def test_a_longrope_file_says_when_its_factors_change(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer as RawTokenizer
 
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer
@@ -14,9 +15,10 @@ from core.errors import AfinaError
 from core.samples import TINY_MODEL
 from core.targets import Target
 from exporters.gguf.byte_level import split_name
+from exporters.gguf.converter import Refused
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.read_back import Seen, read_back
-from exporters.gguf.sentencepiece import adds_space
+from exporters.gguf.sentencepiece import spaces
 from exporters.gguf.vocabulary import (
     BYTE,
     CONTROL,
@@ -27,12 +29,17 @@ from exporters.gguf.vocabulary import (
     read_vocabulary,
 )
 from exporters.gguf.write import write_gguf
-from exporters.parity.snippets import hostile_snippets
+from exporters.parity.snippets import PIECES, hostile_snippets
 from tests.exporters import tokenizers_of
-from tests.exporters.models import END, PAD, TEMPLATE
+from tests.exporters.models import END, PAD, START, TEMPLATE
 from tests.exporters.tokenizers_of import BOS, train, train_sentencepiece, write_model
 
 QUESTION = {"messages": [{"role": "user", "content": "Where to? é"}]}
+PLAIN_TEMPLATE = """{%- for message in messages -%}
+  {{- ('Q: ' if message['role'] == 'user' else 'A: ') + message['content'] + '\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- 'A: ' -}}{%- endif -%}
+"""
 WITH_BOS = "{{- bos_token -}}" + TEMPLATE
 
 
@@ -42,19 +49,24 @@ def export(folder: Path) -> tuple[Prepared, Path]:
     return prepared, folder / "x.gguf"
 
 
-@pytest.mark.parametrize("kind", ["gpt-2", "llama-bpe", "dbrx", "qwen2", "smollm"])
+def different(folder: Path, file: Path, texts: list[str]) -> list[str]:
+    """The texts that llama.cpp reads into other tokens than those that are trained on."""
+    expected = [item.ids for item in Tokenizer.load(folder).encode_many(texts)]
+    found = read_back(file, texts).ids
+    return [text for text, a, b in zip(texts, expected, found, strict=True) if a != b]
+
+
+@pytest.mark.parametrize("kind", ["gpt-2", "smollm", *tokenizers_of.SPLIT_BY])
 def test_llama_cpp_reads_hostile_texts_into_the_same_tokens(tmp_path: Path, kind: str) -> None:
     write_model(tmp_path, train(kind))
     prepared, file = export(tmp_path)
-    assert prepared.vocabulary.pre == kind
+    assert prepared.vocabulary.pre == kind.split()[0]
     snippets = hostile_snippets(prepared.vocabulary.special)
     assert len(snippets) > 300
-    seen = read_back(file, snippets)
-    expected = [item.ids for item in Tokenizer.load(tmp_path).encode_many(snippets)]
-    different = [t for t, a, b in zip(snippets, expected, seen.ids, strict=True) if a != b]
-    composed = [text for text in different if "\u0301" not in text]  # qwen2 composes accents first
-    assert composed == [] and (different == [] or kind == "qwen2")
-    assert bool(prepared.notes) == (kind == "qwen2")
+    changed = different(tmp_path, file, snippets)
+    composed = [text for text in changed if "\u0301" not in text]  # qwen2 composes accents first
+    assert composed == [] and (changed == [] or kind in tokenizers_of.COMPOSING)
+    assert bool(prepared.notes) == (kind in tokenizers_of.COMPOSING)
 
 
 @pytest.mark.parametrize(
@@ -73,23 +85,85 @@ def test_another_structure_is_refused_with_what_is_known(change: Any, words: str
     tokenizer = json.loads(train("gpt-2").to_str())
     assert split_name(tokenizer) == "gpt-2"
     change(tokenizer)
-    with pytest.raises(AfinaError, match=words) as caught:
+    with pytest.raises(Refused, match=words) as caught:
         split_name(tokenizer)
-    assert "GPT-2, Llama 3, Qwen 2 or SmolLM" in caught.value.hint
+    assert "SmolLM or StarCoder" in caught.value.hint and "--llama-cpp DIR" in caught.value.hint
 
 
-@pytest.mark.parametrize("prefix", [True, False])
-def test_llama_cpp_reads_hostile_texts_with_byte_fallback(tmp_path: Path, prefix: bool) -> None:
-    write_model(tmp_path, train_sentencepiece(prefix), vocab_size=900)
+@pytest.mark.parametrize("spaces", ["always", "never"])
+def test_llama_cpp_reads_hostile_texts_with_byte_fallback(tmp_path: Path, spaces: str) -> None:
+    write_model(tmp_path, train_sentencepiece(spaces), vocab_size=900)
     prepared, file = export(tmp_path)
     vocabulary = prepared.vocabulary
-    assert (vocabulary.model, vocabulary.adds_space) == ("llama", prefix)
+    assert (vocabulary.model, vocabulary.adds_space) == ("llama", spaces == "always")
     kinds = dict(zip(vocabulary.tokens, vocabulary.kinds, strict=True))
     assert (kinds["<0x0A>"], kinds["<unk>"], kinds["▁"]) == (BYTE, UNKNOWN, NORMAL)
-    snippets = hostile_snippets(vocabulary.special)
-    expected = [item.ids for item in Tokenizer.load(tmp_path).encode_many(snippets)]
-    found = read_back(file, snippets).ids
-    assert [t for t, a, b in zip(snippets, expected, found, strict=True) if a != b] == []
+    assert different(tmp_path, file, hostile_snippets(vocabulary.special)) == []
+
+
+def test_a_space_in_front_of_texts_alone_is_exact_behind_a_special_token(tmp_path: Path) -> None:
+    write_model(tmp_path, train_sentencepiece("first"), vocab_size=900)
+    prepared, file = export(tmp_path)
+    assert not prepared.vocabulary.adds_space
+    assert "prompts have equal tokens" in prepared.notes[0]
+    snippets = hostile_snippets(prepared.vocabulary.special)
+    assert different(tmp_path, file, [START + text for text in snippets]) == []
+    plain = different(tmp_path, file, snippets)
+    assert "Hello world" in plain and START not in plain
+
+
+def test_a_space_in_front_of_texts_alone_is_exact_without_special_tokens(tmp_path: Path) -> None:
+    write_model(tmp_path, train_sentencepiece("first"), PLAIN_TEMPLATE, vocab_size=900)
+    prepared, file = export(tmp_path)
+    assert prepared.vocabulary.adds_space and prepared.notes == ()
+    assert different(tmp_path, file, [f"Q: {text}" for text in PIECES]) == []
+
+
+def test_a_space_in_front_of_texts_alone_is_refused_where_llama_cpp_adds_more(
+    tmp_path: Path,
+) -> None:
+    template = PLAIN_TEMPLATE.replace("A: ", START)
+    write_model(tmp_path, train_sentencepiece("first"), template, vocab_size=900)
+    with pytest.raises(Refused, match="behind every special token too or nowhere"):
+        prepare(Target("x", "hf", str(tmp_path), label="x"))
+
+
+def test_a_folder_with_a_sentencepiece_model_alone_reads_the_same(tmp_path: Path) -> None:
+    tokenizer = train_sentencepiece("always")
+    write_model(tmp_path, tokenizer, vocab_size=900)
+    (tmp_path / "tokenizer.json").unlink()
+    tokenizers_of.write_sentencepiece(tmp_path / "tokenizer.model", tokenizer)
+    prepared, file = export(tmp_path)
+    assert (prepared.vocabulary.model, prepared.vocabulary.adds_space) == ("llama", True)
+    assert different(tmp_path, file, hostile_snippets(prepared.vocabulary.special)) == []
+
+
+def test_special_tokens_that_swallow_spaces_as_phi_3s_do_so_in_llama_cpp_too(
+    tmp_path: Path,
+) -> None:
+    values = json.loads(train_sentencepiece("always").to_str())
+    names = {START: "<|user|>", END: "<|end|>", BOS: "<s>", PAD: "<|endoftext|>"}
+    for token in values["added_tokens"]:
+        token["content"] = names.get(token["content"], token["content"])
+        token["rstrip"] = token["content"] in ("<|user|>", "<|end|>", "</s>")
+    vocabulary = values["model"]["vocab"]
+    values["model"]["vocab"] = {names.get(text, text): at for text, at in vocabulary.items()}
+    end = {"id": len(vocabulary), "content": "</s>", "rstrip": True, "special": True}
+    values["model"]["vocab"]["</s>"] = len(vocabulary)
+    values["added_tokens"].append(values["added_tokens"][0] | end)
+    template = TEMPLATE.replace(START, "<|user|>").replace(END, "<|end|>")
+    stops = [values["model"]["vocab"]["<|end|>"]]
+    tokenizer = RawTokenizer.from_str(json.dumps(values))
+    write_model(tmp_path, tokenizer, template, vocab_size=900, stops=stops)
+    prepared, file = export(tmp_path)
+    assert (prepared.name, prepared.notes) == ("x (phi-3)", ())
+    texts = [f"<|user|>{space}{piece}<|end|>" for piece in PIECES for space in ("\n", "  ", "")]
+    odd = different(tmp_path, file, texts)
+    assert all("\u00a0" in text for text in odd)  # llama.cpp swallows plain white space only
+    values["added_tokens"][0]["rstrip"] = True  # a set of tokens that llama.cpp has no word for
+    RawTokenizer.from_str(json.dumps(values)).save(str(tmp_path / "tokenizer.json"))
+    other = prepare(Target("x", "hf", str(tmp_path), label="my phi-3"))
+    assert other.name == "my phi 3" and "swallows the space behind it" in other.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -100,23 +174,19 @@ def test_llama_cpp_reads_hostile_texts_with_byte_fallback(tmp_path: Path, prefix
         (lambda t: t.update(pre_tokenizer={"type": "Whitespace"}), "splits text first"),
         (
             lambda t: t.update(
-                pre_tokenizer={
-                    "type": "Metaspace",
-                    "replacement": "▁",
-                    "prepend_scheme": "first",
-                    "split": False,
-                }
+                pre_tokenizer={"type": "Metaspace", "replacement": "▁", "split": True}
             ),
-            "in front of a text only",
+            "tokens with a space inside",
         ),
     ],
 )
 def test_a_sentencepiece_of_another_structure_is_refused(change: Any, words: str) -> None:
-    tokenizer = json.loads(train_sentencepiece(True).to_str())
-    assert adds_space(tokenizer)
+    tokenizer = json.loads(train_sentencepiece("always").to_str())
+    assert spaces(tokenizer) == "always"
+    tokenizer["model"]["merges"].append(["▁", "▁"])
     change(tokenizer)
-    with pytest.raises(AfinaError, match=words):
-        adds_space(tokenizer)
+    with pytest.raises(Refused, match=words):
+        spaces(tokenizer)
 
 
 def test_the_sample_model_can_be_exported_and_reads_the_same_everywhere(tmp_path: Path) -> None:
