@@ -80,7 +80,7 @@ def write_weights(
             for name in shard.tensors:
                 for block in _blocks(merged, name, dtype):
                     on_bytes(name, done, total)
-                    done += file.write(block)
+                    done += file.write(block.data)
             file.flush()
             os.fsync(file.fileno())
     if len(found) > 1:

@@ -1,0 +1,90 @@
+"""What other programs read in a merged model's folder: transformers' own tokenizer and template.
+
+Asked in a process of its own, offline and with no code out of the folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from core.errors import AfinaError
+from exporters.exporter import Conversation, Seen
+from exporters.job.aside import Send, run_aside
+
+
+def read_folder(
+    path: Path,
+    texts: Sequence[str],
+    conversations: Sequence[Conversation],
+    check: Callable[[], None],
+) -> Seen:
+    """Opens the folder in another process. Raises AfinaError when it can't be opened or rendered.
+
+    What `check` raises ends that process.
+    """
+    seen: list[Seen] = []
+    run_aside(
+        _read,
+        (str(path), list(texts), list(conversations)),
+        lambda values: seen.append(msgspec.convert(values, Seen)),
+        check,
+    )
+    return seen[0]
+
+
+def _read(send: Send, path: str, texts: list[str], conversations: list[Conversation]) -> None:
+    from jinja2 import TemplateError
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    given: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(path, **given)
+        tokenizer = AutoTokenizer.from_pretrained(path, **given)
+        generation = _generation(GenerationConfig, path)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else error
+        raise AfinaError(
+            f"transformers can't open the folder: {reason}.",
+            "This is a bug in Afina or a model that needs code of its own.",
+        ) from error
+    try:
+        prompts = [_prompt(tokenizer, conversation) for conversation in conversations]
+    except (TemplateError, TypeError, ValueError) as error:
+        raise AfinaError(
+            f"transformers can't render the folder's chat template: {error}.",
+            "Train with another data.chat_template.",
+        ) from error
+    stops = {*_ids(generation), *_ids(config.eos_token_id), *_ids(tokenizer.eos_token_id)}
+    seen = Seen(
+        ids=[tokenizer.encode(text, add_special_tokens=False) for text in texts],
+        prompts=prompts,
+        stop_ids=sorted(stops),
+        add_bos=tokenizer.encode("a")[:1] == [tokenizer.bos_token_id],
+        tokens=config.get_text_config().vocab_size,
+    )
+    send(msgspec.to_builtins(seen))
+
+
+def _prompt(tokenizer: Any, conversation: Conversation) -> list[int]:
+    return tokenizer.apply_chat_template(
+        conversation["messages"],
+        tools=conversation.get("tools"),
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=False,
+    )
+
+
+def _generation(kind: Any, path: str) -> Any:
+    """The stop tokens of generation_config.json; none without that file."""
+    if not (Path(path) / "generation_config.json").is_file():
+        return None
+    return kind.from_pretrained(path, local_files_only=True).eos_token_id
+
+
+def _ids(value: Any) -> list[int]:
+    return [] if value is None else [value] if isinstance(value, int) else list(value)
