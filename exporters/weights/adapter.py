@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
-from core.train.lineage import PLAIN_STARTS
-from exporters.weights.safetensors_reader import Weights, read_json
+from core.train.beginning import PLAIN_STARTS
+from exporters.weights.expert_lora import Expert, spread
+from exporters.weights.safetensors_reader import Entry, Weights, read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +39,6 @@ KEPT = 4  # matrices; several threads merge tensors that lie beside each other
 UNKNOWN_OPTIONS = {  # options that change the arithmetic, with what they stand for
     "fan_in_fan_out": "weights stored as (in, out)",
     "layer_replication": "replicated layers",
-    "target_parameters": "adapters on bare parameters",
     "trainable_token_indices": "single trained tokens",
     "alora_invocation_tokens": "activated LoRA",
     "use_qalora": "QALoRA",
@@ -71,8 +71,17 @@ class Adapter:
         for key in self.weights.entries:
             name, part = _split(folder, key)
             self.changes.setdefault(name, {})[part] = key
+        self.experts: dict[str, Expert] = {}  # tensors whose matrices lie in those of a layer
         for name, parts in self.changes.items():
             _check_parts(folder, name, parts)
+
+    def name_as(self, base: Mapping[str, Entry]) -> None:
+        """Takes the names of a base on disk, which has a tensor for each expert."""
+        own, there = (
+            {name: entry.shape for name, entry in entries.items()}
+            for entries in (self.weights.entries, base)
+        )
+        self.changes, self.experts = spread(self.changes, own, there)
 
     def scale_biases(self, base: Container[str]) -> None:
         """Adds the biases of a base model that IA3 scales: where it scales a layer's output."""
@@ -118,6 +127,8 @@ class Adapter:
     def _delta(self, name: str, start: int, stop: int, shape: tuple[int, ...]) -> np.ndarray:
         """Rows of scale·B·A, or of its transpose for an embedding."""
         parts = self.changes[name]
+        if name in self.experts:
+            return self._delta_of(self.experts[name], parts, start, stop)
         if "embedding A" in parts:
             a, b = parts["embedding A"], parts["embedding B"]
             (rank, rows), columns = self.weights.shape(a), self.weights.shape(b)[0]
@@ -131,6 +142,16 @@ class Adapter:
             delta = self._matrix(a)[:, start:stop].T @ self._matrix(b).T
         else:
             delta = self.weights.rows(b, start, stop) @ self._matrix(a)
+        delta *= scale
+        return delta
+
+    def _delta_of(self, expert: Expert, parts: dict[str, str], start: int, stop: int) -> np.ndarray:
+        """Rows of scale·B·A of one expert, out of the matrices of all."""
+        rank, rest = divmod(self.weights.shape(parts["A"])[0], expert.count)
+        scale = self.scale(expert.parameter, rank if not rest else 0)
+        a = self._matrix(parts["A"])[expert.place * rank : (expert.place + 1) * rank]
+        rows = slice(expert.first + start, expert.first + stop)
+        delta = self._matrix(parts["B"])[rows, expert.place :: expert.count] @ a
         delta *= scale
         return delta
 
@@ -196,7 +217,7 @@ def _split(folder: Path, key: str) -> tuple[str, str]:
             if inner.endswith(f".{ending}"):
                 return inner.removesuffix(ending) + "weight", part
         if "lora_" not in inner and inner.endswith((".weight", ".bias")):
-            return inner, "whole"
+            return inner.replace(".base_layer.bias", ".bias"), "whole"
     raise AfinaError(
         f'The adapter "{folder}" holds "{key}", and Afina doesn\'t know what it stands for.',
         "Merge it with PEFT (merge_and_unload) and export the merged model.",
