@@ -1,48 +1,33 @@
 """What an export will write and need, before anything starts; and every reason not to start it.
 
-Light: reads headers and tokenizer files, loads no torch and no llama.cpp.
+Light: reads headers and tokenizer files, loads no torch, no llama.cpp and no onnxruntime.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
-from core.errors import AfinaError, nearest
-from core.figures import size
+from core.errors import AfinaError
+from core.hub import model_folder
 from core.targets import Target, resolve
-from exporters.gguf.prepare import Prepared, prepare
-from exporters.gguf.types import TYPES, fallbacks, file_bytes
-from exporters.job.results import exports_folder, file_path
+from exporters.exporter import PLAIN, Exporter, Item, Options, exporter_class
+from exporters.job.budget import (
+    Phase,
+    disk_bytes,
+    disk_shortage,
+    free_disk,
+    free_memory,
+    memory_shortage,
+    phases,
+)
+from exporters.job.results import exports_folder
+from exporters.job.wanted import Wanted, parse_to
 from exporters.parity.reference import reference_bytes
-
-SPARE_BYTES = 64 * 2**20  # left free on the disk, for logs and events
-LIBRARIES_BYTES = 700 * 2**20  # torch and transformers themselves
-NOT_YET = ("onnx", "merged", "adapter")
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """One file that was asked for."""
-
-    kind: str  # "gguf"
-    type: str  # a name in TYPES
-
-    def __str__(self) -> str:
-        return f"{self.kind}:{self.type}"
-
-
-class Item(msgspec.Struct):
-    """One file that will be written."""
-
-    kind: str
-    type: str
-    path: str
-    bytes: int  # estimated
-    replaces: bool  # whether an earlier export has this name
-    notes: list[str]
+from exporters.weights.merge import INPUT, Merged
 
 
 class Problem(msgspec.Struct):
@@ -50,6 +35,8 @@ class Problem(msgspec.Struct):
 
     message: str
     hint: str = ""
+    kind: str = ""  # of export that can't be made; empty: none can
+    type: str = ""  # empty: no type of the kind can
 
 
 class Plan(msgspec.Struct):
@@ -58,131 +45,136 @@ class Plan(msgspec.Struct):
     target: str
     folder: str
     items: list[Item] = []
-    temporary_bytes: int = 0  # what is compared
+    temporary_bytes: int = 0  # of disk: what is compared, and the most that a kind needs besides
     needed_bytes: int = 0  # of disk
     free_bytes: int = 0
-    memory_bytes: int = 0  # peak, while the tuned model is compared in float32
+    memory_bytes: int = 0  # peak: that of the largest phase
     memory_free_bytes: int = 0
     notes: list[str] = []
     problems: list[Problem] = []
+    phases: list[Phase] = []
 
 
-def type_choices() -> list[tuple[str, str]]:
-    """What can be asked for, as ("gguf:q4_k_m", one line about it)."""
-    return [(f"gguf:{type.name}", type.description) for type in TYPES.values()]
-
-
-def parse_to(words: str | Sequence[str]) -> list[Wanted]:
-    """The files behind words such as "gguf:q4_k_m,q8_0", in either case; each once, in order.
-
-    Raises AfinaError with the nearest name.
-    """
-    found: dict[Wanted, None] = {}
-    for word in [words] if isinstance(words, str) else words:
-        kind, colon, types = word.strip().lower().partition(":")
-        if kind != "gguf":
-            raise _unknown_kind(word, kind)
-        if not colon or not types.strip():
-            raise AfinaError(f'"{word}" names no type.', f"{_types_hint()}")
-        for name in (part.strip() for part in types.split(",")):
-            if name not in TYPES:
-                hint = f"{nearest(name, TYPES)} {_types_hint()}".strip()
-                raise AfinaError(f'There is no GGUF type "{name}".', hint)
-            found[Wanted(kind, name)] = None
-    if not found:
-        raise AfinaError("Nothing is to be exported.", _types_hint())
-    return list(found)
-
-
-def make_plan(home: Path, word: str, to: str | Sequence[str], adapter: str | None = None) -> Plan:
+def make_plan(
+    home: Path,
+    word: str,
+    to: str | Sequence[str],
+    adapter: str | None = None,
+    options: Options = PLAIN,
+) -> Plan:
     """The plan for a TARGET. Raises AfinaError for words that mean nothing; what stands in the way
     of the export itself is in the plan's problems.
     """
-    return plan_for(home, resolve(home, word, adapter), parse_to(to))
+    return plan_for(home, resolve(home, word, adapter), parse_to(to), options=options)
 
 
-def plan_for(home: Path, target: Target, wanted: list[Wanted], folder: Path | None = None) -> Plan:
+def plan_for(
+    home: Path,
+    target: Target,
+    wanted: Sequence[Wanted],
+    folder: Path | None = None,
+    options: Options = PLAIN,
+) -> Plan:
     """The plan for a target, into its own exports' folder or the one given."""
-    folder = folder or exports_folder(home, target)
-    plan = Plan(target.label or target.word, str(folder))
+    return draw(target, wanted, folder or exports_folder(home, target), options).plan
+
+
+class Drawn(NamedTuple):
+    """A plan, and what it was drawn from."""
+
+    target: Target
+    plan: Plan
+    exporters: dict[str, Exporter]  # by kind; those that are possible
+    weights: Merged | None  # None: there is nothing to export
+
+
+def draw(target: Target, wanted: Sequence[Wanted], folder: Path, options: Options = PLAIN) -> Drawn:
+    """Opens each kind once. One that is impossible becomes a problem that names it; the others stay
+    in the plan.
+    """
+    plan, exporters = Plan(target.label or target.word, str(folder)), {}
     try:
-        prepared = prepare(target)
+        merged = _weights(target)
     except AfinaError as error:
         plan.problems.append(Problem(error.message, error.hint))
-        return plan
-    plan.notes.extend(prepared.notes)
-    plan.items = [_item(prepared, target, folder, choice) for choice in wanted]
-    plan.temporary_bytes = reference_bytes(len(prepared.vocabulary.tokens))
-    plan.needed_bytes = plan.temporary_bytes + sum(item.bytes for item in plan.items)
-    plan.free_bytes = shutil.disk_usage(_existing(folder)).free
-    plan.memory_bytes = prepared.merged.parameters * 4 * 5 // 4 + LIBRARIES_BYTES
-    _check_disk(plan)
-    _check_memory(plan)
-    return plan
+        return Drawn(target, plan, exporters, None)
+    kinds = dict.fromkeys(each.kind for each in wanted)
+    plan.problems += _idle(options, kinds)
+    for kind in kinds:
+        try:
+            exporters[kind] = exporter_class(kind)(target, options)
+        except AfinaError as error:
+            plan.problems.append(Problem(error.message, error.hint, kind))
+    for each in wanted:
+        if each.kind in exporters:
+            _add_item(plan, exporters[each.kind], each, folder)
+    for kind, exporter in exporters.items():
+        named = f"{kind}: " if len(exporters) > 1 else ""
+        plan.notes += [f"{named}{note}" for note in exporter.notes]
+    if plan.items:
+        _count(plan, merged, folder)
+    return Drawn(target, plan, exporters, merged)
 
 
-def _item(prepared: Prepared, target: Target, folder: Path, wanted: Wanted) -> Item:
-    chosen, shapes = TYPES[wanted.type], prepared.shapes
-    path = file_path(folder, target, wanted.kind, wanted.type)
-    notes = []
-    other = fallbacks(shapes, chosen, prepared.traits) if chosen.quantized else 0
-    if other:
-        notes.append(
-            f"{other} of {len(shapes)} tensors have rows that are not a multiple of 256 and get a "
-            "larger type."
+def refuse(plan: Plan) -> None:
+    """Raises AfinaError with every reason not to start."""
+    if not plan.problems:
+        return
+    first, *others = plan.problems
+    named = [f"{_name(problem)}{problem.message}" for problem in plan.problems]
+    hints = dict.fromkeys(problem.hint for problem in others if problem.hint)
+    raise AfinaError(
+        " ".join(named) if others else first.message,
+        " ".join(dict.fromkeys([first.hint, *hints])).strip(),
+    )
+
+
+def _idle(options: Options, kinds: Collection[str]) -> list[Problem]:
+    """Options that would do nothing, or can't."""
+    found = []
+    given = {"--imatrix": options.imatrix, "--llama-cpp": options.llama_cpp}
+    for option, value in given.items():
+        if value is not None and "gguf" not in kinds:
+            found.append(Problem(f"{option} is for GGUF files.", f"Leave out {option}."))
+    if options.imatrix and not Path(options.imatrix).is_file():
+        found.append(Problem(f'There is no text file "{options.imatrix}".', "Check the path."))
+    return found
+
+
+def _name(problem: Problem) -> str:
+    words = ":".join(word for word in (problem.kind, problem.type) if word)
+    return f"{words}: " if words else ""
+
+
+def _weights(target: Target) -> Merged:
+    """The model's headers. Raises AfinaError for what is no model to export."""
+    if target.kind != "hf":
+        what = "a GGUF file" if target.kind == "gguf" else "an ONNX folder"
+        raise AfinaError(
+            f'"{target.word}" is {what} already.', "Name the run or the model it came from."
         )
-    size = file_bytes(prepared.kinds(chosen), shapes, _header_bytes(prepared))
-    return Item(wanted.kind, wanted.type, str(path), size, path.is_file(), notes)
+    return Merged(model_folder(target.model), Path(target.adapter) if target.adapter else None)
 
 
-def _header_bytes(prepared: Prepared) -> int:
-    """Nearly: the vocabulary is most of it."""
-    vocabulary = prepared.vocabulary
-    texts = sum(len(token.encode()) + 8 for token in (*vocabulary.tokens, *vocabulary.merges))
-    templates = sum(len(text) for text in prepared.templates.values())
-    return texts + 4 * len(vocabulary.tokens) + templates + 64 * len(prepared.tensors) + 2048
+def _add_item(plan: Plan, exporter: Exporter, wanted: Wanted, folder: Path) -> None:
+    try:
+        plan.items.append(exporter.item(wanted.type, folder))
+    except AfinaError as error:
+        plan.problems.append(Problem(error.message, error.hint, wanted.kind, wanted.type))
 
 
-def _check_disk(plan: Plan) -> None:
-    if plan.needed_bytes + SPARE_BYTES > plan.free_bytes:
-        plan.problems.append(
-            Problem(
-                f"The export needs {size(plan.needed_bytes)} of disk at "
-                f'"{plan.folder}", and {size(plan.free_bytes)} are free.',
-                "Free some, or choose fewer or smaller types.",
-            )
-        )
-
-
-def _check_memory(plan: Plan) -> None:
-    import psutil
-
-    memory = psutil.virtual_memory()
-    plan.memory_free_bytes = memory.available
-    needed = f"Comparing with the tuned model needs {size(plan.memory_bytes)} of memory"
-    if plan.memory_bytes > memory.total:
-        plan.problems.append(
-            Problem(
-                f"{needed}, and this machine has {size(memory.total)}.",
-                "Export on a larger one.",
-            )
-        )
-    elif plan.memory_bytes > memory.available:
-        plan.notes.append(f"{needed}, and {size(memory.available)} are free now.")
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest one above it that is there."""
-    return next(path for path in (folder, *folder.parents) if path.is_dir())
-
-
-def _types_hint() -> str:
-    return f"Types: {', '.join(f'gguf:{name}' for name in TYPES)}."
-
-
-def _unknown_kind(word: str, kind: str) -> AfinaError:
-    if kind in NOT_YET:
-        return AfinaError(f'"{word}" can\'t be exported yet.', _types_hint())
-    if kind in TYPES:
-        return AfinaError(f'"{word}" lacks its kind.', f"Write gguf:{kind}.")
-    return AfinaError(f'There is no export "{word}".', _types_hint())
+def _count(plan: Plan, merged: Merged, folder: Path) -> None:
+    """Disk and memory, needed and had."""
+    rows = merged.shapes.get(INPUT, (merged.config.get("vocab_size", 0),))[0]
+    plan.needed_bytes = disk_bytes(plan.items, reference_bytes(rows))
+    plan.temporary_bytes = plan.needed_bytes - sum(item.bytes for item in plan.items)
+    plan.free_bytes = free_disk(folder)
+    plan.phases = phases(merged.parameters, plan.items)
+    largest = max(plan.phases, key=lambda phase: phase.bytes)
+    plan.memory_bytes, plan.memory_free_bytes = largest.bytes, free_memory()
+    for shortage in (
+        disk_shortage(plan.needed_bytes, plan.free_bytes, plan.folder),
+        memory_shortage(largest, plan.memory_free_bytes),
+    ):
+        if shortage:
+            plan.problems.append(Problem(*shortage))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Sequence
@@ -14,7 +15,9 @@ from core.jobs import ACTIVE, Job
 from core.paths import make_folder, write_atomic
 from core.runs import slug
 from core.targets import Target, resolve
-from exporters.job.plan import parse_to, plan_for
+from exporters.exporter import PLAIN, Options
+from exporters.job.plan import plan_for, refuse
+from exporters.job.wanted import parse_to
 
 REQUEST = "request.json"
 
@@ -26,17 +29,21 @@ class Request(msgspec.Struct):
     to: list[str]  # "gguf:f16", ...
     out: str  # the exports' folder
     adapter: str | None = None
+    options: Options = PLAIN
 
 
 def create_export(
-    home: Path, target_word: str, to: str | Sequence[str], adapter: str | None = None
+    home: Path,
+    target_word: str,
+    to: str | Sequence[str],
+    adapter: str | None = None,
+    options: Options = PLAIN,
 ) -> Job:
     """A job that is not started yet: `job.start("export")`. Raises AfinaError for what can't be."""
     wanted = parse_to(to)
-    target = resolve(home, target_word, adapter)
-    plan = plan_for(home, target, wanted)
-    if plan.problems:
-        raise AfinaError(plan.problems[0].message, plan.problems[0].hint)
+    target, options = resolve(home, target_word, adapter), _lasting_options(options)
+    plan = plan_for(home, target, wanted, options=options)
+    refuse(plan)
     _refuse_second(home, plan.folder)
     name = slug(target.label)
     stamp = time.strftime("%Y-%m-%d")
@@ -47,6 +54,7 @@ def create_export(
         [str(choice) for choice in wanted],
         plan.folder,
         None if target.run else target.adapter,
+        options,
     )
     write_atomic(folder / REQUEST, msgspec.json.format(msgspec.json.encode(request)))
     return Job(folder)
@@ -69,6 +77,16 @@ def _lasting(word: str, target: Target) -> str:
         return str(path.resolve()) if path.exists() else word  # else a hub id
     _, at, point = word.rpartition("@")
     return f"{Path(target.run).name}{f'@{point}' if at else ''}"
+
+
+def _lasting_options(options: Options) -> Options:
+    """The options with paths that mean the same from anywhere."""
+    return Options(
+        *(
+            os.path.abspath(Path(path).expanduser()) if path else path
+            for path in (options.imatrix, options.llama_cpp)
+        )
+    )
 
 
 def read_request(job: Job) -> Request:

@@ -1,14 +1,14 @@
 """Where exports lie and which of them count: parity.json and manifest.json beside them.
 
-Both are replaced as a whole, the manifest last: a file that it doesn't list, or that has another
-size since, is not a result. Light: the screens read it.
+Both are replaced as a whole, the manifest last: an export that it doesn't list, or that has another
+size since, is not a result. Between its naming and its listing, publishing.json speaks for an
+export (publish.py). Light: the screens read it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,10 +18,11 @@ from core.paths import write_atomic
 from core.runs import slug
 from core.targets import Target
 
-PARITY, MANIFEST = "parity.json", "manifest.json"
+PARITY, MANIFEST, PUBLISHING = "parity.json", "manifest.json", "publishing.json"
 PASS, WARN, FAIL = "pass", "warn", "fail"
+PART, FAILED = ".part", ".failed"
+FILES = {"gguf": ".gguf"}  # kinds whose exports are one file, and how it ends; others are folders
 T = TypeVar("T", "Manifest", "Parity")
-BLOCK = 8 * 2**20  # bytes that are hashed at once
 
 
 class Check(msgspec.Struct):
@@ -34,25 +35,34 @@ class Check(msgspec.Struct):
 
 
 class Result(msgspec.Struct):
-    """An exported file and how it stands beside the tuned model: a row of the parity table."""
+    """An export and how it stands beside the tuned model: a row of the parity table."""
 
-    path: str  # absolute; in parity.json from the exports' folder on
+    path: str  # absolute; in parity.json from the exports' folder on, if it lies in there
     kind: str  # "gguf"
     type: str
-    bytes: int
+    bytes: int  # of a folder: the sum of its files
     verdict: str
-    prompts_equal: bool | None = None  # None: the file could not be measured
+    prompts_equal: bool | None = None  # None: it could not be measured
     stops_equal: bool | None = None
     agreement: float | None = None  # mean share of the greedy answers that is the same
     identical: float | None = None  # share of greedy answers that are the same to the end
     parted: int | None = None  # answers that go another way where the tuned model was sure
-    kl: float | None = None  # nats a token
+    common_prefix: float | None = None  # the same share in tokens
+    kl: float | None = None  # nats a token of the tuned model's own answers
     max_delta_log_p: float | None = None
+    row_kl: float | None = None  # nats a supervised token of the evaluation rows
+    perplexity: float | None = None  # over the same tokens
+    perplexity_tuned: float | None = None
     tuning_kl: float | None = None  # of the untuned model; how far the tuning went
+    carried: float | None = None  # how much of that way the export goes: 1 all of it, 0 none
     prompts: int = 0
     snippets: int = 0
     snippets_equal: int = 0
-    tokens: int = 0  # that were compared
+    singles: int = 0  # texts of one token
+    singles_equal: int = 0
+    tokens: int = 0  # of answers that were compared
+    rows: int = 0
+    row_tokens: int = 0  # supervised ones that were compared
     tokens_per_s: float | None = None  # on this CPU
     threads: int = 0
     checks: list[Check] = []
@@ -69,24 +79,31 @@ class Origin(msgspec.Struct):
 
 
 class Entry(msgspec.Struct):
-    """A file that counts."""
+    """An export that counts."""
 
     kind: str
     type: str
     bytes: int
-    sha256: str
+    sha256: str  # of a folder: that of its sorted lines "name sha256"
     origin: Origin
     written: float  # seconds since the epoch
 
 
 class Manifest(msgspec.Struct):
-    files: dict[str, Entry] = {}  # by path from the exports' folder on
+    files: dict[str, Entry] = {}  # by path, as in parity.json
     v: int = 1
 
 
 class Parity(msgspec.Struct):
     results: list[Result] = []
     v: int = 1
+
+
+class Publishing(msgspec.Struct):
+    """An export that is about to take its final name, or has just taken it."""
+
+    result: Result
+    entry: Entry
 
 
 def exports_folder(home: Path, target: Target) -> Path:
@@ -106,60 +123,105 @@ def exports_folder(home: Path, target: Target) -> Path:
 
 
 def file_path(folder: Path, target: Target, kind: str, type_name: str) -> Path:
-    """The final place of one export."""
-    return folder / kind / f"{slug(target.label)}-{type_name}.{kind}"
+    """The final place of one export: a file or a folder, by its kind."""
+    return folder / kind / f"{slug(target.label)}-{type_name}{FILES.get(kind, '')}"
 
 
 def failed_path(final: Path) -> Path:
     """Where an export goes that fails its check, so that it never replaces one that passed."""
-    return final.with_suffix(f".failed{final.suffix}")
+    ending = next((ending for ending in FILES.values() if final.name.endswith(ending)), "")
+    name = final.name.removesuffix(ending)
+    return final.with_name(f"{name.removesuffix(FAILED)}{FAILED}{ending}")
+
+
+def place_of(folder: Path, path: Path) -> str:
+    """How parity.json and the manifest call an export: `folder / place` is its path again."""
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def part(path: Path) -> Path:
+    """The name of an export that is not finished or not checked yet."""
+    return path.with_name(path.name + PART)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The files of an export, in the order of their names; the path itself where it is a file."""
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file())
+
+
+def bytes_of(path: Path) -> int | None:
+    """What an export weighs; None where there is none."""
+    try:
+        return sum(file.stat().st_size for file in files_of(path))
+    except FileNotFoundError:
+        return None
 
 
 def results(folder: Path) -> list[Result]:
     """The results in a folder that count, with absolute paths, in the order they were made."""
-    files = read_manifest(folder).files
-    found = []
-    for result in _read(folder / PARITY, Parity).results:
-        entry, path = files.get(result.path), folder / result.path
-        if entry and path.is_file() and path.stat().st_size == entry.bytes:
-            found.append(msgspec.structs.replace(result, path=str(path)))
-    return found
+    files, rows = read_manifest(folder).files, _read(folder / PARITY, Parity).results
+    begun = read_publishing(folder)
+    if begun is not None and published(folder, begun):
+        place = begun.result.path
+        files[place] = begun.entry
+        rows = [row for row in rows if row.path != place] + [begun.result]
+    return [
+        msgspec.structs.replace(row, path=str(folder / row.path))
+        for row in rows
+        if row.path in files and bytes_of(folder / row.path) == files[row.path].bytes
+    ]
 
 
 def read_manifest(folder: Path) -> Manifest:
     return _read(folder / MANIFEST, Manifest)
 
 
+def read_publishing(folder: Path) -> Publishing | None:
+    """What was about to be named, if anything is between its naming and its listing."""
+    try:
+        return msgspec.json.decode((folder / PUBLISHING).read_bytes(), type=Publishing)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def published(folder: Path, begun: Publishing) -> bool:
+    """Whether it has its final name already."""
+    final = folder / begun.result.path
+    return not part(final).exists() and bytes_of(final) == begun.entry.bytes
+
+
+def entry_of(result: Result, sha256: str, origin: Origin) -> Entry:
+    """What the manifest says of a result, written now."""
+    now = round(time.time(), 3)
+    return Entry(result.kind, result.type, result.bytes, sha256, origin, now)
+
+
 def record(folder: Path, result: Result, sha256: str, origin: Origin) -> None:
-    """Adds a result, in place of an older one of the same path; the manifest comes last."""
-    place = str(Path(result.path).relative_to(folder))
+    """Adds a result, in place of an older one of the same path."""
+    row = msgspec.structs.replace(result, path=place_of(folder, Path(result.path)))
+    enter(folder, row, entry_of(result, sha256, origin))
+
+
+def enter(folder: Path, row: Result, entry: Entry) -> None:
+    """Adds a result whose path begins at the folder; the manifest comes last."""
     parity, manifest = _read(folder / PARITY, Parity), read_manifest(folder)
-    parity.results = [r for r in parity.results if r.path != place and (folder / r.path).is_file()]
-    parity.results.append(msgspec.structs.replace(result, path=place))
-    manifest.files = {p: e for p, e in manifest.files.items() if (folder / p).is_file()}
-    manifest.files[place] = Entry(
-        result.kind, result.type, result.bytes, sha256, origin, round(time.time(), 3)
-    )
+    parity.results = [
+        r for r in parity.results if r.path != row.path and (folder / r.path).exists()
+    ]
+    parity.results.append(row)
+    manifest.files = {p: e for p, e in manifest.files.items() if (folder / p).exists()}
+    manifest.files[row.path] = entry
     for name, content in ((PARITY, parity), (MANIFEST, manifest)):
         write_atomic(folder / name, msgspec.json.format(msgspec.json.encode(content)))
 
 
 def forget(folder: Path, path: Path) -> None:
-    """Takes a file out of the manifest before it is replaced, so that no half result counts."""
+    """Takes an export out of the manifest before it is deleted."""
     manifest = read_manifest(folder)
-    if manifest.files.pop(str(path.relative_to(folder)), None) is not None:
+    if manifest.files.pop(place_of(folder, path), None) is not None:
         write_atomic(folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-
-
-def sha256_of(path: Path, on_block: Callable[[int], None] = lambda done: None) -> str:
-    """The hash of a file; `on_block` gets the bytes behind us and may raise."""
-    digest, done = hashlib.sha256(), 0
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-            done += len(block)
-            on_block(done)
-    return digest.hexdigest()
 
 
 def result_fields(found: list[Result]) -> dict[str, Any]:

@@ -1,36 +1,78 @@
-"""`afina export`: a run or a model folder as files for other programs, checked on the way."""
+"""`afina export`: a run or a model as files for other programs, checked on the way."""
 
 from __future__ import annotations
 
 import json as json_module
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from core.errors import AfinaError
-from core.figures import size
 
 if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
     from core.jobs import Job
-    from exporters.job.plan import Plan
-
-STYLES = {"pass": "green", "warn": "yellow", "fail": "bold red"}
+    from exporters.exporter import Options
 
 TargetWord = Annotated[str, typer.Argument(help="A run, RUN@STEP, RUN@base or a model folder.")]
 To = Annotated[
     list[str],
-    typer.Option("--to", help="What to write: gguf:q4_k_m, gguf:f16,q8_0; may be repeated."),
+    typer.Option(
+        "--to",
+        metavar="KIND:TYPE,...",
+        help="What to write: gguf:q4_k_m,q8_0, gguf:lora, onnx:int4, merged; may be repeated.",
+    ),
 ]
+Adapters = Annotated[
+    list[str],
+    typer.Option(
+        "--adapter",
+        metavar="DIR",
+        help="Adapter laid over a model folder; repeated, each is exported.",
+    ),
+]
+Imatrix = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[TEXTFILE]",
+        help="Weigh what the model computes with when GGUF types round: on the run's own data, or "
+        "on a text file. Types that need it always do.",
+    ),
+]
+LlamaCpp = Annotated[
+    str | None,
+    typer.Option(
+        "--llama-cpp",
+        metavar="DIR",
+        help="llama.cpp's sources; its converter does the models that Afina's own refuses. Else "
+        "$LLAMA_CPP_DIR.",
+    ),
+]
+
+
+class ExportCommand(TyperCommand):
+    """Lets --imatrix stand alone."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _filled(args))
+
+
+def _filled(words: Sequence[str]) -> list[str]:
+    """The words with an empty value after an --imatrix that has none."""
+    following = [*words[1:], "--"]
+    return [
+        f"{word}=" if word == "--imatrix" and after.startswith("-") else word
+        for word, after in zip(words, following, strict=True)
+    ]
 
 
 def export(
     target: TargetWord,
     to: To = [],  # noqa: B006 - typer reads it, nobody changes it
-    adapter: Annotated[str | None, typer.Option(help="Adapter laid over a model folder.")] = None,
+    adapter: Adapters = [],  # noqa: B006
+    imatrix: Imatrix = None,
+    llama_cpp: LlamaCpp = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Say what it would write and need; write nothing.")
     ] = False,
@@ -39,64 +81,75 @@ def export(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Export a tuned model to GGUF and check it against the model that was trained.
+    """Export a tuned model to GGUF, ONNX or merged weights, checked against what was trained.
 
-    Exit code 1 when a file is not what was trained, 2 when the export can't be made.
+    Exit code 1 when an export is not what was trained or could not be written, 2 when none can be.
     """
-    from core.paths import home
-    from exporters.job.plan import make_plan
-    from exporters.job.request import create_export
+    from exporters.exporter import Options
 
+    options = Options(imatrix, llama_cpp)
+    each = [*adapter] or [None]
+    if len(each) > 1 and detach:
+        raise AfinaError(
+            "--detach starts one export, and each adapter is one.",
+            "Name one adapter, or leave out --detach.",
+        )
     if plan:
-        _show_plan(make_plan(home(), target, to, adapter), json)
-        return
-    job = create_export(home(), target, to, adapter)
-    pid = job.start("export")
-    if detach:
-        _print_started(job, pid, json)
-        return
-    result = follow_export(job)
-    if json:
-        typer.echo(json_module.dumps({"files": result["files"], "parity": result["parity"]}))
+        _plan(target, to, each, options, json)
     else:
-        _print_table(result)
-    failed = any(row["verdict"] == "fail" for row in result["parity"])
-    raise typer.Exit(1 if failed else 0)
+        _export(target, to, each, options, detach, json)
 
 
-def _show_plan(plan: Plan, json: bool) -> None:
-    """The plan on stdout; its first problem, if it has one, as the command's error."""
+def _plan(
+    target: str, to: list[str], adapters: Sequence[str | None], options: Options, json: bool
+) -> None:
+    """The plan of each adapter on stdout; what stands in its way as the command's error."""
     import msgspec
 
+    from core.paths import home
+    from exporters.job.plan import make_plan, refuse
+    from tui.cli.export_report import print_plan
+
+    plans = [make_plan(home(), target, to, adapter, options) for adapter in adapters]
     if json:
-        typer.echo(json_module.dumps(msgspec.to_builtins(plan)))
-    elif plan.items:
-        _print_plan(plan)
-    if plan.problems:
-        raise AfinaError(plan.problems[0].message, plan.problems[0].hint)
+        fields = [msgspec.to_builtins(plan) for plan in plans]
+        typer.echo(json_module.dumps(fields[0] if len(fields) == 1 else fields))
+    else:
+        for plan in plans:
+            print_plan(plan)
+    for plan in plans:
+        refuse(plan)
 
 
-def _print_plan(plan: Plan) -> None:
-    from rich.console import Console
+def _export(
+    target: str,
+    to: list[str],
+    adapters: Sequence[str | None],
+    options: Options,
+    detach: bool,
+    json: bool,
+) -> None:
+    from core.paths import home
+    from exporters.job.request import create_export
+    from tui.cli.export_report import print_results
 
-    from core.data.visible import visible
-
-    table = _table(("type", "left"), ("size", "right"), ("file", "left"))
-    for item in plan.items:
-        name = visible(Path(item.path).name) + (", replacing the one there" * item.replaces)
-        table.add_row(_text(f"{item.kind}:{item.type}"), _text(size(item.bytes)), _text(name))
-    console = Console(highlight=False)
-    console.print(table)
-    console.print(_text(f"in {visible(plan.folder)}"))
-    console.print(
-        _text(
-            f"disk {size(plan.needed_bytes)} of {size(plan.free_bytes)} free, "
-            f"memory {size(plan.memory_bytes)} of {size(plan.memory_free_bytes)} free"
-        )
-    )
-    notes = [f"{i.kind}:{i.type}: {note}" for i in plan.items for note in i.notes]
-    for note in [*plan.notes, *notes]:
-        console.print(_text(visible(note)))
+    # all are planned before the first begins
+    jobs = [create_export(home(), target, to, adapter, options) for adapter in adapters]
+    if detach:
+        _print_started(jobs[0], jobs[0].start("export"), json)
+        return
+    found: dict[str, list[Any]] = {"files": [], "parity": [], "failures": []}
+    for job in jobs:
+        job.start("export")
+        result = follow_export(job)
+        for name, rows in found.items():
+            rows += result[name]
+        if not json:
+            print_results(result)
+    if json:
+        typer.echo(json_module.dumps(found))
+    wrong = any(row["verdict"] == "fail" for row in found["parity"])
+    raise typer.Exit(1 if wrong or found["failures"] else 0)
 
 
 def _print_started(job: Job, pid: int, json: bool) -> None:
@@ -127,64 +180,3 @@ def follow_export(job: Job) -> dict[str, Any]:
     if result is None:
         raise AfinaError(f"The export {state.state}: {state.reason}", f"Its log: {job.log_path}")
     return result
-
-
-def _print_table(result: dict[str, Any]) -> None:
-    """The parity table, then what warns or fails and what to do about it."""
-    from rich.console import Console
-    from rich.text import Text
-
-    from core.data.visible import visible
-
-    names = ("size", "prompts", "stops", "greedy", "KL", "tokens/s")
-    table = _table(("file", "left"), *((name, "right") for name in names), ("verdict", "left"))
-    for row in result["parity"]:
-        table.add_row(
-            *map(_text, _figures(row)), Text(row["verdict"], style=STYLES[row["verdict"]])
-        )
-    console = Console(highlight=False)
-    console.print(table)
-    for row in result["parity"]:
-        for check in row["checks"]:
-            if check["verdict"] != "pass":
-                words = f"{row['type']}: {check['message']} {check['hint']}"
-                console.print(Text(visible(words), style=STYLES[check["verdict"]]))
-    threads = next((row["threads"] for row in result["parity"] if row["threads"]), 0)
-    console.print(_text(f"in {visible(result['folder'])}"))
-    console.print(_text(f"tokens/s on this CPU, threads used: {threads}"))
-
-
-def _figures(row: dict[str, Any]) -> list[str]:
-    """The cells of one row but for the verdict; a dash where nothing was measured."""
-
-    def show(value: Any, form: str) -> str:
-        return "-" if value is None else format(value, form)
-
-    def equal(value: bool | None) -> str:
-        return "-" if value is None else "=" if value else "≠"
-
-    return [
-        Path(row["path"]).name,
-        size(row["bytes"]),
-        equal(row["prompts_equal"]),
-        equal(row["stops_equal"]),
-        show(row["agreement"], ".0%"),
-        show(row["kl"], ".4f"),
-        show(row["tokens_per_s"], ",.0f"),
-    ]
-
-
-def _table(*columns: tuple[str, str]) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
-    for name, side in columns:  # only a file's name is broken where the terminal is narrow
-        justify = "right" if side == "right" else "left"
-        table.add_column(name, justify=justify, no_wrap=name != "file", overflow="fold")
-    return table
-
-
-def _text(words: str) -> Text:
-    from rich.text import Text
-
-    return Text(words)

@@ -38,7 +38,7 @@ app.command()(runs.pause)
 app.command()(runs.checkpoint)
 app.command()(runs.resume)
 app.command()(chat.chat)
-app.command()(export.export)
+app.command(cls=export.ExportCommand)(export.export)
 app.command()(doctor.doctor)
 app.command()(demo.demo)
 

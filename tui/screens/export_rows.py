@@ -53,7 +53,7 @@ class ExportRows:
     def result_at(self, index: int) -> Result | None:
         """The newest result of a row's type."""
         name = self.type_at(index)
-        found = [result for result in self.view.results if result.type == name]
+        found = [each for each in self.view.results if (each.kind, each.type) == ("gguf", name)]
         return found[-1] if found else None
 
     def cells(self, index: int) -> Sequence[Cell]:

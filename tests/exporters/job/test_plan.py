@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections import namedtuple
@@ -18,9 +19,10 @@ from core.figures import size
 from core.jobs import State, process_identity
 from core.paths import ROOT
 from core.targets import Target
-from exporters.gguf.types import TYPES
+from exporters.exporter import Options
+from exporters.job import budget
 from exporters.job import plan as plans
-from exporters.job.plan import Wanted, make_plan, parse_to, type_choices
+from exporters.job.plan import make_plan
 from exporters.job.request import all_exports, create_export, read_request
 from exporters.job.results import Origin, Result, exports_folder, record
 from exporters.parity.reference import reference_bytes
@@ -34,29 +36,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plan") / "little"
     write_model(folder, train("gpt-2"))
     return folder
-
-
-def test_types_are_read_in_either_case_and_each_once() -> None:
-    words = ["GGUF:Q4_K_M, f16", "gguf:q4_k_m"]
-    assert parse_to(words) == [Wanted("gguf", "q4_k_m"), Wanted("gguf", "f16")]
-    assert parse_to("gguf:q8_0") == [Wanted("gguf", "q8_0")]
-
-
-@pytest.mark.parametrize(
-    ("word", "words"),
-    [
-        ("gguf:q4_k", 'no GGUF type "q4_k". Did you mean "q4_k_'),
-        ("gguf", '"gguf" names no type. Types: gguf:f32'),
-        ("q8_0", "Write gguf:q8_0."),
-        ("onnx:int4", "can't be exported yet"),
-        ("zip", 'no export "zip"'),
-        ([], "Nothing is to be exported"),
-    ],
-)
-def test_a_word_that_means_nothing_says_what_there_is(word: Any, words: str) -> None:
-    with pytest.raises(AfinaError) as caught:
-        parse_to(word)
-    assert words in str(caught.value)
 
 
 def test_the_plan_names_files_sizes_and_needs(model: Path, home: Path) -> None:
@@ -87,7 +66,7 @@ def test_too_little_disk_is_refused_with_the_numbers(
     model: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(plans.shutil, "disk_usage", lambda path: usage(100, 90, 10))
+    monkeypatch.setattr(budget.shutil, "disk_usage", lambda path: usage(100, 90, 10))
     plan = make_plan(home, str(model), "gguf:f16")
     assert f"needs {size(plan.needed_bytes)} of disk" in plan.problems[0].message
     with pytest.raises(AfinaError, match="10 B are free"):
@@ -100,7 +79,7 @@ def test_too_little_disk_is_refused_with_the_numbers(
     [
         (
             {"model_type": "mamba"},
-            '"mamba" can\'t become GGUF yet. Supported: gemma2, gemma3_text,',
+            'doesn\'t know its family "mamba". Supported: gemma2, gemma3_text,',
         ),
         ({"hidden_act": "gelu"}, 'activation is "gelu"'),
         ({"rope_scaling": {"type": "dynamic", "factor": 2}}, 'of the type "dynamic"'),
@@ -175,14 +154,50 @@ def test_another_model_of_the_same_name_has_another_folder(home: Path, tmp_path:
 
 
 def test_a_gguf_file_is_not_exported_again(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "x.gguf").write_bytes(b"GGUF")
+    (tmp_path / "x.gguf").write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
     plan = make_plan(home, str(tmp_path / "x.gguf"), "gguf:f16")
     assert "is a GGUF file already" in plan.problems[0].message
 
 
-def test_every_type_has_a_line_about_it() -> None:
-    choices = dict(type_choices())
-    assert choices["gguf:q4_k_m"].startswith("4.8 bits") and len(choices) == len(TYPES)
+def test_too_little_memory_is_refused_with_the_numbers(
+    model: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plans, "free_memory", lambda: 64 * 2**20)
+    plan = make_plan(home, str(model), "gguf:f16")
+    assert plan.problems[0].message == (
+        f"Asking the tuned model needs {size(plan.memory_bytes)} of memory, and 64.0 MiB are free."
+    )
+    assert len(plan.items) == 1
+    with pytest.raises(AfinaError, match="64.0 MiB are free"):
+        create_export(home, str(model), "gguf:f16")
+
+
+def test_a_kind_that_is_impossible_leaves_the_others_in_the_plan(home: Path, model: Path) -> None:
+    folder = home / "mamba"
+    shutil.copytree(model, folder)
+    config = json.loads((model / "config.json").read_text()) | {"model_type": "mamba"}
+    (folder / "config.json").write_text(json.dumps(config))
+    plan = make_plan(home, str(folder), ["gguf:q4_k_m", "merged"])
+    assert [(item.kind, item.type) for item in plan.items] == [("merged", "bf16")]
+    assert [(problem.kind, problem.type) for problem in plan.problems] == [("gguf", "")]
+    with pytest.raises(AfinaError, match='"mamba"'):
+        create_export(home, str(folder), ["gguf:q4_k_m", "merged"])
+
+
+def test_a_type_that_is_impossible_leaves_the_others_in_the_plan(home: Path, model: Path) -> None:
+    plan = make_plan(home, str(model), "gguf:f16,lora")  # there is no adapter
+    assert [item.type for item in plan.items] == ["f16"]
+    assert [(problem.kind, problem.type) for problem in plan.problems] == [("gguf", "lora")]
+
+
+def test_an_option_that_would_do_nothing_is_refused(
+    home: Path, model: Path, tmp_path: Path
+) -> None:
+    plan = make_plan(home, str(model), "merged", options=Options(imatrix=""))
+    assert "--imatrix is for GGUF files." in plan.problems[0].message
+    missing = Options(imatrix=str(tmp_path / "nothing.txt"))
+    plan = make_plan(home, str(model), "gguf:q4_k_m", options=missing)
+    assert "There is no text file" in plan.problems[0].message
 
 
 def test_planning_loads_nothing_heavy(model: Path, home: Path) -> None:

@@ -9,24 +9,17 @@ import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from core.errors import AfinaError
 from core.jobs import ENDED, Job
+from exporters.job.publish import mend
 from exporters.job.request import create_export
 from exporters.job.results import MANIFEST, PARITY, read_manifest, results
-from exporters.job.worker import _sweep
 from tests.exporters import models
-from tui.cli.export import export
 
 LIMIT_S = 120.0
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
-app = typer.Typer(pretty_exceptions_enable=False)
-app.command()(export)
 
 
 def wait_for(job: Job, condition: Callable[[], object]) -> None:
@@ -88,7 +81,7 @@ def test_events_tell_the_phases_and_the_progress_by_tensor_and_byte(done: Job) -
     assert phases[:4] == ["planning", "asking the tuned model", "writing", "checking"]
     units = {event["unit"] for event in events if event["kind"] == "progress"}
     assert units == {"bytes", "questions"}
-    last = [e for e in events if e["kind"] == "progress" and e["label"] == "writing"][-1]
+    last = [e for e in events if e["kind"] == "progress" and e["label"] == "writing gguf"][-1]
     assert last["done"] == last["total"] > 0
     assert len([event for event in events if event["kind"] == "parity"]) == 3
 
@@ -138,7 +131,7 @@ def test_a_killed_export_leaves_earlier_ones_and_nothing_half_done_under_a_final
     assert {k: v for k, v in snapshot(folder).items() if k not in parts} == before
     assert len(results(folder)) == 3
     assert [path.name for path in job.directory.iterdir() if path.is_dir()] == []
-    _sweep(folder)  # as the next export does
+    mend(folder)  # as the next export does
     assert snapshot(folder) == before
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ["gguf"]
 
@@ -154,68 +147,6 @@ def test_an_adapter_that_was_never_trained_fails_with_a_sentence(
     assert state.state == "failed" and "changes nothing" in state.reason
     failure = next(event for event in job.events() if event["kind"] == "failure")
     assert failure["hint"] and not list((home / "exports").rglob("*.gguf"))
-
-
-def test_the_command_prints_a_plan_and_refuses_bad_words(
-    base: Path, home: Path, tmp_path: Path
-) -> None:
-    plan = run(str(base), "--to", "gguf:q4_k_m", "--plan", "--json")
-    fields = json.loads(plan.stdout)
-    assert fields["problems"] == [] and fields["items"][0]["type"] == "q4_k_m"
-    assert "gguf:q4_k_m" in run(str(base), "--to", "gguf:q4_k_m", "--plan").stdout
-    for words in (["--to", "gguf:q9"], []):
-        with pytest.raises(AfinaError, match="Types: gguf:f32"):
-            run(str(base), *words)
-    with pytest.raises(AfinaError, match="There is no run"):
-        run(str(tmp_path / "nothing"), "--to", "gguf:f16")
-
-
-def test_the_command_exits_with_1_when_a_file_is_not_what_was_trained(
-    done: Job, monkeypatch: pytest.MonkeyPatch, home: Path, base: Path
-) -> None:
-    replay(monkeypatch, done, spoil=False)
-    good = run(str(base), "--to", "gguf:f16", "--json")
-    assert good.exit_code == 0
-    fields = json.loads(good.stdout)
-    assert set(fields["files"][0]) == {"path", "kind", "type", "bytes"}
-    assert {"path", "verdict", "kl", "checks"} <= set(fields["parity"][0])
-    replay(monkeypatch, done, spoil=True)
-    bad = run(str(base), "--to", "gguf:f16")
-    assert bad.exit_code == 1
-    assert "fail" in bad.stdout and "q4_k_m: It babbles. Export again." in bad.stdout
-
-
-def replay(monkeypatch: pytest.MonkeyPatch, done: Job, spoil: bool) -> None:
-    """Lets the command see an export that has ended, its first file failing or not."""
-
-    class Replayed(Job):
-        def start(self, worker: str, environment: dict[str, str] | None = None) -> int:
-            events = [json.loads(line) for line in done.events_path.read_text().splitlines()]
-            row = next(event for event in events if event["kind"] == "result")["parity"][0]
-            if spoil:
-                row["verdict"] = "fail"
-                row["checks"].append(
-                    {
-                        "name": "x",
-                        "verdict": "fail",
-                        "message": "It babbles.",
-                        "hint": "Export again.",
-                    }
-                )
-            self.events_path.write_text("".join(json.dumps(event) + "\n" for event in events))
-            self.write_state(done.state())
-            return 1
-
-    def create(home: Path, *rest: Any) -> Job:
-        folder = home / f"job-{spoil}"
-        folder.mkdir()
-        return Replayed(folder)
-
-    monkeypatch.setattr("exporters.job.request.create_export", create)
-
-
-def run(*words: str) -> Any:
-    return CliRunner().invoke(app, list(words), catch_exceptions=False)
 
 
 def start_again(done: Job, base: Path, adapter: Path) -> Job:
