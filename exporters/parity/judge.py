@@ -1,80 +1,111 @@
 """Judging an export: is it what was trained? Pass, warn or fail, with a sentence and a way out.
 
-Numbers come from measure.py. Bounds per type, with their sources:
-- KL of quantized types: llama.cpp's tools/perplexity/README.md, "LLaMA 3 8b Scoreboard", mean KL
-  without importance matrix: q8_0 0.0014, q6_K 0.0055, q5_K_M 0.011, q5_K_S 0.017, q4_K_M 0.031,
-  q4_K_S 0.043, q4_0 0.072, q3_K_M 0.102, q2_K 0.445; iq4_NL and iq4_XS are there with a matrix only
-  (0.036), and get the bounds of q4_K_S. Other
-  models and texts differ: a pass is up to 3 times that, a fail beyond 15 times. Seen: the sample
-  model of 5.8 M parameters loses between a seventh and a third of it.
-- f32, f16, bf16: trials over ten families of random models, worst log p 0.001, 0.03 and 0.04 away;
-  llama.cpp's f16 key-value cache alone makes 0.003.
-- Greedy answers: one near tie sends the rest of an answer another way, so only answers count that
-  part at a token which the tuned model finds e times less likely than its own.
+Numbers come from measure.py, what they may be from bounds.py.
 """
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
-from exporters.job.results import FAIL, PASS, WARN, Check
+from exporters.job.results import FAIL, PASS, WARN, Check, Result
+from exporters.parity.bounds import Bounds, bounds_of
 
 ORDER = (PASS, WARN, FAIL)
-LOST = 0.5  # of the tuning's effect; beyond it the export is nearer to the untuned model's side
+SAME_NAMES = (  # of a Result and of what was measured
+    "agreement",
+    "common_prefix",
+    "identical",
+    "parted",
+    "kl",
+    "max_delta_log_p",
+    "carried",
+    "prompts",
+    "tokens",
+    "tokens_per_s",
+    "threads",
+)
+CARRIED = (0.25, 0.5)  # how far from 1 the carried share of the tuning may be; at 0.5 its half
 FAINT = 0.02  # nats: a tuning that changed less can't be told from rounding
-FEW_SNIPPETS = 0.02  # share of hostile snippets that may differ before it is a fail
+NOISE = 0.5  # of the tuning's effect: what is lost besides is as loud as it then
+FEW_TEXTS = 0.02  # share of texts that may be split in another way before it is a fail
+FEW_TOKENS = 100  # of rows; the perplexity of fewer says little
 
 
-class Bounds(msgspec.Struct, frozen=True):
-    """What a type may lose."""
+class EvalRows(msgspec.Struct):
+    """The export beside the tuned model at the supervised tokens of the rows of the evaluation."""
 
-    kl: tuple[float, float]  # nats a token: beyond the first a warning, beyond the second a fail
-    parted: tuple[float, float]  # share of the answers that part where the tuned model was sure
-    delta: tuple[float, float] | None = None  # of log p of one token
-
-
-BOUNDS = {
-    "f32": Bounds((0.0005, 0.005), (0.0, 0.1), (0.01, 0.1)),
-    "f16": Bounds((0.001, 0.01), (0.0, 0.1), (0.03, 0.3)),
-    "bf16": Bounds((0.003, 0.03), (0.05, 0.25), (0.08, 0.8)),
-    "q8_0": Bounds((0.0042, 0.021), (0.05, 0.25)),
-    "q6_k": Bounds((0.017, 0.085), (0.1, 0.35)),
-    "q5_k_m": Bounds((0.033, 0.17), (0.15, 0.45)),
-    "q5_k_s": Bounds((0.05, 0.25), (0.2, 0.5)),
-    "q4_k_m": Bounds((0.096, 0.48), (0.25, 0.6)),
-    "q4_k_s": Bounds((0.13, 0.65), (0.3, 0.65)),
-    "iq4_nl": Bounds((0.13, 0.65), (0.3, 0.65)),
-    "iq4_xs": Bounds((0.13, 0.65), (0.3, 0.65)),
-    "q4_0": Bounds((0.22, 1.1), (0.35, 0.75)),
-    "q3_k_m": Bounds((0.31, 1.5), (0.4, 0.8)),
-    "q2_k": Bounds((1.3, 6.7), (0.6, 0.95)),
-}
+    rows: int
+    tokens: int
+    kl: float  # mean over tokens, nats
+    perplexity: float
+    perplexity_tuned: float
 
 
-class Measured(msgspec.Struct):
+class Others(msgspec.Struct):
+    """What other programs make of texts, reading the export."""
+
+    prompts: int  # conversations that they rendered
+    prompts_equal: int  # whose ids, as they would be fed, BOS and all, are those of training
+    doubled_bos: int
+    different_prompt: str
+    snippets: int  # odd texts
+    snippets_equal: int
+    different_snippet: str
+    singles: int  # texts of one token
+    singles_equal: int
+    swapped: int  # of the different ones, those that are another token there
+    first_swapped: str
+
+
+class Measured(msgspec.Struct, kw_only=True):
     """One export beside the tuned model: numbers, no opinion."""
 
     prompts: int  # questions that were asked
     prompts_equal: int  # whose ids are those of the tuned model's prompt
-    fed_equal: int  # whose ids other programs would feed, BOS and all, are the same
-    doubled_bos: int
-    different_prompt: str  # the first question with another prompt
-    snippets: int
-    snippets_equal: int
-    different_snippet: str
+    different_prompt: str = ""  # the first question with another prompt
+    others: Others | None  # None: no other program reads the export by itself
     stop_ids_missing: list[int]
     stops_inside: list[int]  # ids inside the tuned answers that would end them too early
     stopped: int  # answers of the tuned model that ended by themselves
     stopped_here: int  # of those, the export's; where it went another way, whether it would have
     agreement: float  # mean share of the answer that is the same from its start
+    common_prefix: float  # the same in tokens
     identical: float  # share of answers that are the same
     parted: int  # answers that go another way at a token where the tuned model was sure
-    kl: float  # mean over tokens, nats
-    max_delta_log_p: float  # largest over the answer's tokens
+    kl: float  # mean over the tokens of the tuned answers, nats
+    max_delta_log_p: float  # largest over those tokens
+    tokens: int
+    rows: EvalRows | None  # None: the target has no rows
     effect: float | None  # KL of the untuned model
-    tokens: int  # that were compared
+    carried: float | None  # how much of the tuning's way the export goes: 1 all, 0 none
     tokens_per_s: float | None
     threads: int
+
+    @property
+    def prompts_alike(self) -> bool:
+        fed = self.others is None or self.others.prompts_equal == self.others.prompts
+        return fed and self.prompts_equal == self.prompts
+
+    @property
+    def stops_alike(self) -> bool:
+        return not self.stop_ids_missing and not self.stops_inside
+
+
+def tell(measured: Measured, result: Result) -> Result:
+    """Writes what was measured into a row of the parity table."""
+    for name in SAME_NAMES:
+        setattr(result, name, getattr(measured, name))
+    result.prompts_equal, result.stops_equal = measured.prompts_alike, measured.stops_alike
+    result.tuning_kl = measured.effect
+    if (others := measured.others) is not None:
+        result.snippets, result.snippets_equal = others.snippets, others.snippets_equal
+        result.singles, result.singles_equal = others.singles, others.singles_equal
+    if (read := measured.rows) is not None:
+        result.rows, result.row_tokens, result.row_kl = read.rows, read.tokens, read.kl
+        result.perplexity, result.perplexity_tuned = read.perplexity, read.perplexity_tuned
+    return result
 
 
 def verdict(checks: list[Check]) -> str:
@@ -82,22 +113,22 @@ def verdict(checks: list[Check]) -> str:
     return max((check.verdict for check in checks), key=ORDER.index, default=PASS)
 
 
-def judge(measured: Measured, type_name: str) -> list[Check]:
+def judge(measured: Measured, kind: str, type_name: str) -> list[Check]:
     """Every check of an export of a type."""
-    bounds = BOUNDS[type_name]
+    bounds = bounds_of(kind, type_name)
     checks = [
         _prompts(measured),
-        _bos(measured),
-        _snippets(measured),
+        *_others(measured.others),
         _stop_ids(measured),
         _stopping(measured),
         _agreement(measured, bounds),
         _divergence(measured, bounds),
-        _effect(measured),
     ]
     if bounds.delta is not None:
-        checks.insert(-1, _delta(measured, bounds.delta))
-    return checks
+        checks.append(_delta(measured, bounds.delta))
+    if measured.rows is not None:
+        checks += [_rows(measured.rows, bounds), _perplexity(measured.rows, bounds)]
+    return [*checks, _tuning(measured)]
 
 
 def _prompts(m: Measured) -> Check:
@@ -108,39 +139,71 @@ def _prompts(m: Measured) -> Check:
         FAIL,
         f"{m.prompts - m.prompts_equal} of {m.prompts} prompts have other tokens than in training, "
         f'first "{m.different_prompt}".',
-        "The file's chat template is not the tuned model's: export again with the run's template.",
+        "The export's chat template is not the tuned model's: export again with the run's.",
     )
 
 
-def _bos(m: Measured) -> Check:
-    if m.fed_equal == m.prompts:
-        return Check("bos", PASS, "Other programs feed the same tokens, with no second BOS.")
+def _others(others: Others | None) -> list[Check]:
+    if others is None:
+        return [Check("bos", PASS, "Programs take prompts from the base model it is laid over.")]
+    return [_fed(others), _snippets(others), _singles(others)]
+
+
+def _fed(m: Others) -> Check:
+    if m.prompts_equal == m.prompts:
+        return Check(
+            "bos",
+            PASS,
+            f"Other programs feed the same tokens for {m.prompts} of {m.prompts} prompts, with no "
+            "second BOS.",
+        )
     if m.doubled_bos:
         return Check(
             "bos",
             FAIL,
             f"Other programs put a BOS token before {m.doubled_bos} of {m.prompts} prompts that "
             "training didn't have.",
-            "Export again; tokenizer.ggml.add_bos_token must be false.",
+            "Export again, so that the tokenizer's own settings add no BOS.",
         )
     return Check(
         "bos",
         FAIL,
-        f"Other programs feed other tokens for {m.prompts - m.fed_equal} of {m.prompts} prompts.",
-        "The chat template in the file renders differently there: simplify it and export again.",
+        f"Other programs feed other tokens for {m.prompts - m.prompts_equal} of {m.prompts} "
+        f'prompts, first "{m.different_prompt}".',
+        "The chat template in the export renders differently there: simplify it and export again.",
     )
 
 
-def _snippets(m: Measured) -> Check:
+def _snippets(m: Others) -> Check:
     lost = m.snippets - m.snippets_equal
     if not lost:
         return Check("snippets", PASS, f"{m.snippets} of {m.snippets} odd texts have equal tokens.")
     return Check(
         "snippets",
-        WARN if lost <= FEW_SNIPPETS * m.snippets else FAIL,
-        f"{lost} of {m.snippets} odd texts have other tokens in llama.cpp, first "
+        _few(lost, m.snippets),
+        f"{lost} of {m.snippets} odd texts have other tokens in other programs, first "
         f'"{m.different_snippet}".',
-        "llama.cpp splits such text differently: expect weaker answers to it.",
+        "Other programs split such text differently: expect weaker answers to it.",
+    )
+
+
+def _singles(m: Others) -> Check:
+    if m.swapped:
+        return Check(
+            "vocabulary",
+            FAIL,
+            f"{m.swapped:,} of {m.singles:,} tokens stand for other texts in the export, first "
+            f'"{m.first_swapped}".',
+            "Its tokenizer is not the tuned model's: export again with the one from training.",
+        )
+    lost = m.singles - m.singles_equal
+    if not lost:
+        return Check("vocabulary", PASS, f"All {m.singles:,} texts of one token are that token.")
+    return Check(
+        "vocabulary",
+        _few(lost, m.singles),
+        f"{lost:,} of {m.singles:,} texts of one token are split in other programs.",
+        "Other programs split such text differently: expect weaker answers to it.",
     )
 
 
@@ -149,17 +212,17 @@ def _stop_ids(m: Measured) -> Check:
         return Check(
             "stop tokens",
             FAIL,
-            f"Token {m.stop_ids_missing[0]} stops the tuned model and not the export.",
-            "It will talk on after its answer: export again, with eos_token_id in "
-            "generation_config.json.",
+            f"Token {m.stop_ids_missing[0]} ends answers in training and doesn't stop the export.",
+            "It will talk on after its answer: put the token into eos_token_id of the base's "
+            "generation_config.json, and export again.",
         )
     if m.stops_inside:
         return Check(
             "stop tokens",
             FAIL,
-            f"Token {m.stops_inside[0]} stands inside the tuned model's answers, and llama.cpp "
+            f"Token {m.stops_inside[0]} stands inside the tuned model's answers, and the export "
             "stops at it.",
-            "Rename the token in the tokenizer; llama.cpp knows its name as a stop token.",
+            "Rename the token in the tokenizer; other programs know its name as a stop token.",
         )
     return Check("stop tokens", PASS, "Every stop token of the tuned model stops the export.")
 
@@ -181,15 +244,18 @@ def _stopping(m: Measured) -> Check:
 
 def _agreement(m: Measured, bounds: Bounds) -> Check:
     message = (
-        f"Greedy answers agree over {m.agreement:.0%} of their length; {m.parted} of {m.prompts} "
-        "part where the tuned model was sure."
+        f"Greedy answers agree over {m.agreement:.0%} of their length, {m.common_prefix:.1f} "
+        f"tokens; {m.parted} of {m.prompts} part where the tuned model was sure."
     )
     state = _above(m.parted / max(m.prompts, 1), bounds.parted)
     return Check("agreement", state, message, _more_bits(state))
 
 
 def _divergence(m: Measured, bounds: Bounds) -> Check:
-    message = f"KL against the tuned model is {m.kl:.4f} nats a token over {m.tokens} tokens."
+    message = (
+        f"KL against the tuned model is {m.kl:.4f} nats a token over {m.tokens:,} tokens of its "
+        "answers."
+    )
     state = _above(m.kl, bounds.kl)
     return Check("divergence", state, message, _more_bits(state))
 
@@ -200,23 +266,55 @@ def _delta(m: Measured, bounds: tuple[float, float]) -> Check:
     return Check("log p", state, message, _more_bits(state))
 
 
-def _effect(m: Measured) -> Check:
-    """Whether the tuning is still there: the untuned model is the other end of the scale."""
-    if m.effect is None:
-        return Check("tuning", PASS, "There is no untuned model to compare with.")
-    if m.effect < FAINT:
-        return Check(
-            "tuning",
-            PASS,
-            f"The tuning itself changed little: KL {m.effect:.4f} nats a token on these questions.",
-        )
-    lost = m.kl / m.effect
+def _rows(rows: EvalRows, bounds: Bounds) -> Check:
     message = (
-        f"The tuning moved the model by {m.effect:.3f} nats a token; {lost:.0%} of it is lost."
+        f"KL is {rows.kl:.4f} nats a token over {rows.tokens:,} supervised tokens of {rows.rows} "
+        "rows."
     )
-    state = PASS if lost <= LOST / 2 else WARN if lost <= LOST else FAIL
+    state = _above(rows.kl, bounds.kl)
+    return Check("eval rows", state, message, _more_bits(state))
+
+
+def _perplexity(rows: EvalRows, bounds: Bounds) -> Check:
+    message = (
+        f"Perplexity on these rows is {rows.perplexity:.3f}, that of the tuned model "
+        f"{rows.perplexity_tuned:.3f}."
+    )
+    if rows.tokens < FEW_TOKENS:
+        message = f"{message} That is {rows.tokens} tokens, too few to judge by."
+        return Check("perplexity", PASS, message)
+    state = _above(math.log(rows.perplexity / rows.perplexity_tuned), bounds.kl)
+    return Check("perplexity", state, message, _more_bits(state))
+
+
+def _tuning(m: Measured) -> Check:
+    """Whether the tuning is still there: the untuned model is the other end of the scale."""
+    if m.effect is None or m.carried is None:
+        return Check("tuning", PASS, "There is no untuned model to compare with.")
+    moved = f"The tuning moved the model by {m.effect:.3f} nats a token"
+    if m.effect < FAINT:
+        return Check("tuning", PASS, f"{moved}, which is too little to look for in the export.")
+    share = round(m.carried, 2) + 0.0  # no "-0%"
+    message = f"{moved}; the export goes {share:.0%} of that way."
+    state = _above(abs(m.carried - 1), CARRIED)
+    if state == FAIL:
+        return Check("tuning", FAIL, message, _lost(m.carried))
+    lost = m.kl / m.effect
+    if lost > NOISE:
+        message = f"{message} What it loses besides is {lost:.0%} as much."
+        state = WARN
     hint = "Choose a type with more bits, or train longer." if state != PASS else ""
     return Check("tuning", state, message, hint)
+
+
+def _lost(share: float) -> str:
+    if share < 1:
+        return "The adapter is missing or too weak in it: export again, or choose more bits."
+    return "The adapter is too strong in it: its scale is wrong. Export again."
+
+
+def _few(lost: int, count: int) -> str:
+    return WARN if lost <= FEW_TEXTS * count else FAIL
 
 
 def _above(value: float, bounds: tuple[float, float]) -> str:
@@ -228,4 +326,4 @@ def _more_bits(state: str) -> str:
         return ""
     if state == WARN:
         return "Try your own questions on it, or choose a type with more bits."
-    return "The file is not what was trained: export again, and report it if it stays."
+    return "The export is not what was trained: export again, and report it if it stays."

@@ -1,34 +1,37 @@
 """Putting an export beside the tuned model: the same questions, the same tokens. No opinion yet.
 
-The export answers for itself, and it reads the tuned model's answers: what both would have said
-next is compared token by token. Judging is in parity.py.
+The export answers for itself, and it reads the tuned model's answers and rows of its evaluation:
+what both expect is compared token by token. What other programs see in it, the exporter tells.
+Judging is in judge.py.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from core.chat.client import ModelClient
-from core.chat.protocol import Answer
+from core.chat.protocol import Answer, Sampling
 from core.errors import AfinaError
-from core.targets import Target
-from exporters.gguf.read_back import Seen, read_back
-from exporters.parity.judge import Measured
-from exporters.parity.reference import OnProgress, Reference, ask, divergences, log_probs, mean
+from exporters.exporter import Exporter, Working
+from exporters.parity.distributions import Carried, Expected, divergences, expected
+from exporters.parity.judge import EvalRows, Measured
+from exporters.parity.reference import ANSWERS_S, ROWS_S, Budget, OnProgress, Reference, ask
+from exporters.parity.words import equal, first_different, read_by_others
 
 if TYPE_CHECKING:
     import numpy as np
 
 SURE = 1.0  # nats between the tuned model's token and the export's; below it is a near tie
 SPOKEN = 8  # tokens that an answer needs to count for the speed
+WARM_UP = 8  # tokens that are read and written before the speed counts
 
 
-class Compared(msgspec.Struct):
-    """One answer of the tuned model, the export's own, and the export reading the tuned one."""
+class Answered(NamedTuple):
+    """One question: the tuned model's answer, the export's own, how it reads the tuned one's."""
 
     tuned: Answer
     here: Answer
@@ -46,83 +49,130 @@ class Compared(msgspec.Struct):
         return not went_along and self.last_delta > -SURE
 
 
-def measure(path: Path, reference: Reference, progress: OnProgress) -> Measured:
-    """Asks a GGUF file what the tuned model was asked. Raises AfinaError when it can't answer."""
-    conversations = [msgspec.to_builtins(question) for question in reference.questions]
-    progress(0, len(conversations))
-    seen = read_back(path, reference.snippets, conversations, reference.requests.check)
-    found = _compare(path, reference, progress)
+class Compared(NamedTuple):
+    """All that an export said."""
+
+    answers: list[Answered]
+    carried: float | None
+    rows: EvalRows | None
+    stop_ids: list[int]
+
+
+def measure(
+    exporter: Exporter,
+    type_name: str,
+    path: Path,
+    reference: Reference,
+    working: Working,
+    progress: OnProgress,
+) -> Measured:
+    """Asks an export what the tuned model was asked. Raises AfinaError when it can't answer."""
+    total = len(reference.answers) + len(reference.passages)
+    progress(0, total)
+    texts = [*reference.snippets, *reference.singles]
+    seen = exporter.seen(type_name, path, texts, reference.conversations, working.check)
+    target = exporter.answering(type_name, path, working)
+    client = ModelClient(target, device="cpu", threads=reference.threads)
+    with reference.requests.model(client):
+        found = _compare(client, reference, lambda done: progress(done, total))
+    progress(total, total)
+    answers = found.answers
     asked = [str(question.messages[-1].get("content")) for question in reference.questions]
-    own = [answer.prompt_ids for answer in reference.answers]
-    theirs = [each.here.prompt_ids for each in found]
-    ended = [each for each in found if each.tuned.finish_reason == "stop"]
+    own = [each.tuned.prompt_ids for each in answers]
+    theirs = [each.here.prompt_ids for each in answers]
+    ended = [each for each in answers if each.tuned.finish_reason == "stop"]
+    stop_ids = set(seen.stop_ids if seen else found.stop_ids)
+    inside = {token for answer in reference.answers for token in answer.ids[:-1]}
+    pairs = [(each.tuned.ids, each.here.ids) for each in answers]
     return Measured(
         prompts=len(own),
-        prompts_equal=_equal(own, theirs),
-        fed_equal=_equal(own, seen.prompts),
-        doubled_bos=_equal(own, [prompt[1:] for prompt in seen.prompts]),
-        different_prompt=_first_different(asked, own, theirs),
-        snippets=len(seen.ids),
-        snippets_equal=_equal(reference.snippet_ids, seen.ids),
-        different_snippet=_first_different(reference.snippets, reference.snippet_ids, seen.ids),
-        **_stops(reference, seen),
+        prompts_equal=equal(own, theirs),
+        different_prompt=first_different(asked, own, theirs),
+        others=read_by_others(reference, seen) if seen else None,
+        stop_ids_missing=sorted(set(reference.stop_ids) - stop_ids),
+        stops_inside=sorted(stop_ids & inside),
         stopped=len(ended),
         stopped_here=sum(each.ends_alike for each in ended),
-        agreement=statistics.fmean(shared_share(each.tuned.ids, each.here.ids) for each in found),
-        identical=statistics.fmean(each.tuned.ids == each.here.ids for each in found),
-        parted=sum(each.gap > SURE for each in found),
-        kl=mean([each.kl for each in found]),
-        max_delta_log_p=max(float(each.delta.max()) for each in found),
-        effect=reference.effect,
-        tokens=sum(each.kl.size for each in found),
-        tokens_per_s=_speed([each.here for each in found]),
+        agreement=statistics.fmean(shared_share(tuned, here) for tuned, here in pairs),
+        common_prefix=statistics.fmean(shared_length(tuned, here) for tuned, here in pairs),
+        identical=statistics.fmean(tuned == here for tuned, here in pairs),
+        parted=sum(each.gap > SURE for each in answers),
+        kl=_mean([each.kl for each in answers]),
+        max_delta_log_p=max(float(each.delta.max()) for each in answers),
+        tokens=sum(each.kl.size for each in answers),
+        rows=found.rows,
+        effect=reference.effect if reference.untuned else None,
+        carried=found.carried,
+        tokens_per_s=_speed([each.here for each in answers]),
         threads=reference.threads,
     )
 
 
-def _compare(path: Path, reference: Reference, progress: OnProgress) -> list[Compared]:
-    """Each question to the export, and each answer of the tuned model."""
-    target = Target(str(path), "gguf", str(path), label=path.name)
-    client = ModelClient(target, device="cpu", threads=reference.threads)
-    kept = reference.folder / "export.npy"
-    found = []
-    with reference.requests.model(client):
-        for place, (question, tuned) in enumerate(
-            zip(reference.questions, reference.answers, strict=True)
-        ):
-            progress(place, len(reference.answers))
-            here = ask(client, question)
-            log_p, log_q = reference.log_p(place), log_probs(client, tuned, kept)
-            found.append(_compared(tuned, here, log_p, log_q))
-    progress(len(found), len(found))
-    return found
+def _compare(
+    client: ModelClient, reference: Reference, progress: Callable[[int], None]
+) -> Compared:
+    """Each question to the export, then each text that the tuned model has read."""
+    loaded = client.load()
+    first = reference.answers[0].prompt_ids[:WARM_UP]
+    client.generate(ids=first, sampling=Sampling(temperature=0.0, max_tokens=WARM_UP))
+    answers: list[Answered] = []
+    carried, budget = Carried(), Budget(ANSWERS_S)
+    for place, question in enumerate(reference.questions):
+        progress(place)
+        if budget.over(place):
+            break
+        here = ask(client, question)
+        q = expected(client, reference.answer(place), reference.passing)
+        p = reference.expected("answer", place)
+        answers.append(_answered(reference.answers[place], here, p, q))
+        if reference.untuned:
+            carried.add(reference.expected("untuned", place), p, q)
+    rows = _rows(client, reference, lambda done: progress(len(reference.answers) + done))
+    return Compared(answers, carried.share, rows, loaded.stop_ids)
 
 
-def _compared(tuned: Answer, here: Answer, log_p: np.ndarray, log_q: np.ndarray) -> Compared:
-    """log_p, log_q: what the tuned model and the export expect, f32 (tokens, vocabulary)."""
-    import numpy as np
-
-    if log_q.shape != log_p.shape:
-        raise AfinaError(
-            f"The export knows {log_q.shape[1]:,} tokens, and the tuned model {log_p.shape[1]:,}.",
-            "Export again.",
-        )
-    rows = np.arange(len(tuned.ids))
-    own, other = log_p[rows, tuned.ids], log_q[rows, tuned.ids]
+def _answered(tuned: Answer, here: Answer, p: Expected, q: Expected) -> Answered:
+    """p, q: what the tuned model and the export expect at the tuned answer's tokens."""
+    _check_size(p, q)
     place = _first_parting(tuned.ids, here.ids)
-    gap = 0.0 if place is None else float(own[place] - log_p[place, here.ids[place]])
-    return Compared(
-        tuned, here, divergences(log_p, log_q), np.abs(own - other), float(other[-1] - own[-1]), gap
+    gap = 0.0 if place is None else float(p.own[place] - p.log_p[place, here.ids[place]])
+    last = float(q.own[-1] - p.own[-1])
+    return Answered(tuned, here, divergences(p, q), abs(p.own - q.own), last, gap)
+
+
+def _rows(
+    client: ModelClient, reference: Reference, progress: Callable[[int], None]
+) -> EvalRows | None:
+    """The rows of the evaluation; None where the tuned model has none."""
+    kl, tuned, here = [], [], []
+    budget = Budget(ROWS_S)
+    for place, passage in enumerate(reference.passages):
+        progress(place)
+        if budget.over(place):
+            break
+        p, q = reference.expected("row", place), expected(client, passage, reference.passing)
+        _check_size(p, q)
+        kl.append(divergences(p, q))
+        tuned.append(p.own)
+        here.append(q.own)
+    if not kl:
+        return None
+    return EvalRows(
+        rows=len(kl),
+        tokens=sum(each.size for each in kl),
+        kl=_mean(kl),
+        perplexity=math.exp(-_mean(here)),
+        perplexity_tuned=math.exp(-_mean(tuned)),
     )
 
 
-def _stops(reference: Reference, seen: Seen) -> dict[str, list[int]]:
-    """Stop tokens that the file lacks, and those that would end the tuned answers too early."""
-    inside = {token for answer in reference.answers for token in answer.ids[:-1]}
-    return {
-        "stop_ids_missing": sorted(set(reference.stop_ids) - set(seen.stop_ids)),
-        "stops_inside": sorted(set(seen.stop_ids) & inside),
-    }
+def _check_size(p: Expected, q: Expected) -> None:
+    if p.log_p.shape != q.log_p.shape:
+        raise AfinaError(
+            f"The export knows {q.log_p.shape[1]:,} tokens, and the tuned model "
+            f"{p.log_p.shape[1]:,}.",
+            "Export again.",
+        )
 
 
 def _first_parting(tuned: list[int], here: list[int]) -> int | None:
@@ -131,20 +181,22 @@ def _first_parting(tuned: list[int], here: list[int]) -> int | None:
     return next((place for place, (a, b) in pairs if a != b), None)
 
 
+def shared_length(one: list[int], other: list[int]) -> int:
+    """How many tokens both have in common from their start."""
+    place = _first_parting(one, other)
+    return min(len(one), len(other)) if place is None else place
+
+
 def shared_share(one: list[int], other: list[int]) -> float:
-    """How much of the longer answer both have in common from its start, 0 to 1."""
-    shared = _first_parting(one, other)
-    shared = min(len(one), len(other)) if shared is None else shared
-    return shared / max(len(one), len(other), 1)
+    """How much of the longer answer that is, 0 to 1."""
+    return shared_length(one, other) / max(len(one), len(other), 1)
 
 
-def _equal(ours: list[list[int]], theirs: list[list[int]]) -> int:
-    return sum(a == b for a, b in zip(ours, theirs, strict=True))
+def _mean(parts: list[np.ndarray]) -> float:
+    """Over all values of some arrays."""
+    import numpy as np
 
-
-def _first_different(texts: list[str], ours: list[list[int]], theirs: list[list[int]]) -> str:
-    different = (t for t, a, b in zip(texts, ours, theirs, strict=True) if a != b)
-    return next(different, "")[:80]
+    return float(np.concatenate(parts).mean(dtype=np.float64))
 
 
 def _speed(answers: list[Answer]) -> float | None:

@@ -1,7 +1,7 @@
 """The tuned model, as an export must be: its answers, and what it expects at each of their tokens.
 
 The tuned model is base and adapter in float32, unmerged, in a process of its own; it answers
-greedily. Asked once for any number of exports.
+greedily, and it reads rows of its evaluation. Asked once for any number of exports.
 """
 
 from __future__ import annotations
@@ -9,31 +9,45 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import msgspec
 
 from core.chat.client import ModelClient
 from core.chat.protocol import Answer, Sampling
+from core.data.encode.template import ChatTemplate, TemplateRefusal
 from core.data.encode.tokenizer import Tokenizer
+from core.hub import model_folder
 from core.runs import Run
-from core.targets import of_run
-from exporters.gguf.prepare import Prepared
+from core.targets import Target, of_run
+from exporters.exporter import Conversation
 from exporters.job.cancel import Requests
-from exporters.parity.questions import COUNT, Question, questions
-from exporters.parity.snippets import hostile_snippets
-
-if TYPE_CHECKING:
-    import numpy as np
+from exporters.parity.distributions import Expected, Passage, divergences, expected
+from exporters.parity.questions import COUNT, questions
+from exporters.parity.rows import Question, Rows, rows_of
+from exporters.parity.snippets import hostile_snippets, single_tokens
 
 MAX_TOKENS = 64  # of an answer
-BUDGET_S = 240.0  # for the tuned model's answers; a large one answers fewer questions
-FEWEST = 4  # answers, however slow it is
+EVAL_TOKENS = 4096  # supervised ones, of rows
+FEWEST_TOKENS = 1024  # of them, however large the vocabulary is
+ANSWERS_S, ROWS_S = 180.0, 120.0  # a slow model is asked less, and so is a slow export
+FEWEST = 4  # answers, and rows, however slow it is
+LONGEST = 1024  # tokens of a row that are read
+WINDOW_BYTES = 256 * 2**20  # of what a model expects in one passage
+KEPT_BYTES = 1536 * 2**20  # of what is kept of all passages
 
 OnProgress = Callable[[int, int], None]
 
 
 def reference_bytes(vocabulary: int) -> int:
     """Disk that a Reference takes at most while exports are compared with it."""
-    return COUNT * MAX_TOKENS * vocabulary * 4
+    places = 2 * COUNT * MAX_TOKENS + eval_tokens(vocabulary)  # of answers the untuned model's too
+    return 2 * places * vocabulary + min(WINDOW_BYTES, 4 * LONGEST * vocabulary)
+
+
+def eval_tokens(vocabulary: int) -> int:
+    """How many supervised tokens are kept at most, 2 bytes for each word of the vocabulary."""
+    room = KEPT_BYTES // (2 * vocabulary) - 2 * COUNT * MAX_TOKENS
+    return max(FEWEST_TOKENS, min(EVAL_TOKENS, room))
 
 
 class Reference:
@@ -41,63 +55,140 @@ class Reference:
 
     def __init__(
         self,
-        prepared: Prepared,
+        target: Target,
         folder: Path,
         requests: Requests,
         threads: int,
         progress: OnProgress,
     ) -> None:
         """Asks the tuned model, and the base for how far the tuning went. Files go to `folder`."""
-        self.target = prepared.target
+        self.target = target
         self.folder = folder
         self.threads = threads
         self.requests = requests
-        self.snippets = hostile_snippets(prepared.vocabulary.special)
-        tokenizer = Tokenizer.load(prepared.merged.folder)
-        self.snippet_ids = [item.ids for item in tokenizer.encode_many(self.snippets)]
-        self.questions: list[Question] = []
+        self._own_words(rows := rows_of(target))
         self.answers: list[Answer] = []
-        with requests.model(ModelClient(self.target, device="cpu", threads=threads)) as client:
-            self.stop_ids = client.load().stop_ids
-            self._ask(client, progress)
-            self.effect = self._effect(client)
+        self.questions: list[Question] = []
+        self.passages: list[Passage] = []  # rows as far as they were read
+        asked = questions(target, COUNT, rows)
+        with requests.model(ModelClient(target, device="cpu", threads=threads)) as client:
+            loaded = client.load()
+            self.stop_ids = sorted({*loaded.stop_ids, *turn_end(self._template, self._tokenizer)})
+            self._longest = min(LONGEST, loaded.context_length)
+            total = len(asked) + len(rows.passages)
+            self._ask(client, asked, lambda done: progress(done, total))
+            self._read(client, rows, lambda done: progress(len(asked) + done, total))
+            self.untuned = target.adapter is not None
+            if self.untuned:
+                self._ask_untuned(client, adapter=False)
+        if not self.untuned and target.run is not None:
+            self.untuned = True
+            base = of_run(Run(target.run), "base")
+            with requests.model(ModelClient(base, device="cpu", threads=threads)) as client:
+                self._ask_untuned(client, adapter=True)
 
-    def log_p(self, place: int) -> np.ndarray:
-        """log p at each token of an answer, f32 (tokens, vocabulary)."""
+    def _own_words(self, rows: Rows) -> None:
+        """What tokenizer and template make of texts, without a model."""
+        folder = model_folder(self.target.model)
+        self._tokenizer = Tokenizer.load(folder)
+        self._template = ChatTemplate.load(folder, self.target.chat_template)
+        self.snippets = hostile_snippets(list(self._tokenizer.specials))
+        self.snippet_ids = [item.ids for item in self._tokenizer.encode_many(self.snippets)]
+        self.singles, self.single_ids = single_tokens(self._tokenizer)
+        self.conversations: list[Conversation] = []
+        self.prompts: list[list[int]] = []  # the conversations as the tuned model reads them
+        for question in questions(self.target, COUNT + len(rows.questions), rows):
+            try:
+                text = self._template.render(
+                    question.messages, question.tools, add_generation_prompt=True
+                ).text
+            except TemplateRefusal:  # training left such a row out
+                continue
+            self.conversations.append(msgspec.to_builtins(question))
+            self.prompts.append(self._tokenizer.encode(text).ids)
+
+    def answer(self, place: int) -> Passage:
+        """A question with the tuned model's answer; compared at the answer's tokens."""
+        answer = self.answers[place]
+        start = len(answer.prompt_ids)
+        ids = answer.prompt_ids + answer.ids
+        return Passage(ids, list(range(start, len(ids))))
+
+    def expected(self, kind: str, place: int) -> Expected:
+        """What was expected in the answer of that number ("answer", "untuned") or the "row"."""
+        return Expected.kept(self._path(kind, place))
+
+    @property
+    def passing(self) -> Path:
+        """Where what a model expects lies for a moment, however many are asked."""
+        return self.folder / "passing.npy"
+
+    def _path(self, kind: str, place: int) -> Path:
+        return self.folder / f"{kind}-{place}.npz"
+
+    def _ask(
+        self, client: ModelClient, asked: list[Question], progress: Callable[[int], None]
+    ) -> None:
+        budget = Budget(ANSWERS_S)
+        for place, question in enumerate(asked):
+            progress(place)
+            if budget.over(place):
+                break
+            self.questions.append(question)
+            self.answers.append(ask(client, question))
+            read = expected(client, self.answer(place), self.passing)
+            read.keep(self._path("answer", place))
+
+    def _read(self, client: ModelClient, rows: Rows, progress: Callable[[int], None]) -> None:
+        """What the tuned model expects at the supervised tokens of rows, until there are enough."""
+        vocabulary = self._tokenizer.vocab_size
+        window, left = WINDOW_BYTES // (4 * vocabulary), eval_tokens(vocabulary)
+        budget = Budget(ROWS_S)
+        for done, whole in enumerate(rows.passages):
+            progress(done)
+            passage = whole.cut(self._longest, min(window, left))
+            if passage is None:
+                continue
+            if left < 1 or budget.over(len(self.passages)):
+                break
+            read = expected(client, passage, self.passing)
+            read.keep(self._path("row", len(self.passages)))
+            self.passages.append(passage)
+            left -= len(passage.places)
+        progress(len(rows.passages))
+
+    def _ask_untuned(self, client: ModelClient, adapter: bool) -> None:
+        """Keeps what the untuned model expects in the tuned answers, and how far away that is."""
         import numpy as np
 
-        return np.load(self._path(place), mmap_mode="r")
+        apart = []
+        for place in range(len(self.answers)):
+            read = expected(client, self.answer(place), self.passing, adapter)
+            read.keep(self._path("untuned", place))
+            apart.append(divergences(self.expected("answer", place), read))
+        self.effect = float(np.concatenate(apart).mean())
 
-    def _path(self, place: int) -> Path:
-        return self.folder / f"tuned-{place}.npy"
 
-    def _ask(self, client: ModelClient, progress: OnProgress) -> None:
-        begin, asked = time.monotonic(), questions(self.target)
-        for done, question in enumerate(asked):
-            progress(done, len(asked))
-            if done >= FEWEST and time.monotonic() - begin > BUDGET_S:
-                break
-            answer = ask(client, question)
-            log_probs(client, answer, self._path(done))
-            self.questions.append(question)
-            self.answers.append(answer)
+def turn_end(template: ChatTemplate, tokenizer: Tokenizer) -> list[int]:
+    """The special token that a template ends an answer with, as training saw it, if any."""
+    mark = "afina-answer"
+    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
+    try:
+        text = template.render(turns, add_generation_prompt=False).text
+    except TemplateRefusal:  # it wants more than a question and an answer
+        return []
+    after = tokenizer.encode(text.rpartition(mark)[2]).ids if mark in text else []
+    return [token for token in after[:1] if token in tokenizer.specials.values()]
 
-    def _effect(self, client: ModelClient) -> float | None:
-        """KL of the untuned model against the tuned one; None where there is no untuned one."""
-        if self.target.adapter is not None:
-            return self._divergence(client, adapter=False)
-        if self.target.run is None:
-            return None
-        base = of_run(Run(self.target.run), "base")
-        with self.requests.model(ModelClient(base, device="cpu", threads=self.threads)) as untuned:
-            return self._divergence(untuned, adapter=True)
 
-    def _divergence(self, client: ModelClient, adapter: bool) -> float:
-        path = self.folder / "untuned.npy"
-        parts = []
-        for place, answer in enumerate(self.answers):
-            parts.append(divergences(self.log_p(place), log_probs(client, answer, path, adapter)))
-        return mean(parts)
+class Budget:
+    """Whether there is time for another one."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def over(self, done: int) -> bool:
+        return done >= FEWEST and time.monotonic() > self._end
 
 
 def ask(client: ModelClient, question: Question) -> Answer:
@@ -107,27 +198,3 @@ def ask(client: ModelClient, question: Question) -> Answer:
         Sampling(temperature=0.0, max_tokens=MAX_TOKENS),
         tools=question.tools,
     )
-
-
-def log_probs(client: ModelClient, answer: Answer, path: Path, adapter: bool = True) -> np.ndarray:
-    """log p at each token of an answer, f32 (tokens, vocabulary), by way of a file at `path`."""
-    import numpy as np
-
-    ids = answer.prompt_ids + answer.ids
-    client.log_probs(ids, len(answer.prompt_ids), adapter=adapter, path=str(path))
-    log_p = np.load(path)[: len(answer.ids)]  # the row after the last token is not needed
-    np.save(path, log_p)
-    return log_p
-
-
-def divergences(log_p: np.ndarray, log_q: np.ndarray) -> np.ndarray:
-    """KL(p || q) at each position, nats: f32 (tokens,) of two (tokens, vocabulary)."""
-    import numpy as np
-
-    return np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)
-
-
-def mean(parts: list[np.ndarray]) -> float:
-    """The mean over all values of some arrays, which rounding doesn't push below 0; 0 for none."""
-    count = sum(part.size for part in parts)
-    return max(0.0, sum(float(part.sum()) for part in parts) / count) if count else 0.0

@@ -1,11 +1,13 @@
 """Texts that tokenizers disagree about: some 300, the same every time.
 
-They are what an exported vocabulary is tried on, beside the prompts themselves.
+They are what an exported vocabulary is tried on, beside the prompts and its own tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+
+from core.data.encode.tokenizer import Tokenizer
 
 PIECES = (
     "Hello world",
@@ -80,3 +82,18 @@ def hostile_snippets(special: Sequence[str]) -> list[str]:
     ]
     texts += ["a" * LONG, " " * LONG, "\n" * 300, "".join(PIECES), " ".join(PIECES)]
     return texts
+
+
+def single_tokens(tokenizer: Tokenizer) -> tuple[list[str], list[int]]:
+    """Every text that is one token, and which: two tokens that were swapped show in no other way.
+
+    Tokens that no text leads to by itself, such as parts of characters, are left out.
+    """
+    texts = [tokenizer.token_text(token) for token in range(tokenizer.vocab_size)]
+    found = tokenizer.encode_many(texts, fast=True)
+    single = [
+        (text, token)
+        for token, (text, item) in enumerate(zip(texts, found, strict=True))
+        if item.ids == [token]
+    ]
+    return [text for text, _ in single], [token for _, token in single]
