@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.chat import tiny
+from tests.core.chat import tiny, tiny_onnx
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +28,10 @@ def gguf_file(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("gguf") / "tiny-f32.gguf"
     tiny.write_gguf(model, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def onnx_folder(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("onnx") / "tiny"
+    tiny_onnx.write_onnx(model, folder)
+    return folder

@@ -1,4 +1,4 @@
-"""What transformers and llama.cpp must agree on, and what each does at its limits."""
+"""What transformers, llama.cpp and onnxruntime must agree on, and what each does at its limits."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ QUESTION = [{"role": "user", "content": "Where is Rome? ¿Qué se come?"}]
 LONG = [{"role": "user", "content": "Rome " * 120}]
 
 
-@pytest.fixture(params=["hf", "gguf"])
-def backend(request: pytest.FixtureRequest, model: Path, gguf_file: Path) -> Iterator[Backend]:
-    path = {"hf": model, "gguf": gguf_file}[request.param]
+@pytest.fixture(params=["hf", "gguf", "onnx"])
+def backend(
+    request: pytest.FixtureRequest, model: Path, gguf_file: Path, onnx_folder: Path
+) -> Iterator[Backend]:
+    path = {"hf": model, "gguf": gguf_file, "onnx": onnx_folder}[request.param]
     opened = open_backend(Load(target=Target("t", request.param, str(path)), threads=1))
     yield opened
     opened.close()
