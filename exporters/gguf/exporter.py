@@ -1,39 +1,89 @@
 """GGUF as a kind of export: what plan, worker, gate and pane ask of it.
 
-The merged model in one file of a type. What is known beforehand: prepare.py; the bytes: write.py.
+The merged model in one file of a type, or the adapter alone. What is known beforehand: prepare.py;
+the bytes: write.py, lora.py.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from core.targets import Target
-from exporters.exporter import PLAIN, Conversation, Item, Options, Seen, Working
+from exporters.exporter import PLAIN, Conversation, Item, Options, Progress, Seen, Working
+from exporters.gguf.lora import DESCRIPTION, LORA, Lora, base_of, prepare_lora, write_lora
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.read_back import read_back
 from exporters.gguf.types import TYPES, fallbacks, file_bytes, tensor_bytes
 from exporters.gguf.write import write_gguf
 from exporters.job.results import file_path
 
+BASE_TYPE = "f16"  # of the base that an adapter is checked over
 LIBRARIES_BYTES = 120 * 2**20  # Python, numpy, ggml
 
 
 class Gguf:
     """GGUF files of one target."""
 
-    CHOICES = {type.name: type.description for type in TYPES.values()}
+    CHOICES = {type.name: type.description for type in TYPES.values()} | {LORA: DESCRIPTION}
 
     def __init__(self, target: Target, options: Options = PLAIN) -> None:
         self.options = options
         self.prepared = prepare(target)
         self.notes = self.prepared.notes
+        self._base: Path | None = None  # of the base that an adapter was laid over
 
     def item(self, type_name: str, folder: Path) -> Item:
+        path = file_path(folder, self.prepared.target, "gguf", type_name)
+        if type_name == LORA:
+            lora = prepare_lora(self.prepared)
+            notes, size, memory, temporary = self._lora_figures(lora)
+        else:
+            notes, size, memory = self._figures(type_name)
+            temporary = 0
+        return Item(
+            "gguf",
+            type_name,
+            str(path),
+            size,
+            path.is_file(),
+            notes,
+            memory_bytes=memory,
+            temporary_bytes=temporary,
+        )
+
+    def write(self, outputs: dict[str, Path], working: Working) -> None:
+        report, models = _reporting(working), dict(outputs)
+        adapter = models.pop(LORA, None)
+        if adapter is not None:
+            write_lora(prepare_lora(self.prepared), adapter, report)
+        if models:
+            write_gguf(self.prepared, models, report)
+
+    def answering(self, type_name: str, path: Path, working: Working) -> Target:
+        target = self.prepared.target
+        label = f"{target.label or target.word} {type_name}"
+        if type_name == LORA:
+            base = str(self._write_base(working))
+            return Target(str(path), "gguf", base, adapter=str(path), label=label)
+        return Target(str(path), "gguf", str(path), label=label)
+
+    def _write_base(self, working: Working) -> Path:
+        """A GGUF of the base in the scratch, written once, for the adapter to lie over."""
+        path = working.scratch / f"base-{BASE_TYPE}.gguf"
+        if not path.is_file():
+            part = path.with_suffix(".part")
+            write_gguf(base_of(self.prepared), {BASE_TYPE: part}, _reporting(working))
+            os.replace(part, path)
+        self._base = path
+        return path
+
+    def _figures(self, type_name: str) -> tuple[list[str], int, int]:
+        """Notes, bytes, and bytes of memory while writing."""
         prepared = self.prepared
         chosen, shapes = TYPES[type_name], prepared.shapes
-        path = file_path(folder, prepared.target, "gguf", type_name)
         kinds = prepared.kinds(chosen)
         notes = []
         other = fallbacks(shapes, chosen, prepared.traits) if chosen.quantized else 0
@@ -46,28 +96,13 @@ class Gguf:
         working = max(
             math.prod(t.shape) * 12 + tensor_bytes(t.shape, kinds[t.name]) for t in prepared.tensors
         )
-        return Item(
-            "gguf",
-            type_name,
-            str(path),
-            file_bytes(kinds, shapes, _header_bytes(prepared)),
-            path.is_file(),
-            notes,
-            memory_bytes=working + LIBRARIES_BYTES,
-        )
+        size = file_bytes(kinds, shapes, _header_bytes(prepared))
+        return notes, size, working + LIBRARIES_BYTES
 
-    def write(self, outputs: dict[str, Path], working: Working) -> None:
-        def report(what: str, done: int, total: int, unit: str) -> None:
-            working.check()
-            working.progress(what, done, total, unit)
-
-        write_gguf(self.prepared, outputs, report)
-
-    def answering(self, type_name: str, path: Path, working: Working) -> Target:
-        target = self.prepared.target
-        return Target(
-            str(path), "gguf", str(path), label=f"{target.label or target.word} {type_name}"
-        )
+    def _lora_figures(self, lora: Lora) -> tuple[list[str], int, int, int]:
+        """Notes, bytes, of memory, and of disk for the base that it is checked over."""
+        _, base_bytes, memory = self._figures(BASE_TYPE)
+        return [lora.note], lora.bytes, memory, base_bytes
 
     def seen(
         self,
@@ -77,7 +112,21 @@ class Gguf:
         conversations: Sequence[Conversation],
         check: Callable[[], None],
     ) -> Seen | None:
+        if type_name == LORA:  # it has no vocabulary and no template: those of the base are read
+            if self._base is None:
+                return None
+            path = self._base
         return read_back(path, texts, conversations, check)
+
+
+def _reporting(working: Working) -> Progress:
+    """A progress callback that lets a cancel through."""
+
+    def report(what: str, done: int, total: int, unit: str) -> None:
+        working.check()
+        working.progress(what, done, total, unit)
+
+    return report
 
 
 def _header_bytes(prepared: Prepared) -> int:
