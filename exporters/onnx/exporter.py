@@ -1,0 +1,101 @@
+"""ONNX as a kind of export: folders for onnxruntime-genai, with the adapter merged into them.
+
+What is known beforehand: families.py and types.py; the graph and its weights: builder.py and, in
+its own process, build_worker.py; what lies beside it: config.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from core.data.encode.template import ChatTemplate
+from core.data.encode.tokenizer import Tokenizer
+from core.errors import AfinaError
+from core.hub import model_folder
+from core.targets import Target
+from exporters.exporter import PLAIN, Conversation, Item, Options, Seen, Working
+from exporters.job.results import file_path
+from exporters.onnx.build_worker import Order
+from exporters.onnx.builder import build
+from exporters.onnx.config import Companion, finish
+from exporters.onnx.families import family_of
+from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of
+from exporters.onnx.seen import read_folder
+from exporters.onnx.source import write_source
+from exporters.onnx.types import TYPES
+from exporters.stops import stop_ids
+from exporters.weights.companions import companions_bytes
+from exporters.weights.merge import INPUT, Merged
+
+
+class Onnx:
+    """ONNX folders of one target."""
+
+    CHOICES = {type.name: type.description for type in TYPES.values()}
+
+    def __init__(self, target: Target, options: Options = PLAIN) -> None:
+        if target.kind != "hf":
+            raise AfinaError(
+                f'"{target.word}" is an export already.',
+                "Name the run or the model that it came from.",
+            )
+        self.target = target
+        folder = model_folder(target.model)
+        merged = Merged(folder, Path(target.adapter) if target.adapter else None)
+        family_of(merged.config)  # refuses those that can't be written
+        if INPUT not in merged.shapes:
+            raise AfinaError(
+                f'The weights in "{folder}" lack "{INPUT}".',
+                "Name a whole model, not a part of one.",
+            )
+        tokenizer = Tokenizer.load(folder)
+        template = ChatTemplate.load(folder, target.chat_template)
+        stops = stop_ids(tokenizer, template, str(folder))
+        self.model = Companion(merged, tokenizer, template, stops)
+        self.notes: tuple[str, ...] = ()
+
+    def item(self, type_name: str, folder: Path) -> Item:
+        merged = self.model.merged
+        path = file_path(folder, self.target, "onnx", type_name)
+        beside = companions_bytes(merged.folder)
+        return Item(
+            "onnx",
+            type_name,
+            str(path),
+            folder_bytes(merged, TYPES[type_name]) + beside,
+            path.is_dir(),
+            notes_of(merged, TYPES[type_name]),
+            memory_bytes=memory_bytes(merged),
+            temporary_bytes=beside,
+        )
+
+    def write(self, outputs: dict[str, Path], working: Working) -> None:
+        merged = self.model.merged
+        source = working.scratch / "source"
+        write_source(source, merged)
+        adapter = self.target.adapter
+        build(
+            [
+                Order(str(merged.folder), adapter, str(source), str(path), type_name)
+                for type_name, path in outputs.items()
+            ],
+            working,
+        )
+        for type_name, path in outputs.items():
+            working.check()
+            finish(path, self.model, type_name)
+
+    def answering(self, type_name: str, path: Path, working: Working) -> Target:
+        label = self.target.label or self.target.word
+        return Target(str(path), "onnx", str(path), label=f"{label} {type_name}")
+
+    def seen(
+        self,
+        type_name: str,
+        path: Path,
+        texts: Sequence[str],
+        conversations: Sequence[Conversation],
+        check: Callable[[], None],
+    ) -> Seen | None:
+        return read_folder(path, texts, conversations, check)

@@ -1,0 +1,26 @@
+"""The folder that the builder reads: a model's configuration and tokenizer, without its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from exporters.onnx.families import family_of, rotations
+from exporters.weights.companions import CONFIG, write_companions
+from exporters.weights.merge import Merged
+from exporters.weights.safetensors_reader import read_json
+
+
+def write_source(folder: Path, merged: Merged) -> None:
+    """Writes it; config.json says what the merged tensors are, in words that the builder knows."""
+    folder.mkdir(parents=True)
+    write_companions(merged, folder, "f32")
+    values = read_json(folder / CONFIG)
+    values["architectures"] = [family_of(values).architecture]
+    if values["model_type"] == "phi3" and "longrope" not in rotations(values):
+        # the builder takes it for one with two rotations where these differ
+        values["original_max_position_embeddings"] = values.setdefault(
+            "max_position_embeddings", 4096
+        )
+    (folder / CONFIG).write_bytes(msgspec.json.encode(values))

@@ -1,0 +1,239 @@
+"""Building an ONNX model layer by layer: weights are merged, quantized, written and forgotten.
+
+The builder loads a whole model, copies it into a graph, quantizes the graph and writes it: about
+8 bytes of memory a parameter. A class of the builder mixed with Streaming makes the same graph with
+the same bytes in it, and holds one layer.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import onnx_ir as ir
+import torch
+
+from core.errors import AfinaError
+from exporters.weights.merge import INPUT, OUTPUT, Merged
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from typing import Any as Base  # a class of the builder
+else:
+    Base = object
+
+INLINE_BYTES = 1024  # smaller tensors stay in model.onnx
+ALIGNED_BYTES = 2**20  # larger ones begin at a page, so that onnxruntime can map them
+PAGE = 4096
+
+
+class Store:
+    """Where tensors come from and where they go."""
+
+    def __init__(self, merged: Merged, output: Path, on_read: Callable[[str, int], None]) -> None:
+        self._merged = merged
+        self._on_read = on_read
+        self.output = output
+        self._file = (output / "model.onnx.data").open("wb")
+
+    def read(self, name: str) -> torch.Tensor:
+        """A merged tensor, float32."""
+        array = self._merged.read(name)
+        self._on_read(name, array.nbytes)
+        return torch.from_numpy(array)
+
+    @property
+    def output_name(self) -> str:
+        """The tensor that makes logits."""
+        return INPUT if self._merged.tied else OUTPUT
+
+    def write(self, tensor: ir.TensorProtocol, name: str) -> ir.ExternalTensor:
+        """Appends a tensor to the data file; returns what stands for it."""
+        data = tensor.tobytes()
+        if len(data) >= ALIGNED_BYTES:
+            self._file.write(bytes(-self._file.tell() % PAGE))
+        offset = self._file.tell()
+        self._file.write(data)
+        return ir.ExternalTensor(
+            "model.onnx.data",
+            offset,
+            len(data),
+            tensor.dtype,
+            shape=ir.Shape(tensor.shape.numpy()),
+            name=name,
+            base_dir=str(self.output),
+        )
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class Streaming(Base):
+    """Mixed into a class of the builder, before it; `store` is set by streamed()."""
+
+    store: Store
+    model: ir.Model
+    values: dict[str, ir.Value]
+
+    def __init__(self, config: Any, *rest: Any) -> None:
+        self._skeleton = skeleton(config)
+        self._settled: set[str] = set()
+        self._seen_nodes = 0
+        super().__init__(config, *rest)
+
+    def load_weights(self, input_path: str) -> Any:
+        return self._skeleton
+
+    def make_embedding(self, embedding: Any) -> None:
+        shared = self.tied_quantized_embeddings or self.tied_unquantized_embeddings
+        super().make_embedding(embedding if shared else self.store.read(INPUT))
+        self._settle()
+
+    def make_layer(self, layer_id: int, layer: Any) -> None:
+        self._fill(layer, f"model.layers.{layer_id}.")
+        super().make_layer(layer_id, layer)
+        self._settle()
+        layer.to("meta")
+
+    def make_layernorm(
+        self, layer_id: int, layernorm: Any, skip: bool, simple: bool, location: str
+    ) -> None:
+        if location == "final_norm":
+            self._fill(layernorm, "model.norm.")
+        super().make_layernorm(layer_id, layernorm, skip, simple, location)
+
+    def make_lm_head(self, lm_head: Any) -> None:
+        lm_head.weight = _parameter(self.store.read(self.store.output_name))
+        super().make_lm_head(lm_head)
+        self._settle()
+        lm_head.to("meta")
+
+    def save_model(self, out_dir: str) -> None:
+        self._settle()
+        self.store.close()
+        self.model.graph.sort()
+        self.stamp_build_metadata(self.model)
+        ir.save(self.model, Path(out_dir) / "model.onnx")
+
+    def _fill(self, module: Any, prefix: str) -> None:
+        """Gives a module without numbers its own."""
+        for name, parameter in list(module.named_parameters()):
+            tensor = self.store.read(prefix + name)
+            if tensor.shape != parameter.shape:
+                raise AfinaError(
+                    f'"{prefix}{name}" has the shape {tuple(tensor.shape)}, and config.json makes '
+                    f"it {tuple(parameter.shape)}.",
+                    "Configuration and weights are of two models.",
+                )
+            owner, _, leaf = name.rpartition(".")
+            setattr(module.get_submodule(owner), leaf, _parameter(tensor))
+
+    def _settle(self) -> None:
+        """Quantizes and writes what came into the graph since the last time."""
+        nodes = list(self.model.graph)
+        for node in nodes[self._seen_nodes :]:
+            if self._is_quantized(node):
+                self._quantize(node)
+        self._seen_nodes = len(nodes)
+        for name, value in self.model.graph.initializers.items():
+            if name not in self._settled:
+                tensor = value.const_value
+                assert tensor is not None, name
+                if tensor.nbytes >= INLINE_BYTES:
+                    value.const_value = self.store.write(tensor, name)
+                else:
+                    value.const_value = ir.tensor(tensor.numpy().copy(), name=name)
+                self._settled.add(name)
+
+    def _is_quantized(self, node: ir.Node) -> bool:
+        if self.onnx_dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16):
+            return False
+        if node.op_type not in self.quant_attrs["op_types_to_quantize"]:
+            return False
+        weight = node.inputs[0 if node.op_type == "Gather" else 1]
+        return weight is not None and weight.const_value is not None
+
+    def _quantize(self, node: ir.Node) -> None:
+        """Puts the quantized form of one node in its place, as the builder quantizes a graph."""
+        found = self._alone(node)
+        new = list(found.graph)
+        if len(new) == 1 and new[0].op_type == node.op_type:
+            return  # its type or a rule of the builder leaves it as it is
+        assert len(new) == 1, f"{node.name} became {len(new)} nodes"
+        weight = node.inputs[0 if node.op_type == "Gather" else 1]
+        assert weight is not None and weight.name is not None
+        for name, value in found.graph.initializers.items():
+            if name != weight.name:
+                self._register(name, value.const_value)
+        self._replace(node, new[0])
+        if not weight.uses():
+            del self.model.graph.initializers[weight.name]
+            del self.values[weight.name]
+
+    def _alone(self, node: ir.Node) -> ir.Model:
+        """A quantized model of this node alone."""
+        inputs, initializers = [], []
+        for value in node.inputs:
+            assert value is not None
+            same = ir.Value(name=value.name, type=value.type, shape=value.shape)
+            same.const_value = value.const_value
+            (initializers if same.const_value is not None else inputs).append(same)
+        by_name = {value.name: value for value in (*inputs, *initializers)}
+        output = ir.Value(name=node.outputs[0].name)
+        single = ir.Node(
+            node.domain,
+            node.op_type,
+            [by_name[value.name] for value in node.inputs if value is not None],
+            list(node.attributes.values()),
+            outputs=[output],
+            name=node.name,
+        )
+        graph = ir.Graph(
+            inputs,
+            [output],
+            nodes=[single],
+            initializers=initializers,
+            opset_imports=dict(self.model.graph.opset_imports),
+            name="one",
+        )
+        whole = self.model
+        self.model = ir.Model(graph, ir_version=whole.ir_version)
+        try:
+            return self.to_nbits()
+        finally:
+            self.model = whole
+
+    def _register(self, name: str, tensor: Any) -> None:
+        value = self.make_value(name, tensor.dtype, tensor.shape)
+        value.const_value = tensor
+        self.model.graph.register_initializer(value)
+
+    def _replace(self, node: ir.Node, new: ir.Node) -> None:
+        """Makes a node another one that computes the same output."""
+        node.domain, node.op_type, node.name = new.domain, new.op_type, new.name
+        node.attributes.clear()
+        node.attributes.update(new.attributes)
+        node.resize_inputs(len(new.inputs))
+        for place, value in enumerate(new.inputs):
+            node.replace_input_with(place, self.make_value(value.name) if value else None)
+
+
+def streamed(family: type, store: Store) -> type:
+    """A class of the builder that reads from and writes to a store."""
+    return type(f"Streamed{family.__name__}", (Streaming, family), {"store": store})
+
+
+def skeleton(config: Any) -> Any:
+    """The model of a configuration, with shapes and without numbers."""
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(copy.deepcopy(config)).eval()
+
+
+def _parameter(tensor: torch.Tensor) -> torch.nn.Parameter:
+    return torch.nn.Parameter(tensor, requires_grad=False)
