@@ -1,166 +1,158 @@
-"""Export to f16 GGUF in one streamed pass, against merging with PEFT and saving first.
+"""Exports in one streamed pass, against merging with PEFT, saving, converting and quantizing.
 
-    python -m benchmarks.export [--hidden 768] [--layers 12] [--rounds 3]
+    python -m benchmarks.export --llama-cpp DIR [--to f16,q8_0,q4_k_m] [--size even|half|small]
+        [--family Llama|Qwen2] [--rounds 3] [--json FILE]
 
-A random Llama in bf16 with a LoRA on every layer. Each way runs in a process of its own, the ways
-taking turns. "PEFT" is merge_and_unload, save_pretrained, and our writer over the merged folder,
-which stands in for llama.cpp's converter. Peak memory is the process's largest resident set.
+A random model in bf16 with a LoRA on every layer. DIR holds llama.cpp's source, as
+llama-cpp-python's source package does (vendor/llama.cpp). The peer way is the usual one: PEFT's
+merge_and_unload in the model's own dtype, save_pretrained, convert_hf_to_gguf.py to f16, and
+llama.cpp's quantizer (`llama-quantize` is a shell around it). "bytes" is no export: the same bytes
+are read and written, and reach the disk. Each way runs in processes of its own, the ways taking
+turns; ratios are of one run. Peak memory is the largest sum of resident sets of a way's processes;
+temporary is the disk that it takes besides the result.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
+from benchmarks import export_ways
 from core.paths import ROOT
-from core.targets import Target
 
-ROWS = 32_000
-WAYS = ("afina", "peft")
+SIZES = {  # hidden, intermediate, layers, heads, key heads, rows
+    "half": (896, 4864, 24, 14, 2, 151_936),  # Qwen2.5-0.5B, whose rows 256 doesn't divide
+    "even": (1024, 4096, 24, 16, 8, 64_000),  # 0.5 B in rows that it does
+    "small": (512, 1536, 8, 8, 4, 16_000),
+}
+POLL_S = 0.01
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hidden", type=int, default=768)
-    parser.add_argument("--layers", type=int, default=12)
+    parser = argparse.ArgumentParser(description="One pass, and the peer way.")
+    parser.add_argument("--llama-cpp", type=Path)
+    parser.add_argument("--to", default="f16,q8_0,q4_k_m")
+    parser.add_argument("--size", choices=SIZES, default="even")
+    parser.add_argument("--family", choices=("Llama", "Qwen2"), default="Llama")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
-    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help="where to work; about 6 GB for 0.5 B")
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    if options.way:
-        print(json.dumps(go(options.way, options.folder)))
-        return 0
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        parameters = build(folder, options.hidden, options.layers)
-        found = {way: [] for way in WAYS}
-        for _ in range(options.rounds):
-            for way in WAYS:
-                found[way].append(run(way, folder))
-    print_table(found, parameters)
+        parameters = export_ways.build(folder, options.family, SIZES[options.size])
+        print(f"{options.family}, {parameters / 1e6:.0f} M parameters, medians of {options.rounds}")
+        found = {to: measure(folder, to, options) for to in options.to.split(",")}
+    for to, ways in found.items():
+        print_table(to, ways)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1))
     return 0
 
 
-def run(way: str, folder: Path) -> dict[str, float]:
-    """One way in its own process: {"seconds", "work_seconds", "peak_mib", "temporary_mib"}."""
+def measure(folder: Path, to: str, options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """Each way's rounds to one type."""
+    ways: dict[str, list[str]] = {
+        "afina": ["afina", "--threads", "0"],
+        "one thread": ["afina", "--threads", "1"],
+        "bytes": ["copy"],
+    }
+    if options.llama_cpp:
+        ways["peer"] = ["peer", "--llama-cpp", str(options.llama_cpp.resolve())]
+    found: dict[str, list[dict[str, Any]]] = {way: [] for way in ways}
+    for _ in range(options.rounds):
+        for way, words in ways.items():
+            found[way].append(run(folder, [*words, "--to", to]))
+    return found
+
+
+def run(folder: Path, words: list[str]) -> dict[str, Any]:
+    """One way, from the start of its process to its end."""
+    out = folder / "out"
+    out.mkdir()
     begin = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.export", "--way", way, "--folder", str(folder)],
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.export_ways", *words, "--folder", str(folder)],
         cwd=ROOT,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=True,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"},
     )
-    measured = json.loads(done.stdout.splitlines()[-1])
-    return measured | {"seconds": time.perf_counter() - begin}
-
-
-def go(way: str, folder: Path) -> dict[str, float]:
-    begin = time.perf_counter()
-    temporary = 0
-    if way == "afina":
-        write(folder / "base", folder / "adapter", folder / "afina.gguf")
-    else:
-        merged = folder / "merged"
-        merge_with_peft(folder, merged)
-        temporary = sum(path.stat().st_size for path in merged.iterdir())
-        write(merged, None, folder / "peft.gguf")
-        shutil.rmtree(merged)
+    watch = Watch(process.pid, out)
+    text, errors = process.communicate()
+    seconds = time.perf_counter() - begin
+    watch.stop()
+    if process.returncode:
+        raise SystemExit(f"{words} failed:\n{errors}")
+    stages = json.loads(text.splitlines()[-1])
+    result = sum(path.stat().st_size for path in out.glob("result*"))
+    shutil.rmtree(out)
     return {
-        "work_seconds": time.perf_counter() - begin,
-        "peak_mib": peak_mib(),
-        "temporary_mib": temporary / 2**20,
+        "seconds": seconds,
+        "peak_mib": watch.memory / 2**20,
+        "temporary_mib": max(0, watch.disk - result) / 2**20,
+        "result_mib": result / 2**20,
+        "stages": stages,
     }
 
 
-def write(model: Path, adapter: Path | None, path: Path) -> None:
-    from exporters.gguf.prepare import prepare
-    from exporters.gguf.write import write_gguf
+class Watch:
+    """The most memory that a process and its children had at once, and disk in a folder."""
 
-    target = Target("x", "hf", str(model), adapter=str(adapter) if adapter else None, label="x")
-    write_gguf(prepare(target), {"f16": path}, lambda *values: None)
+    def __init__(self, pid: int, folder: Path) -> None:
+        self.memory = self.disk = 0
+        self._folder = folder
+        self._pid = pid
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
 
+    def stop(self) -> None:
+        self._ended.set()
+        self._thread.join()
 
-def merge_with_peft(folder: Path, merged: Path) -> None:
-    """In float32, since merging in bf16 is 20 times less exact."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
+    def _look(self) -> None:
+        import psutil
 
-    model = AutoModelForCausalLM.from_pretrained(folder / "base", dtype=torch.float32)
-    model = PeftModel.from_pretrained(model, str(folder / "adapter")).merge_and_unload()
-    model.save_pretrained(merged)
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(folder / "base" / name, merged / name)
-
-
-def build(folder: Path, hidden: int, layers: int) -> int:
-    """Writes base and adapter; returns how many parameters the base has."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    config = LlamaConfig(
-        vocab_size=ROWS,
-        hidden_size=hidden,
-        intermediate_size=4 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=hidden // 64,
-        num_key_value_heads=hidden // 64,
-    )
-    model = LlamaForCausalLM(config).to(torch.bfloat16)
-    model.save_pretrained(folder / "base")
-    write_tokenizer(folder / "base")
-    tuned = get_peft_model(model, LoraConfig(r=16, target_modules="all-linear"))
-    with torch.no_grad():
-        for name, parameter in tuned.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(std=0.02)
-    tuned.save_pretrained(folder / "adapter")
-    return model.num_parameters()
+        process = psutil.Process(self._pid)
+        while not self._ended.wait(POLL_S):
+            try:
+                family = [process, *process.children(recursive=True)]
+                self.memory = max(self.memory, sum(one.memory_info().rss for one in family))
+                sizes = (path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
+                self.disk = max(self.disk, sum(sizes))
+            except (psutil.NoSuchProcess, FileNotFoundError):
+                continue
 
 
-def write_tokenizer(folder: Path) -> None:
-    """Bytes and no merges: the weights are what is measured."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {letter: place for place, letter in enumerate(["</s>", *letters])}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.add_special_tokens(["</s>"])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    template = "{% for m in messages %}{{ m.content }}</s>{% endfor %}"
-    settings = {"eos_token": "</s>", "chat_template": template}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-
-
-def peak_mib() -> float:
-    """The largest resident set since this program began; getrusage would count its parent's."""
-    status = Path("/proc/self/status").read_text()
-    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-    return int(line.split()[1]) / 1024
-
-
-def print_table(found: dict[str, list[dict[str, float]]], parameters: int) -> None:
-    print(f"{parameters / 1e6:.0f} M parameters, medians of {len(found['afina'])} rounds")
-    print(f"{'':<8}{'seconds':>10}{'of work':>10}{'peak MiB':>10}{'temporary MiB':>15}")
-    columns = ("seconds", "work_seconds", "peak_mib", "temporary_mib")
+def print_table(to: str, ways: dict[str, list[dict[str, Any]]]) -> None:
+    columns = ("seconds", "peak_mib", "temporary_mib")
     medians = {
         way: [statistics.median(row[column] for row in rows) for column in columns]
-        for way, rows in found.items()
+        for way, rows in ways.items()
     }
-    for way, (seconds, work, peak, temporary) in medians.items():
-        print(f"{way:<8}{seconds:>10.1f}{work:>10.1f}{peak:>10.0f}{temporary:>15.0f}")
-    ratios = [peer / ours for ours, peer in zip(*medians.values(), strict=True) if ours]
-    print("ratio   " + "".join(f"{ratio:>9.1f}x" for ratio in ratios))
+    print(f"\n{to}, {ways['afina'][0]['result_mib']:.0f} MiB")
+    print(f"{'':<12}{'seconds':>9}{'x ours':>8}{'peak MiB':>10}{'x ours':>8}{'temporary MiB':>15}")
+    seconds, peak, _ = medians["afina"]
+    for way, (took, memory, temporary) in medians.items():
+        print(
+            f"{way:<12}{took:>9.2f}{took / seconds:>7.2f}x{memory:>10.0f}{memory / peak:>7.2f}x"
+            f"{temporary:>15.0f}"
+        )
+        stages = {key: [row["stages"][key] for row in ways[way]] for key in ways[way][0]["stages"]}
+        words = (f"{key} {statistics.median(values):.2f}" for key, values in stages.items())
+        print(f"{'':<12}  {', '.join(words)}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
-"""Rows of float32 as blocks of a ggml type, by ggml itself, on all cores.
+"""Rows of float32 as blocks of a ggml type, by ggml itself.
 
 The library lies in the llama_cpp package; only its quantizer is called, so no model is loaded and
-no file is needed in between.
+no file is needed in between. A call works on the thread that makes it and lets others run.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,66 +18,49 @@ from exporters.gguf.types import BLOCKS
 if TYPE_CHECKING:
     import numpy as np
 
-CHUNK_VALUES = 1 << 19  # of one call: some milliseconds to half a second, by type
+CHUNK_VALUES = 1 << 17  # of one call: a tenth of a millisecond to a quarter of a second, by type
 
 
-class Quantizer:
-    """Quantizes tensors; keeps threads for them. `check` is called between chunks and may raise."""
+def encode(
+    values: np.ndarray,
+    kind: str,
+    importance: np.ndarray | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> np.ndarray:
+    """(rows, columns) in float32 as uint8 (rows, bytes of a row).
 
-    def __init__(self, check: Callable[[], None] = lambda: None) -> None:
-        self._check = check
-        self._threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="quantize")
-        self._library, self._kinds = _library()
+    importance: of each column, float32. `check` is called now and then and may raise.
+    """
+    import numpy as np
 
-    def __enter__(self) -> Quantizer:
-        return self
+    rows, columns = values.shape
+    count, size = BLOCKS[kind]
+    source = np.ascontiguousarray(values, dtype=np.float32)
+    result = np.empty((rows, columns // count * size), dtype=np.uint8)
+    step = max(1, CHUNK_VALUES // columns)
+    for start in range(0, rows, step):
+        check()
+        _quantize(source[start : start + step], result[start : start + step], kind, importance)
+    return result
 
-    def __exit__(self, *exc: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
 
-    def encode(self, values: np.ndarray, kind: str) -> np.ndarray:
-        """(rows..., columns) in float32 as uint8 (rows..., bytes of a row)."""
-        import numpy as np
-
-        columns = values.shape[-1]
-        rows = values.size // columns
-        count, size = BLOCKS[kind]
-        row_bytes = columns // count * size
-        source = np.ascontiguousarray(values, dtype=np.float32).reshape(rows, columns)
-        result = np.empty((rows, row_bytes), dtype=np.uint8)
-        step = max(1, CHUNK_VALUES // columns)
-        work = [
-            self._pool.submit(self._chunk, source, result, start, min(step, rows - start), kind)
-            for start in range(0, rows, step)
-        ]
-        try:
-            for future in work:
-                future.result()
-                self._check()
-        except BaseException:
-            for future in work:
-                future.cancel()
-            raise
-        return result.reshape(*values.shape[:-1], row_bytes)
-
-    def _chunk(
-        self, source: np.ndarray, result: np.ndarray, start: int, rows: int, kind: str
-    ) -> None:
-        written = self._library.ggml_quantize_chunk(
-            self._kinds[kind],
-            source[start:].ctypes.data,
-            result[start:].ctypes.data,
-            0,
-            rows,
-            source.shape[1],
-            None,
+def _quantize(
+    source: np.ndarray, result: np.ndarray, kind: str, importance: np.ndarray | None
+) -> None:
+    library, kinds = _library()
+    written = library.ggml_quantize_chunk(
+        kinds[kind],
+        source.ctypes.data,
+        result.ctypes.data,
+        0,
+        *source.shape,
+        None if importance is None else importance.ctypes.data,
+    )
+    if written != result.size:
+        raise AfinaError(
+            f"ggml wrote {written:,} bytes of {kind} instead of {result.size:,}.",
+            "This llama-cpp-python is another version than Afina knows: `afina doctor`.",
         )
-        if written != rows * result.shape[1]:
-            raise AfinaError(
-                f"ggml wrote {written:,} bytes of {kind} instead of {rows * result.shape[1]:,}.",
-                "This llama-cpp-python is another version than Afina knows: `afina doctor`.",
-            )
 
 
 @cache

@@ -74,6 +74,9 @@ BLOCKS = {  # ggml type: (values, bytes) of a block (ggml/src/ggml-common.h)
 }
 
 
+UNWEIGHTED = ("F32", "F16", "BF16", "Q8_0")  # what ggml rounds value by value
+
+
 def tensor_types(
     shapes: Mapping[str, Shape],
     wanted: Type,

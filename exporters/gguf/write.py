@@ -1,103 +1,121 @@
 """Writing GGUF files, several types from one pass over the weights.
 
-One merged tensor is in memory at a time, with its bytes in one type. All tensor infos come first,
-then the data; nothing is renamed here.
+All tensor infos come first, then the data in the order in which stream.py makes it; nothing is
+renamed here.
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from core.errors import AfinaError
 from exporters.exporter import Progress
 from exporters.gguf.header import begin
+from exporters.gguf.importance import Importance
+from exporters.gguf.mixes import needs_importance
 from exporters.gguf.prepare import Prepared
-from exporters.gguf.quantize import Quantizer
-from exporters.gguf.types import TYPES, Type
+from exporters.gguf.stream import Form, Stream
+from exporters.gguf.types import ALIGNMENT, TYPES, UNWEIGHTED
 
 if TYPE_CHECKING:
     import numpy as np
     from gguf import GGUFWriter
 
-LARGEST_F16 = 65504.0
 
+def write_gguf(
+    prepared: Prepared,
+    outputs: dict[str, Path],
+    progress: Progress,
+    importance: Importance | None = None,
+    threads: int | None = None,
+) -> None:
+    """Writes one file per type name in `outputs`.
 
-def write_gguf(prepared: Prepared, outputs: dict[str, Path], progress: Progress) -> None:
-    """Writes one file per type name in `outputs`. Raises AfinaError for weights that don't fit."""
+    importance: of the matrices' columns. threads: that work, all cores by default.
+    Raises AfinaError for weights that don't fit, and for a type that needs importance where there
+    is none.
+    """
     extra = prepared.family.extra_tensors(prepared.merged.config)
-    files = [_begin(prepared, TYPES[name], path) for name, path in outputs.items()]
-    total, done = sum(math.prod(t.shape) for t in prepared.tensors), 0
-    at = ""
+    files: list[_File] = []
+    total, done, at = sum(math.prod(t.shape) for t in prepared.tensors), 0, ""
 
     def check() -> None:
         progress(at, done * 4, total * 4, "bytes")
 
     try:
-        with Quantizer(check) as quantizer:
-            for tensor in prepared.tensors:
-                at = tensor.name
-                check()
-                values = prepared.merged.read(tensor.source)
-                values = prepared.family.convert(tensor.source, values, prepared.merged.config)
-                _write_tensor(files, tensor.name, values, quantizer)
-                done += values.size
+        for name, path in outputs.items():
+            files.append(_begin(prepared, name, path, importance))
+        forms = {
+            tensor.name: {file.forms[tensor.name] for file in files} for tensor in prepared.tensors
+        }
+        columns = importance.columns if importance else {}
+        with closing(Stream(prepared, forms, columns, check, threads).made()) as stream:
+            for block, encoded in stream:
+                at = block.tensor.name
+                for file in files:
+                    file.add(encoded[file.forms[at]], block.last)
+                done += block.values
         for values in extra.values():
             for file in files:
-                file.writer.write_tensor_data(values)
+                file.add(values, last=True)
         progress("weights", total * 4, total * 4, "bytes")
-    finally:
+    except BaseException:
         for file in files:
-            close(file.writer)
+            file.writer.close()
+        raise
+    for file in files:
+        close(file.writer)
 
 
 class _File(NamedTuple):
-    """An open file and the ggml type of each of its tensors."""
+    """An open file at the place of its next data."""
 
     writer: GGUFWriter
-    kinds: dict[str, str]
+    forms: Mapping[str, Form]  # of each tensor, by GGUF name
+
+    @property
+    def data(self) -> BinaryIO:
+        assert self.writer.fout is not None
+        return self.writer.fout[0]
+
+    def add(self, values: np.ndarray, last: bool) -> None:
+        """More of a tensor; after its last part comes what aligns the next."""
+        self.data.write(values.data)
+        if last:
+            self.align()
+
+    def align(self) -> None:
+        self.data.write(bytes(-self.data.tell() % ALIGNMENT))
 
 
-def _write_tensor(files: list[_File], name: str, values: np.ndarray, quantizer: Quantizer) -> None:
-    largest = float(max(values.max(), -values.min()))
-    if not math.isfinite(largest):
-        raise AfinaError(
-            f'The tensor "{name}" holds a value that is not a number.',
-            "The training diverged: export an earlier checkpoint (RUN@STEP).",
-        )
-    for kind in dict.fromkeys(file.kinds[name] for file in files):
-        if kind == "F16" and largest > LARGEST_F16:
+def _begin(prepared: Prepared, name: str, path: Path, importance: Importance | None) -> _File:
+    """A file with all that stands before its data."""
+    wanted = TYPES[name]
+    everywhere = importance is not None and importance.everywhere and wanted.quantized
+    kinds = prepared.kinds(wanted, everywhere)
+    forms = {}
+    for tensor, kind in kinds.items():
+        known = importance is not None and tensor in importance.columns
+        if needs_importance(tensor, kind) and not known:
             raise AfinaError(
-                f'The tensor "{name}" holds {largest:g}, and f16 ends at {LARGEST_F16:g}.',
-                "Export to bf16 or f32.",
+                f'The type {name} needs the importance of the columns of "{tensor}", and there is '
+                "none.",
+                "Choose q2_k or larger, or give a text to collect it on: --imatrix FILE.",
             )
-        encoded = _encode(values, kind, quantizer)
-        for file in files:
-            if file.kinds[name] == kind:
-                file.writer.write_tensor_data(encoded)
-
-
-def _begin(prepared: Prepared, wanted: Type, path: Path) -> _File:
-    kinds = prepared.kinds(wanted)
-    return _File(begin(prepared, wanted, path, kinds), kinds)
-
-
-def _encode(values: np.ndarray, kind: str, quantizer: Quantizer) -> np.ndarray:
-    import numpy as np
-
-    if kind in ("F16", "F32"):
-        return values.astype(np.float16 if kind == "F16" else np.float32, copy=False)
-    if kind == "BF16":
-        from gguf import GGMLQuantizationType, quantize
-
-        return quantize(values, GGMLQuantizationType.BF16)
-    return quantizer.encode(values, kind)
+        weighs = everywhere or wanted.needs_importance
+        forms[tensor] = Form(kind, weighs and known and kind not in UNWEIGHTED)
+    file = _File(begin(prepared, wanted, path, kinds), forms)
+    file.align()
+    return file
 
 
 def close(writer: GGUFWriter) -> None:
-    """Closes the file after its bytes have reached the disk."""
+    """Closes a file after its bytes have reached the disk."""
     for file in writer.fout or []:
         file.flush()
         os.fsync(file.fileno())

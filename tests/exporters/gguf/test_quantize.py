@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 from gguf import GGUFReader
-from tests.exporters.test_families import SHAPE, make_model
 
+from core.errors import AfinaError
 from core.targets import Target
-from exporters.gguf.prepare import prepare
-from exporters.gguf.quantize import Quantizer
+from exporters.gguf.importance import Importance
+from exporters.gguf.prepare import Prepared, prepare
+from exporters.gguf.quantize import CHUNK_VALUES, encode
 from exporters.gguf.types import TYPES
 from exporters.gguf.write import write_gguf
+from tests.exporters.gguf.test_families import SHAPE, make_model
 
 LAYERS = 17  # so that every rule about first, last and third layers applies
+BLIND = [key for key, value in TYPES.items() if value.needs_importance]
+SEEING = [key for key, value in TYPES.items() if value.quantized and not value.needs_importance]
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("Llama", {"hidden_size": 256, "intermediate_size": 512}),
     "llama with odd rows": ("Llama", {"hidden_size": 96, "intermediate_size": 288}),
@@ -36,17 +40,53 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_files_equal_those_of_llama_cpps_quantizer(tmp_path: Path, name: str) -> None:
-    family, options = MODELS[name]
-    make_model(tmp_path, family, SHAPE | {"num_hidden_layers": LAYERS} | options)
-    prepared = prepare(Target("x", "hf", str(tmp_path), label="x"))
-    types = [key for key, value in TYPES.items() if value.quantized]
-    files = {key: tmp_path / f"{key}.gguf" for key in [*types, "f32"]}
+    prepared = a_model(tmp_path, name)
+    files = {key: tmp_path / f"{key}.gguf" for key in [*SEEING, "f32"]}
     write_gguf(prepared, files, lambda *values: None)
+    for key in SEEING:
+        assert tensors(files[key]) == theirs(tmp_path, key), key
+
+
+@pytest.mark.parametrize("name", ["llama", "llama with odd rows", "qwen2, eight heads on a key"])
+def test_files_by_importance_equal_those_of_llama_cpps_quantizer(tmp_path: Path, name: str) -> None:
+    prepared = a_model(tmp_path, name)
+    columns = some_importance(prepared)
+    types = [*BLIND, "q4_0", "q4_k_m", "iq4_xs", "q2_k"]
+    files = {key: tmp_path / f"{key}.gguf" for key in [*types, "f32"]}
+    write_gguf(prepared, files, lambda *values: None, Importance(columns, True, 1, 1, "x"))
     for key in types:
-        theirs = tmp_path / "theirs.gguf"
-        llama_cpp_quantize(files["f32"], theirs, TYPES[key].file_type)
-        assert tensors(files[key]) == tensors(theirs), key
-        theirs.unlink()
+        assert tensors(files[key]) == theirs(tmp_path, key, columns), key
+
+
+def test_importance_is_used_where_it_is_needed_and_elsewhere_only_if_asked_for(
+    tmp_path: Path,
+) -> None:
+    prepared = a_model(tmp_path, "llama", layers=2)
+    files = {key: tmp_path / f"{key}.gguf" for key in ("iq2_xxs", "q2_k", "f32")}
+    importance = Importance(some_importance(prepared), False, 1, 1, "x")
+    write_gguf(prepared, files, lambda *values: None, importance)
+    assert tensors(files["q2_k"]) == theirs(tmp_path, "q2_k")
+    assert tensors(files["iq2_xxs"]) == theirs(tmp_path, "iq2_xxs", importance.columns)
+
+
+def test_a_type_that_needs_importance_is_refused_without(tmp_path: Path) -> None:
+    prepared = a_model(tmp_path, "llama", layers=1)
+    with pytest.raises(AfinaError, match=r'importance of the columns of "blk.0') as caught:
+        write_gguf(prepared, {"iq3_xxs": tmp_path / "x.gguf"}, lambda *values: None)
+    assert "--imatrix" in caught.value.hint
+
+
+def test_importance_lessens_the_error_that_it_weighs() -> None:
+    numbers = np.random.default_rng(0)
+    values = numbers.standard_normal((64, 512), dtype=np.float32)
+    importance = np.exp(2 * numbers.standard_normal(512)).astype(np.float32)
+
+    def error(kind: str, weights: np.ndarray) -> float:
+        found = decoded(encode(values, kind, weights), kind)
+        return float(((found - values) ** 2 @ importance).sum())
+
+    for kind in ("IQ2_XXS", "Q2_K", "IQ3_XXS", "Q4_K"):
+        assert error(kind, importance) < 0.9 * error(kind, np.ones_like(importance)), kind
 
 
 def test_what_a_check_raises_ends_a_tensor_in_the_middle() -> None:
@@ -57,10 +97,27 @@ def test_what_a_check_raises_ends_a_tensor_in_the_middle() -> None:
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    values = np.ones((64, 1 << 17), dtype=np.float32)
-    with Quantizer(check) as quantizer, pytest.raises(KeyboardInterrupt):
-        quantizer.encode(values, "Q8_0")
+    values = np.ones((8, CHUNK_VALUES), dtype=np.float32)
+    with pytest.raises(KeyboardInterrupt):
+        encode(values, "Q8_0", check=check)
     assert len(calls) == 3
+
+
+def a_model(folder: Path, name: str, layers: int = LAYERS) -> Prepared:
+    family, options = MODELS[name]
+    make_model(folder, family, SHAPE | {"num_hidden_layers": layers} | options)
+    return prepare(Target("x", "hf", str(folder), label="x"))
+
+
+def some_importance(prepared: Prepared) -> dict[str, np.ndarray]:
+    """Of all matrices but the first, as llama.cpp collects it."""
+    numbers = np.random.default_rng(0)
+    shapes = {t.name: t.shape for t in prepared.tensors if len(t.shape) > 1}
+    return {
+        name: np.exp(numbers.standard_normal((*shape[:-2], shape[-1]))).astype(np.float32)
+        for name, shape in shapes.items()
+        if name != "token_embd.weight"
+    }
 
 
 def tensors(path: Path) -> dict[str, tuple[str, str]]:
@@ -71,10 +128,40 @@ def tensors(path: Path) -> dict[str, tuple[str, str]]:
     }
 
 
-def llama_cpp_quantize(source: Path, destination: Path, file_type: int) -> None:
+def theirs(
+    folder: Path, key: str, importance: dict[str, np.ndarray] | None = None
+) -> dict[str, tuple[str, str]]:
+    """What llama.cpp makes of the f32 file in a folder."""
+    path = folder / "theirs.gguf"
+    llama_cpp_quantize(folder / "f32.gguf", path, TYPES[key].file_type, importance)
+    found = tensors(path)
+    path.unlink()
+    return found
+
+
+def llama_cpp_quantize(
+    source: Path,
+    destination: Path,
+    file_type: int,
+    importance: dict[str, np.ndarray] | None = None,
+) -> None:
     import llama_cpp
 
     params = llama_cpp.llama_model_quantize_default_params()
     params.ftype, params.nthread = file_type, 1
+    if importance:
+        kind = llama_cpp.llama_model_imatrix_data
+        rows = [
+            kind(name.encode(), values.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), values.size)
+            for name, values in importance.items()
+        ]
+        array = (kind * (len(rows) + 1))(*rows)  # a row without a name ends them
+        params.imatrix = ctypes.cast(array, ctypes.POINTER(kind))
     words = (str(source).encode(), str(destination).encode())
     assert llama_cpp.llama_model_quantize(*words, ctypes.pointer(params)) == 0
+
+
+def decoded(encoded: np.ndarray, kind: str) -> np.ndarray:
+    from gguf import GGMLQuantizationType, dequantize
+
+    return dequantize(encoded, GGMLQuantizationType[kind])
