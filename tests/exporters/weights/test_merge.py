@@ -31,6 +31,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "modules_to_save": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
     "embedding": {"target_modules": ["embed_tokens", "v_proj"]},
     "embedding_dora": {"target_modules": ["embed_tokens"], "use_dora": True},
+    "whole_ends": {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens", "lm_head"]},
+    "norms": {"target_modules": ["o_proj"], "modules_to_save": ["norm", "input_layernorm"]},
+    "everything": {
+        "target_modules": ["embed_tokens", "q_proj", "down_proj"],
+        "modules_to_save": ["lm_head"],
+        "use_dora": True,
+        "use_rslora": True,
+        "rank_pattern": {"embed_tokens": 3, "down_proj": 5},
+        "alpha_pattern": {"down_proj": 7, "embed_tokens": 2.5},
+    },
 }
 
 
@@ -90,6 +100,22 @@ def test_ia3_scales_weights_and_biases_as_peft_merges_them(tmp_path: Path) -> No
         np.testing.assert_allclose(values, expected[name], rtol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("bias", ["lora_only", "all"])
+def test_trained_biases_replace_those_of_the_base(tmp_path: Path, bias: str) -> None:
+    import torch
+
+    models.make_model(tmp_path / "base", attention_bias=True, **SMALL)  # type: ignore[arg-type]
+    tuned = models.make_adapter(tmp_path / "a", tmp_path / "base", bias=bias)
+    for name, weight in tuned.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(weight)
+    tuned.save_pretrained(str(tmp_path / "a"))
+    expected = {name: t.numpy() for name, t in tuned.merge_and_unload().state_dict().items()}
+    merged = Merged(tmp_path / "base", tmp_path / "a")
+    for name, values in merged.tensors():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def test_a_merged_tensor_is_exactly_base_plus_scale_times_b_times_a(
     small: Path, lora: Path
 ) -> None:
@@ -118,6 +144,37 @@ def test_training_one_end_of_tied_embeddings_unties_them(tmp_path: Path) -> None
     assert not np.array_equal(merged.read(INPUT), base.read(INPUT))
 
 
+def test_ends_that_peft_keeps_tied_are_refused(tmp_path: Path) -> None:
+    models.make_model(tmp_path / "tied", tie_word_embeddings=True, **SMALL)
+    models.make_adapter(tmp_path / "a", tmp_path / "tied", target_modules=["embed_tokens"])
+    change_config(tmp_path / "a", ensure_weight_tying=True)
+    with pytest.raises(AfinaError, match="ensure_weight_tying"):
+        Merged(tmp_path / "tied", tmp_path / "a")
+
+
+def test_rows_for_tokens_that_were_added_before_training_are_kept_at_both_ends(
+    small: Path, tmp_path: Path
+) -> None:
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(small, dtype=torch.float32)
+    model.resize_token_embeddings(520, mean_resizing=False)
+    tuned: Any = get_peft_model(model, LoraConfig(target_modules=["q_proj", "embed_tokens"]))
+    tuned.save_pretrained(str(tmp_path / "half"))  # PEFT forgets the head
+    with pytest.raises(AfinaError, match="reads 520 tokens and writes 500"):
+        Merged(small, tmp_path / "half")
+    config = LoraConfig(target_modules=["q_proj"], init_lora_weights=False)
+    tuned = get_peft_model(tuned.unload(), config)
+    tuned.save_pretrained(str(tmp_path / "resized"))
+    expected = {name: t.numpy() for name, t in tuned.merge_and_unload().state_dict().items()}
+    merged = Merged(small, tmp_path / "resized")
+    assert merged.shapes[INPUT] == merged.shapes[OUTPUT] == (520, 64)
+    for name, values in merged.tensors():
+        np.testing.assert_allclose(values, expected[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 def test_an_adapter_whose_b_is_zero_changes_nothing(small: Path, lora: Path) -> None:
     assert not changes_nothing(Merged(small, lora))
     raw = load_file(lora / WEIGHTS)
@@ -133,6 +190,10 @@ def test_an_adapter_whose_b_is_zero_changes_nothing(small: Path, lora: Path) -> 
         ({"peft_type": "LOHA"}, "of the kind LOHA"),
         ({"peft_type": "PROMPT_TUNING"}, "a learned prompt .*has no place for its tokens"),
         ({"layer_replication": [[0, 1]]}, "layer_replication"),
+        ({"trainable_token_indices": [3]}, "trainable_token_indices"),
+        ({"lora_bias": True}, "lora_bias"),
+        ({"peft_type": "ADALORA"}, "of the kind ADALORA"),
+        ({"init_lora_weights": "olora"}, "began as olora"),
         ({"r": 4}, "has rank 8, and adapter_config.json says 4"),
         ({"lora_alpha": None}, "lacks r or lora_alpha"),
     ],
