@@ -1,7 +1,7 @@
 """GGUF as a kind of export: what plan, worker, gate and pane ask of it.
 
 The merged model in one file of a type, or the adapter alone. What is known beforehand: prepare.py;
-the bytes: write.py, lora.py.
+the bytes: write.py, lora.py. What ours refuses, llama.cpp's converter may do: converted.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from core.errors import AfinaError
 from core.targets import Target
 from exporters.exporter import PLAIN, Conversation, Item, Options, Progress, Seen, Working
+from exporters.gguf.converted import Converted
+from exporters.gguf.converter import Refused, find
 from exporters.gguf.lora import DESCRIPTION, LORA, Lora, base_of, prepare_lora, write_lora
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.read_back import read_back
@@ -30,12 +33,31 @@ class Gguf:
     CHOICES = {type.name: type.description for type in TYPES.values()} | {LORA: DESCRIPTION}
 
     def __init__(self, target: Target, options: Options = PLAIN) -> None:
+        self.target = target
         self.options = options
-        self.prepared = prepare(target)
-        self.notes = self.prepared.notes
         self._base: Path | None = None  # of the base that an adapter was laid over
+        self._converted: Converted | None = None
+        try:
+            self.prepared = prepare(target)
+            self.notes = self.prepared.notes
+        except Refused:
+            llama_cpp = find(options.llama_cpp)
+            if llama_cpp is None:
+                raise
+            if options.imatrix is not None:
+                raise AfinaError(
+                    "No importance matrix can be collected for a model that llama.cpp's converter "
+                    "makes.",
+                    "Leave out --imatrix.",
+                ) from None
+            self._converted = Converted(target, llama_cpp)
+            self.notes = self._converted.notes
+        if options.llama_cpp and self._converted is None:
+            self.notes += ("Afina knows this model itself: llama.cpp's converter is not used.",)
 
     def item(self, type_name: str, folder: Path) -> Item:
+        if self._converted is not None:
+            return self._converted.item(type_name, folder)
         path = file_path(folder, self.prepared.target, "gguf", type_name)
         if type_name == LORA:
             lora = prepare_lora(self.prepared)
@@ -55,6 +77,9 @@ class Gguf:
         )
 
     def write(self, outputs: dict[str, Path], working: Working) -> None:
+        if self._converted is not None:
+            self._converted.write(outputs, working)
+            return
         report, models = _reporting(working), dict(outputs)
         adapter = models.pop(LORA, None)
         if adapter is not None:
@@ -63,7 +88,7 @@ class Gguf:
             write_gguf(self.prepared, models, report)
 
     def answering(self, type_name: str, path: Path, working: Working) -> Target:
-        target = self.prepared.target
+        target = self.target
         label = f"{target.label or target.word} {type_name}"
         if type_name == LORA:
             base = str(self._write_base(working))

@@ -36,6 +36,7 @@ from exporters.job.results import (
 )
 
 ASIDE = ".old"
+UNFINISHED = tuple(f"{place}*{PART}{more}" for place in ("", "*/") for more in ("", ".*"))
 BLOCK = 8 * 2**20  # bytes that are hashed at once
 
 
@@ -72,7 +73,7 @@ def mend(folder: Path, elsewhere: Iterable[Path] = ()) -> None:
         final = aside.with_name(aside.name.removesuffix(ASIDE))
         if not final.exists():
             os.rename(aside, final)
-    here = [*folder.glob(f"*{PART}"), *folder.glob(f"*/*{PART}")]
+    here = [path for like in UNFINISHED for path in folder.glob(like)]
     for name in (PARITY, MANIFEST, PUBLISHING):
         here += folder.glob(f".{name}.*")  # what write_atomic was at
     for unfinished in [*here, *map(part, elsewhere)]:
