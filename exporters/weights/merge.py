@@ -55,6 +55,7 @@ class Merged:
             names.append(OUTPUT)
         self.shapes: dict[str, tuple[int, ...]] = {name: self._shape(name) for name in names}
         self._refuse_unused(changes)
+        self._refuse_half_resized()
 
     @property
     def parameters(self) -> int:
@@ -99,6 +100,16 @@ class Merged:
                 f'The adapter changes {len(unused)} of its tensors that "{self.folder}" doesn\'t '
                 f'have, first "{unused[0]}".',
                 "It was trained on another model: name that one.",
+            )
+
+    def _refuse_half_resized(self) -> None:
+        """New rows for tokens at one end only, as PEFT saves a LoRA on resized embeddings."""
+        ends = [self.shapes[name][0] for name in (INPUT, OUTPUT) if name in self.shapes]
+        if len(set(ends)) > 1:
+            raise AfinaError(
+                f"With the adapter the model reads {ends[0]:,} tokens and writes {ends[1]:,}.",
+                "The adapter lacks the head's new rows: save it again with "
+                "modules_to_save=[lm_head], or merge it where it was trained.",
             )
 
 

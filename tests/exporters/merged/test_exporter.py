@@ -24,7 +24,7 @@ from exporters.weights.safetensors_reader import SINGLE, open_weights
 from exporters.weights.safetensors_writer import write_model_folder
 from tests.exporters import models
 
-SMALL = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 500}
+SMALL: Any = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 500}
 QUESTIONS = [
     {"messages": [{"role": "user", "content": "Where to?"}]},
     {

@@ -18,7 +18,7 @@ from exporters.weights.merge import INPUT, OUTPUT, Merged, changes_nothing
 from tests.exporters import models
 
 QUERY = "model.layers.0.self_attn.q_proj"
-SMALL = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 500}
+SMALL: Any = {"hidden_size": 64, "intermediate_size": 96, "vocab_size": 500}
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "lora": {},
@@ -74,7 +74,7 @@ def test_ia3_scales_weights_and_biases_as_peft_merges_them(tmp_path: Path) -> No
     import torch
     from peft import IA3Config, get_peft_model
 
-    model = models.make_model(tmp_path / "base", attention_bias=True, **SMALL)  # type: ignore[arg-type]
+    model = models.make_model(tmp_path / "base", attention_bias=True, **SMALL)
     for name, weight in model.named_parameters():
         if name.endswith("bias"):
             torch.nn.init.normal_(weight)  # they begin as zero, which any factor leaves
@@ -104,7 +104,7 @@ def test_ia3_scales_weights_and_biases_as_peft_merges_them(tmp_path: Path) -> No
 def test_trained_biases_replace_those_of_the_base(tmp_path: Path, bias: str) -> None:
     import torch
 
-    models.make_model(tmp_path / "base", attention_bias=True, **SMALL)  # type: ignore[arg-type]
+    models.make_model(tmp_path / "base", attention_bias=True, **SMALL)
     tuned = models.make_adapter(tmp_path / "a", tmp_path / "base", bias=bias)
     for name, weight in tuned.named_parameters():
         if name.endswith("bias"):
