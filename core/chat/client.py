@@ -49,12 +49,14 @@ class ModelClient:
         *,
         device: str = "auto",
         threads: int | None = None,
+        dtype: str | None = None,
     ) -> None:
         self.target = target
         self.loaded: Loaded | None = None
         self._on_message = on_message
         self._device = device
         self._threads = threads
+        self._dtype = dtype
         self._worker: PipeWorker | None = None
         self._newest = 0  # the last request that can be cancelled
 
@@ -139,7 +141,12 @@ class ModelClient:
         self.close()
 
     def _load_request(self) -> Load:
-        return Load(target=self.target, device=self._device, threads=self._count_threads())
+        return Load(
+            target=self.target,
+            device=self._device,
+            threads=self._count_threads(),
+            dtype=self._dtype,
+        )
 
     def _generate_request(
         self,

@@ -88,10 +88,10 @@ def scores(backend: Backend, request: LogProbs, cancelled: Cancelled) -> Scores:
         )
     _check_length(len(request.ids), backend.loaded.context_length)
     backend.use_adapter(request.adapter)
-    logits = backend.logits(request.ids, request.start, cancelled)  # (positions + 1, vocabulary)
-    top = logits.max(axis=-1, keepdims=True)
-    log_p = logits - top - np.log(np.exp(logits - top).sum(axis=-1, keepdims=True))
-    log_p = np.maximum(log_p, LOWEST, dtype=np.float32)
+    log_p = backend.logits(request.ids, request.start, cancelled)  # (positions + 1, vocabulary)
+    log_p -= log_p.max(axis=-1, keepdims=True)  # in place: it may be most of the memory
+    log_p -= np.log(np.exp(log_p).sum(axis=-1, keepdims=True))
+    np.maximum(log_p, LOWEST, out=log_p)
     if request.path:
         np.save(request.path, log_p)
     asked = request.ids[request.start :]

@@ -43,7 +43,7 @@ class Transformers:
         _check_weights(folder, adapters)
         self._tokenizer = Tokenizer.load(folder)
         self._template = ChatTemplate.load(folder, target.chat_template)
-        self._torch, self._device, self._dtype = _device(request.device)
+        self._torch, self._device, self._dtype = _device(request.device, request.dtype)
         self.use_threads(request.threads or default_threads())
         # PEFT's names for them, which become parts of the names of modules
         self._names = {path: f"adapter{place}" for place, path in enumerate(adapters)}
@@ -106,8 +106,13 @@ class Transformers:
         return self._tokenizer.decode(ids)
 
     def read(self, ids: list[int], cancelled: Cancelled) -> np.ndarray:
-        kept = self._keep(ids)
-        return list(self._chunks(ids[kept:], cancelled, keep_logits=1))[-1][-1]
+        read = None
+        for begin in range(self._keep(ids), len(ids), CHUNK):
+            if cancelled():
+                raise Interrupted
+            read = self._forward(ids[begin : begin + CHUNK], keep_logits=1)
+        assert read is not None, "the last token of a prompt is always read"
+        return read[-1]
 
     def step(self, token: int) -> np.ndarray:
         return self._forward([token], keep_logits=1)[-1]
@@ -116,9 +121,17 @@ class Transformers:
         import numpy as np
 
         self.forget()
-        rows = np.concatenate(list(self._chunks(ids, cancelled, keep_logits=0)))
+        rows = []
+        for begin in range(0, len(ids), CHUNK):
+            if cancelled():
+                raise Interrupted
+            chunk = ids[begin : begin + CHUNK]
+            wanted = min(len(chunk), begin + len(chunk) - (start - 1))
+            read = self._forward(chunk, keep_logits=max(wanted, 1))
+            if wanted > 0:
+                rows.append(read[-wanted:])
         self.forget()
-        return rows[start - 1 :]
+        return np.concatenate(rows)
 
     def forget(self) -> None:
         from transformers import DynamicCache
@@ -158,16 +171,8 @@ class Transformers:
             del self._read[kept:]
         return kept
 
-    def _chunks(
-        self, ids: list[int], cancelled: Cancelled, keep_logits: int
-    ) -> Iterator[np.ndarray]:
-        for begin in range(0, len(ids), CHUNK):
-            if cancelled():
-                raise Interrupted
-            yield self._forward(ids[begin : begin + CHUNK], keep_logits)
-
     def _forward(self, ids: list[int], keep_logits: int) -> np.ndarray:
-        """Reads on; returns the logits of the last `keep_logits` positions, 0 for all of them."""
+        """Reads on; returns the logits of the last `keep_logits` positions, at least one."""
         torch = self._torch
         try:
             with torch.inference_mode():
@@ -246,15 +251,15 @@ def _refuse_together(adapters: list[str]) -> None:
             )
 
 
-def _device(wanted: str) -> tuple[Any, str, Any]:
-    """torch, the device's name and the number type that suits it."""
+def _device(wanted: str, dtype: str | None) -> tuple[Any, str, Any]:
+    """torch, the device's name and the number type: the one wanted, else what suits the device."""
     import torch
 
     if wanted == "cuda" and not torch.cuda.is_available():
         raise AfinaError("torch sees no GPU here.", "Use the device cpu.")
-    if wanted != "cpu" and torch.cuda.is_available():
-        return torch, "cuda", torch.bfloat16
-    return torch, "cpu", torch.float32
+    on_gpu = wanted != "cpu" and torch.cuda.is_available()
+    suits = torch.bfloat16 if on_gpu else torch.float32
+    return torch, "cuda" if on_gpu else "cpu", getattr(torch, dtype) if dtype else suits
 
 
 @contextmanager

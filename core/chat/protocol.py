@@ -33,6 +33,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     target: Target
     device: str = "auto"  # "auto", "cpu" or "cuda"; GGUF and ONNX stay on the CPU
     threads: int | None = None  # None: all cores but one
+    dtype: str | None = None  # of a model folder: "bfloat16", ...; None: what suits the device
 
 
 class Generate(msgspec.Struct, frozen=True, kw_only=True):

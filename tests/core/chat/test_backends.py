@@ -168,6 +168,19 @@ def test_log_probabilities_are_those_of_a_forward_pass(
     assert found.likeliest == theirs[3:-1].argmax(-1).tolist()
 
 
+def test_a_model_folder_can_be_read_in_half_the_memory(model: Path) -> None:
+    target = Target("t", "hf", str(model))
+    asked = LogProbs(ids=list(range(5, 40)), start=3)
+    found = {}
+    for dtype in ("float32", "bfloat16"):
+        opened = open_backend(Load(target=target, device="cpu", threads=1, dtype=dtype))
+        assert opened.loaded.dtype == dtype
+        found[dtype] = np.array(scores(opened, asked, lambda: False).values)
+        opened.close()
+    apart = np.abs(found["float32"] - found["bfloat16"]).max()
+    assert 0 < apart < 0.2
+
+
 def test_the_adapter_can_be_switched_without_loading_again(
     model: Path, transformers_with_adapter: Backend
 ) -> None:
