@@ -70,8 +70,8 @@ def measure(
     total = len(reference.answers) + len(reference.passages)
     progress(0, total)
     texts = [*reference.snippets, *reference.singles]
+    target = exporter.answering(type_name, path, working)  # may write what `seen` reads too
     seen = exporter.seen(type_name, path, texts, reference.conversations, working.check)
-    target = exporter.answering(type_name, path, working)
     client = ModelClient(target, device="cpu", threads=reference.threads)
     with reference.requests.model(client):
         found = _compare(client, reference, lambda done: progress(done, total))
