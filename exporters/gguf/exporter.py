@@ -138,7 +138,7 @@ class Gguf:
         check: Callable[[], None],
     ) -> Seen | None:
         if type_name == LORA:  # it has no vocabulary and no template: those of the base are read
-            if self._base is None:
+            if self._base is None or not self._base.is_file():
                 return None
             path = self._base
         return read_back(path, texts, conversations, check)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from core.errors import AfinaError
+from core.runs import Run
 from core.targets import Target
 from exporters.exporter import Progress
 from exporters.gguf.prepare import Prepared, Tensor, prepare
@@ -75,8 +76,9 @@ class Lora(msgspec.Struct, frozen=True):
 
 
 def base_name(target: Target) -> str:
-    """What the base of a target is called in the file."""
-    return Path(target.model).name
+    """What the base of a target is called in the file; a run's base may lie in a cache."""
+    word = Run(target.run).config.model.name_or_path if target.run else target.model
+    return Path(word).name
 
 
 def base_export(lora: Lora) -> str:
