@@ -1,0 +1,312 @@
+"""Adapters beside a shared base: the arithmetic, what is refused, and what a second run leaves."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.chat.backend import open_backend
+from core.chat.onnx import OnnxGenai
+from core.chat.protocol import Load
+from core.errors import AfinaError
+from core.onnx_folder import Piece, Site, about
+from core.targets import Target, resolve
+from exporters.exporter import Working
+from exporters.onnx.adapters import matrices, write_adapter
+from exporters.onnx.config import Companion
+from exporters.onnx.exporter import Onnx
+from exporters.onnx.multi import Multi
+from exporters.onnx.shared import base_of
+from exporters.weights.adapter import Adapter
+from tests.exporters import models
+from tests.exporters.onnx.conftest import working
+
+IDS = [1, 40, 41, 300, 43, 7, 45, 46, 2, 3, 99]
+
+
+def logits(folder: Path, *adapters: Path, which: bool | str = True) -> np.ndarray:
+    """(tokens, vocabulary) of IDS."""
+    opened = load(folder, *adapters)
+    opened.use_adapter(which)
+    return opened.logits(IDS, 1, lambda: False)[:-1]
+
+
+def load(folder: Path, *adapters: Path) -> OnnxGenai:
+    paths = [str(path) for path in adapters]
+    target = Target("t", "onnx", str(folder), *paths[:1], adapters=tuple(paths[1:]))
+    opened = open_backend(Load(target=target, threads=1))
+    assert isinstance(opened, OnnxGenai)
+    return opened
+
+
+def theirs(base: Path, adapter: Path | None) -> np.ndarray:
+    """transformers' logits of IDS, the adapter laid over the base."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    if adapter is not None:
+        model = PeftModel.from_pretrained(model, str(adapter))
+    with torch.no_grad():
+        return model.eval()(input_ids=torch.tensor([IDS])).logits[0, :-1].numpy()
+
+
+def log_p(values: np.ndarray) -> np.ndarray:
+    values = values - values.max(-1, keepdims=True)
+    return values - np.log(np.exp(values).sum(-1, keepdims=True))
+
+
+def far(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest difference of log p."""
+    return float(np.abs(log_p(one) - log_p(other)).max())
+
+
+def target_of(base: Path, adapter: Path, label: str = "base + adapter") -> Target:
+    return Target(str(base), "hf", str(base), adapter=str(adapter), label=label)
+
+
+def export(
+    target: Target, exports: Path, type_name: str, built: dict[str, Path], scratch: Path
+) -> tuple[Path, list[str]]:
+    """Exports by copying the base that was built; returns the adapter's place and what was built"""
+    made: list[str] = []
+
+    def copy(model: Companion, bare: str, folder: Path, lent: Working) -> None:
+        made.append(bare)
+        shutil.copytree(built[bare], folder)
+
+    multi = Multi(target, Onnx(target).model)
+    path = Path(multi.item(type_name, exports).path)
+    part = path.with_name(f"{path.name}.part")
+    multi.write(type_name, part, copy, working(scratch))
+    part.rename(path)
+    return path, made
+
+
+@pytest.fixture(scope="module")
+def second(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another rank, rsLoRA, own ranks and scales for some layers, fewer layers, and the head."""
+    folder = tmp_path_factory.mktemp("second")
+    models.make_adapter(
+        folder,
+        base,
+        seed=5,
+        r=4,
+        use_rslora=True,
+        rank_pattern={"k_proj": 2},
+        alpha_pattern={"down_proj": 3},
+        target_modules=["k_proj", "v_proj", "down_proj", "lm_head"],
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exported(
+    base: Path,
+    adapter: Path,
+    second: Path,
+    built: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> list[Path]:
+    """Two adapters beside one fp32 base."""
+    home = tmp_path_factory.mktemp("home")
+    paths = []
+    for peft, label in ((adapter, "one"), (second, "two")):
+        exports = home / "exports" / label
+        target = target_of(base, peft, label)
+        path, made = export(target, exports, "multi-fp32", built, home / "scratch")
+        assert made == ([] if paths else ["fp32"])
+        paths.append(path)
+    assert base_of(paths[0]) == base_of(paths[1])
+    return paths
+
+
+def test_each_adapter_over_the_fp32_base_answers_as_peft_does_and_none_as_the_base(
+    base: Path, adapter: Path, second: Path, exported: list[Path]
+) -> None:
+    opened = load(base_of(exported[0]), *exported)
+    ways = {True: adapter, str(exported[1]): second, False: None, str(exported[0]): adapter}
+    for which, peft in ways.items():
+        opened.use_adapter(which)
+        found = opened.logits(IDS, 1, lambda: False)[:-1]
+        assert far(found, theirs(base, peft)) < 1e-4
+    assert (
+        far(theirs(base, adapter), theirs(base, None))
+        > 0.1
+        < far(theirs(base, adapter), theirs(base, second))
+    )
+
+
+def test_over_an_int4_base_an_adapter_keeps_its_effect_and_none_leaves_the_base_as_it_was(
+    base: Path, adapter: Path, built: dict[str, Path], tmp_path: Path
+) -> None:
+    path, _ = export(target_of(base, adapter), tmp_path, "multi-int4", built, tmp_path / "s")
+    opened = load(base_of(path), path)
+    tuned = opened.logits(IDS, 1, lambda: False)[:-1]
+    opened.use_adapter(False)
+    plain = opened.logits(IDS, 1, lambda: False)[:-1]
+    np.testing.assert_array_equal(plain, logits(built["int4"]))
+    wanted = log_p(theirs(base, adapter)) - log_p(theirs(base, None))
+    found = log_p(tuned) - log_p(plain)
+    assert np.corrcoef(wanted.ravel(), found.ravel())[0, 1] > 0.9
+
+
+def test_a_person_finds_the_adapter_by_its_name(exported: list[Path]) -> None:
+    folder = base_of(exported[0])
+    target = resolve(folder.parent, str(folder), [path.stem for path in exported])
+    assert [target.adapter, *target.adapters] == [str(path) for path in exported]
+
+
+def test_a_second_run_adds_its_file_and_leaves_the_base_untouched(
+    base: Path, adapter: Path, second: Path, built: dict[str, Path], tmp_path: Path
+) -> None:
+    first, made = export(
+        target_of(base, adapter, "one"), tmp_path, "multi-fp32", built, tmp_path / "s"
+    )
+    assert made == ["fp32"]
+    before = {p: p.stat().st_mtime_ns for p in base_of(first).rglob("*") if p.is_file()}
+    other, made = export(
+        target_of(base, second, "two"), tmp_path, "multi-fp32", built, tmp_path / "s"
+    )
+    assert made == []
+    after = {p: p.stat().st_mtime_ns for p in base_of(first).rglob("*") if p.is_file()}
+    assert after.keys() - before.keys() == {other}
+    assert {path: after[path] for path in before} == before
+
+
+def test_another_base_of_the_same_name_gets_a_folder_of_its_own(
+    base: Path, adapter: Path, exported: list[Path], tmp_path: Path
+) -> None:
+    other = tmp_path / base.name
+    shutil.copytree(base, other)
+    (other / "generation_config.json").write_text('{"eos_token_id": 2, "temperature": 0.5}')
+    exports = base_of(exported[0]).parents[2] / "three"
+    target = target_of(other, adapter)
+    place = Path(Multi(target, Onnx(target).model).item("multi-fp32", exports).path)
+    assert base_of(place).name.startswith(f"{base_of(exported[0]).name}-")
+    assert base_of(place).parent == base_of(exported[0]).parent
+
+
+def test_a_build_that_ended_early_leaves_nothing_under_the_bases_name_and_is_done_anew(
+    base: Path, adapter: Path, built: dict[str, Path], tmp_path: Path
+) -> None:
+    target = target_of(base, adapter)
+    multi = Multi(target, Onnx(target).model)
+    path = Path(multi.item("multi-fp32", tmp_path).path)
+    folder = base_of(path)
+
+    def fail(model: Companion, bare: str, made: Path, lent: Working) -> None:
+        assert made == folder.with_name(f"{folder.name}.part")
+        made.mkdir()
+        (made / "model.onnx").write_bytes(b"half")
+        raise AfinaError("The disk is full.")
+
+    with pytest.raises(AfinaError, match="disk is full"):
+        multi.write("multi-fp32", path, fail, working(tmp_path / "s"))
+    assert not folder.exists()
+    left = folder.with_name(f"{folder.name}.part")
+    left.mkdir()  # as a killed process leaves it
+    (left / "model.onnx").write_bytes(b"half")
+    (folder / "adapters").mkdir(parents=True)
+    (folder / "adapters" / "earlier.onnx_adapter").write_bytes(b"kept")
+    export(target, tmp_path, "multi-fp32", built, tmp_path / "s")
+    assert not left.exists()
+    assert about(folder) is not None
+    assert (folder / "adapters" / "earlier.onnx_adapter").read_bytes() == b"kept"
+    assert far(logits(folder, path), theirs(base, adapter)) < 1e-4
+
+
+def test_the_item_counts_the_base_only_where_it_isnt_there(
+    base: Path, adapter: Path, exported: list[Path], tmp_path: Path
+) -> None:
+    target = target_of(base, adapter)
+    multi = Multi(target, Onnx(target).model)
+    alone = multi.item("multi-fp32", base_of(exported[0]).parents[2] / "one")
+    both = multi.item("multi-fp32", tmp_path)
+    assert alone.bytes >= exported[0].stat().st_size
+    assert both.bytes > 4 * 512 * 256 * 2 + alone.bytes
+
+
+def test_joined_layers_get_one_pair_of_matrices_with_zeros_between(
+    base: Path, adapter: Path
+) -> None:
+    peft = Adapter(adapter)
+    names = [f"model.layers.0.self_attn.{letter}_proj.weight" for letter in "qkv"]
+    rows = [256, 128, 128]
+    site = Site(
+        "layers.0.attn.qkv_proj",
+        tuple(Piece(name, 0, count) for name, count in zip(names, rows, strict=True)),
+        256,
+        512,
+    )
+    only = {name: parts for name, parts in peft.changes.items() if name in names}
+    peft.changes = only
+    found = matrices(peft, [site])
+    x = np.random.default_rng(0).normal(size=(3, 256)).astype(np.float32)
+    change = []
+    for name in names:
+        a, b = (peft.weights.read(peft.changes[name][half]) for half in "AB")
+        change.append(2.0 * x @ a.T @ b.T)
+    np.testing.assert_allclose(
+        x @ found[site.a] @ found[site.b], np.concatenate(change, 1), atol=1e-3
+    )
+    assert found[site.a].shape == (256, 24)
+
+
+def test_a_split_layer_gets_its_own_rows(base: Path, adapter: Path) -> None:
+    peft = Adapter(adapter)
+    name = "model.layers.0.mlp.gate_proj.weight"
+    peft.changes = {name: peft.changes[name]}
+    halves = [
+        Site("gate", (Piece(name, 0, 200),), 256, 200),
+        Site("up", (Piece(name, 200, 512),), 256, 312),
+    ]
+    found = matrices(peft, halves)
+    whole = peft.scale(name, 8) * peft.weights.read(peft.changes[name]["B"]).T
+    np.testing.assert_allclose(np.concatenate([found["gate.lora_B"], found["up.lora_B"]], 1), whole)
+
+
+REFUSED = {
+    "is a DoRA": {"use_dora": True},
+    r"replaces the whole of .*\(modules_to_save\)": {"modules_to_save": ["lm_head"]},
+    "changes the embedding": {"target_modules": ["embed_tokens", "q_proj"]},
+}
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_what_is_more_than_a_lora_is_refused_with_the_reason(
+    base: Path, tmp_path: Path, reason: str
+) -> None:
+    models.make_adapter(tmp_path / "adapter", base, **REFUSED[reason])
+    target = target_of(base, tmp_path / "adapter")
+    with pytest.raises(AfinaError, match=reason) as refusal:
+        Multi(target, Onnx(target).model).item("multi-int4", tmp_path)
+    assert "without multi-" in refusal.value.hint
+
+
+def test_ia3_and_a_model_without_adapter_are_refused(base: Path, tmp_path: Path) -> None:
+    import torch
+    from peft import IA3Config, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    whole = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    config = IA3Config(target_modules=["k_proj"], feedforward_modules=[], task_type="CAUSAL_LM")
+    get_peft_model(whole, config).save_pretrained(str(tmp_path / "ia3"))
+    target = target_of(base, tmp_path / "ia3")
+    with pytest.raises(AfinaError, match="is an IA3 adapter"):
+        Multi(target, Onnx(target).model).item("multi-int4", tmp_path)
+    bare = Target(str(base), "hf", str(base), label="base")
+    with pytest.raises(AfinaError, match="has no adapter that could be kept apart"):
+        Multi(bare, Onnx(bare).model).item("multi-int4", tmp_path)
+
+
+def test_a_layer_without_a_place_is_refused(adapter: Path, tmp_path: Path) -> None:
+    peft = Adapter(adapter)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    with pytest.raises(AfinaError, match="changes 13 layers that the ONNX graph has no place for"):
+        write_adapter(peft, [Site("q", (Piece(name, 0, 256),), 256, 256)], tmp_path / "a")
