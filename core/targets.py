@@ -16,10 +16,12 @@ from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError, nearest
 from core.gguf_keys import Value, read_keys
 from core.hub import is_hub_id
+from core.onnx_folder import ADAPTER as ONNX_ADAPTER
+from core.onnx_folder import ADAPTERS as ONNX_ADAPTERS
+from core.onnx_folder import CONFIG as GENAI_CONFIG
 from core.runs import Run, find_run
 
-GGUF, ONNX_ADAPTER = ".gguf", ".onnx_adapter"
-GENAI_CONFIG = "genai_config.json"
+GGUF = ".gguf"
 BASE_NAME = "general.base_model.0.name"  # in a GGUF adapter: the model that it goes with
 GGUF_KEYS = ("general.type", "adapter.type", "general.architecture", BASE_NAME)
 
@@ -231,7 +233,7 @@ def _onnx_adapter(target: Target, word: str) -> str:
     path = Path(word).expanduser()
     if path.suffix == ONNX_ADAPTER and path.is_file():
         return str(path.resolve())
-    own = sorted((Path(target.model) / "adapters").glob(f"*{ONNX_ADAPTER}"))
+    own = sorted((Path(target.model) / ONNX_ADAPTERS).glob(f"*{ONNX_ADAPTER}"))
     for adapter in own:
         if adapter.stem == word:
             return str(adapter)
