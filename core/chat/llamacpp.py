@@ -8,10 +8,7 @@ cancelled in a prompt.
 from __future__ import annotations
 
 import ctypes
-import re
 import time
-from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +20,7 @@ from core.chat.backend import (
     default_threads,
     shared_start,
 )
+from core.chat.llamacpp_log import log
 from core.chat.protocol import Load, Loaded
 from core.data.encode.template import ChatTemplate
 from core.errors import AfinaError
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 LONGEST_CONTEXT = 8192  # tokens; the cache of a whole 128k context takes more memory than the model
 BATCH = 512  # tokens of a prompt read at once
 ABORTED = 2  # llama_decode, include/llama.h
-ERROR = 4  # ggml_log_level, ggml.h
 
 
 class LlamaCpp:
@@ -44,7 +41,7 @@ class LlamaCpp:
         import llama_cpp
 
         self._c: Any = llama_cpp
-        self._log = _log()
+        self._log = log()
         self._model: Any = None
         self._context: Any = None
         self._read: list[int] = []
@@ -280,35 +277,3 @@ class LlamaCpp:
         except ValueError:  # a type that is newer than the gguf package
             return "unknown"
         return name.removeprefix("ALL_").removeprefix("MOSTLY_").lower()
-
-
-class Log:
-    """llama.cpp's own words: kept out of the terminal, its errors remembered, lines handed on."""
-
-    def __init__(self, c: Any, on_line: Callable[[str], None] = lambda line: None) -> None:
-        self._errors: list[str] = []
-        self._on_line = on_line
-        self._callback = c.llama_log_callback(self._take)
-        c.llama_log_set(self._callback, None)
-
-    def clear(self) -> None:
-        self._errors.clear()
-
-    def reason(self, otherwise: str = "it gives no reason") -> str:
-        """The first error since it was cleared, which is the exact one, without its function."""
-        first = next(iter(self._errors), otherwise)
-        return re.sub(r"^\w+: ", "", first).rstrip(".")
-
-    def _take(self, level: int, text: bytes, _: Any) -> None:
-        words = text.decode("utf-8", errors="replace").strip()
-        if level == ERROR and words:
-            self._errors.append(words)
-        self._on_line(words)
-
-
-@lru_cache(maxsize=1)
-def _log() -> Log:
-    """The one log of this process; llama.cpp holds a pointer to it and may write at any time."""
-    import llama_cpp
-
-    return Log(llama_cpp)

@@ -153,7 +153,7 @@ def _quantize_aside(send: Callable[..., None], source: str, out: str, file_type:
 
     import llama_cpp
 
-    from core.chat.llamacpp import Log
+    from core.chat.llamacpp_log import Log
 
     log: Any = Log(llama_cpp)
     llama_cpp.llama_backend_init()

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from core.chat.llamacpp import Log
+from core.chat.llamacpp_log import Log
 from core.errors import AfinaError
 from exporters.exporter import Conversation, Seen
 from exporters.job.aside import Send, run_aside
