@@ -15,8 +15,10 @@ import msgspec
 from core.figures import size
 from core.hardware import memory_limit
 from exporters.exporter import Item
+from exporters.parity.judge import EXACT
 
 SPARE_BYTES = 64 * 2**20  # left free on the disk, for logs and events
+NUMBER_BYTES = {EXACT: 4, "bfloat16": 2}
 LIBRARIES_BYTES = 700 * 2**20  # torch and transformers themselves
 RUNTIME_BYTES = 300 * 2**20  # of llama.cpp or onnxruntime beside the weights: Python, a cache
 _CGROUP_STAT = Path("/sys/fs/cgroup/memory.stat")
@@ -29,9 +31,19 @@ class Phase(msgspec.Struct):
     bytes: int
 
 
-def phases(parameters: int, items: Sequence[Item]) -> list[Phase]:
-    """Asking the tuned model in float32, writing each export, asking it."""
-    found = [Phase("Asking the tuned model", parameters * 4 * 5 // 4 + LIBRARIES_BYTES)]
+def reference_dtype(parameters: int, free: int) -> str:
+    """What the tuned model is asked in: float32, or bfloat16 where the memory is for that alone."""
+    return EXACT if asking_bytes(parameters, EXACT) <= free else "bfloat16"
+
+
+def asking_bytes(parameters: int, dtype: str) -> int:
+    """Memory that transformers needs to answer with a model."""
+    return parameters * NUMBER_BYTES[dtype] * 5 // 4 + LIBRARIES_BYTES
+
+
+def phases(parameters: int, items: Sequence[Item], dtype: str = EXACT) -> list[Phase]:
+    """Asking the tuned model, writing each export, asking it."""
+    found = [Phase("Asking the tuned model", asking_bytes(parameters, dtype))]
     for item in items:
         name = f"{item.kind}:{item.type}"
         found.append(Phase(f"Writing {name}", item.memory_bytes))

@@ -12,20 +12,24 @@ from typing import NamedTuple
 import msgspec
 
 from core.errors import AfinaError
+from core.figures import size
 from core.hub import model_folder
 from core.targets import Target, resolve
 from exporters.exporter import PLAIN, Exporter, Item, Options, exporter_class
 from exporters.job.budget import (
     Phase,
+    asking_bytes,
     disk_bytes,
     disk_shortage,
     free_disk,
     free_memory,
     memory_shortage,
     phases,
+    reference_dtype,
 )
 from exporters.job.results import exports_folder
 from exporters.job.wanted import Wanted, parse_to
+from exporters.parity.judge import EXACT
 from exporters.parity.reference import reference_bytes
 from exporters.weights.merge import INPUT, Merged
 
@@ -50,6 +54,7 @@ class Plan(msgspec.Struct):
     free_bytes: int = 0
     memory_bytes: int = 0  # peak: that of the largest phase
     memory_free_bytes: int = 0
+    reference: str = EXACT  # number type that the tuned model is asked in
     notes: list[str] = []
     problems: list[Problem] = []
     phases: list[Phase] = []
@@ -169,9 +174,18 @@ def _count(plan: Plan, merged: Merged, folder: Path) -> None:
     plan.needed_bytes = disk_bytes(plan.items, reference_bytes(rows))
     plan.temporary_bytes = plan.needed_bytes - sum(item.bytes for item in plan.items)
     plan.free_bytes = free_disk(folder)
-    plan.phases = phases(merged.parameters, plan.items)
+    plan.memory_free_bytes = free_memory()
+    plan.reference = reference_dtype(merged.parameters, plan.memory_free_bytes)
+    if plan.reference != EXACT:
+        needed = asking_bytes(merged.parameters, EXACT)
+        plan.notes.append(
+            f"Asking the tuned model in {EXACT} needs {size(needed)} of memory, and "
+            f"{size(plan.memory_free_bytes)} are free: it is asked in {plan.reference}, where "
+            "small losses can't be seen."
+        )
+    plan.phases = phases(merged.parameters, plan.items, plan.reference)
     largest = max(plan.phases, key=lambda phase: phase.bytes)
-    plan.memory_bytes, plan.memory_free_bytes = largest.bytes, free_memory()
+    plan.memory_bytes = largest.bytes
     for shortage in (
         disk_shortage(plan.needed_bytes, plan.free_bytes, plan.folder),
         memory_shortage(largest, plan.memory_free_bytes),

@@ -34,6 +34,14 @@ class Bounds(msgspec.Struct, frozen=True):
     parted: tuple[float, float]  # share of the answers that part where the tuned model was sure
     delta: tuple[float, float] | None = None  # of log p of one token
 
+    def widened(self, other: Bounds) -> Bounds:
+        """What may be lost where what is compared with loses as much as `other` itself."""
+        kl = (self.kl[0] + other.kl[0], self.kl[1] + other.kl[1])
+        parted = (max(self.parted[0], other.parted[0]), max(self.parted[1], other.parted[1]))
+        if self.delta is None or other.delta is None:
+            return Bounds(kl, parted)
+        return Bounds(kl, parted, (self.delta[0] + other.delta[0], self.delta[1] + other.delta[1]))
+
 
 F32 = Bounds((0.0005, 0.005), (0.0, 0.1), (0.01, 0.1))
 F16 = Bounds((0.001, 0.01), (0.0, 0.1), (0.03, 0.3))

@@ -10,9 +10,10 @@ import math
 import msgspec
 
 from exporters.job.results import FAIL, PASS, WARN, Check, Result
-from exporters.parity.bounds import Bounds, bounds_of
+from exporters.parity.bounds import BF16, Bounds, bounds_of
 
 ORDER = (PASS, WARN, FAIL)
+EXACT = "float32"  # what the tuned model is asked in where the memory allows it
 SAME_NAMES = (  # of a Result and of what was measured
     "agreement",
     "common_prefix",
@@ -82,6 +83,7 @@ class Measured(msgspec.Struct, kw_only=True):
     carried: float | None  # how much of the tuning's way the export goes: 1 all, 0 none
     tokens_per_s: float | None
     threads: int
+    reference: str  # number type that the tuned model was asked in
 
     @property
     def prompts_alike(self) -> bool:
@@ -116,6 +118,9 @@ def verdict(checks: list[Check]) -> str:
 def judge(measured: Measured, kind: str, type_name: str) -> list[Check]:
     """Every check of an export of a type."""
     bounds = bounds_of(kind, type_name)
+    rough = measured.reference != EXACT
+    if rough:
+        bounds = bounds.widened(BF16)
     checks = [
         _prompts(measured),
         *_others(measured.others),
@@ -128,7 +133,7 @@ def judge(measured: Measured, kind: str, type_name: str) -> list[Check]:
         checks.append(_delta(measured, bounds.delta))
     if measured.rows is not None:
         checks += [_rows(measured.rows, bounds), _perplexity(measured.rows, bounds)]
-    return [*checks, _tuning(measured)]
+    return [*checks, _tuning(measured), *([_rough(measured)] if rough else [])]
 
 
 def _prompts(m: Measured) -> Check:
@@ -305,6 +310,15 @@ def _tuning(m: Measured) -> Check:
         state = WARN
     hint = "Choose a type with more bits, or train longer." if state != PASS else ""
     return Check("tuning", state, message, hint)
+
+
+def _rough(m: Measured) -> Check:
+    return Check(
+        "reference",
+        WARN,
+        f"The tuned model was asked in {m.reference}: the memory is too small for {EXACT}.",
+        "Small losses can't be seen so; export on a larger machine to look closer.",
+    )
 
 
 def _lost(share: float) -> str:

@@ -72,8 +72,7 @@ def measure(
     texts = [*reference.snippets, *reference.singles]
     target = exporter.answering(type_name, path, working)  # may write what `seen` reads too
     seen = exporter.seen(type_name, path, texts, reference.conversations, working.check)
-    client = ModelClient(target, device="cpu", threads=reference.threads)
-    with reference.requests.model(client):
+    with reference.requests.model(reference.client(target)) as client:
         found = _compare(client, reference, lambda done: progress(done, total))
     progress(total, total)
     answers = found.answers
@@ -105,6 +104,7 @@ def measure(
         carried=found.carried,
         tokens_per_s=_speed([each.here for each in answers]),
         threads=reference.threads,
+        reference=reference.dtype,
     )
 
 

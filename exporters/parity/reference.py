@@ -1,7 +1,8 @@
 """The tuned model, as an export must be: its answers, and what it expects at each of their tokens.
 
-The tuned model is base and adapter in float32, unmerged, in a process of its own; it answers
-greedily, and it reads rows of its evaluation. Asked once for any number of exports.
+The tuned model is base and adapter in float32 (bfloat16 where the memory is too small for that),
+unmerged, in a process of its own; it answers greedily, and it reads rows of its evaluation. Asked
+once for any number of exports.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from core.targets import Target, of_run
 from exporters.exporter import Conversation
 from exporters.job.cancel import Requests
 from exporters.parity.distributions import Expected, Passage, divergences, expected
+from exporters.parity.judge import EXACT
 from exporters.parity.questions import COUNT, questions
 from exporters.parity.rows import Question, Rows, rows_of
 from exporters.parity.snippets import hostile_snippets, single_tokens
@@ -60,9 +62,14 @@ class Reference:
         requests: Requests,
         threads: int,
         progress: OnProgress,
+        dtype: str = EXACT,
     ) -> None:
-        """Asks the tuned model, and the base for how far the tuning went. Files go to `folder`."""
+        """Asks the tuned model, and the base for how far the tuning went. Files go to `folder`.
+
+        dtype: what it computes in; half of it where float32 doesn't fit into the memory.
+        """
         self.target = target
+        self.dtype = dtype
         self.folder = folder
         self.threads = threads
         self.requests = requests
@@ -71,7 +78,7 @@ class Reference:
         self.questions: list[Question] = []
         self.passages: list[Passage] = []  # rows as far as they were read
         asked = questions(target, COUNT, rows)
-        with requests.model(ModelClient(target, device="cpu", threads=threads)) as client:
+        with requests.model(self.client(target)) as client:
             loaded = client.load()
             self.stop_ids = sorted({*loaded.stop_ids, *turn_end(self._template, self._tokenizer)})
             self._longest = min(LONGEST, loaded.context_length)
@@ -84,8 +91,12 @@ class Reference:
         if not self.untuned and target.run is not None:
             self.untuned = True
             base = of_run(Run(target.run), "base")
-            with requests.model(ModelClient(base, device="cpu", threads=threads)) as client:
+            with requests.model(self.client(base)) as client:
                 self._ask_untuned(client, adapter=True)
+
+    def client(self, target: Target) -> ModelClient:
+        """A model beside which an export stands, or the export: on this CPU, as in chat."""
+        return ModelClient(target, device="cpu", threads=self.threads, dtype=self.dtype)
 
     def _own_words(self, rows: Rows) -> None:
         """What tokenizer and template make of texts, without a model."""

@@ -159,6 +159,18 @@ def test_a_gguf_file_is_not_exported_again(home: Path, tmp_path: Path) -> None:
     assert "is a GGUF file already" in plan.problems[0].message
 
 
+def test_where_float32_does_not_fit_the_tuned_model_is_asked_in_half_of_it(
+    model: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert make_plan(home, str(model), "gguf:f16").reference == "float32"
+    needed = make_plan(home, str(model), "gguf:f16").memory_bytes
+    monkeypatch.setattr(plans, "free_memory", lambda: needed - 1)
+    plan = make_plan(home, str(model), "gguf:f16")
+    assert plan.problems == [] and plan.reference == "bfloat16"
+    assert plan.memory_bytes < needed
+    assert any("asked in bfloat16" in note and size(needed) in note for note in plan.notes)
+
+
 def test_too_little_memory_is_refused_with_the_numbers(
     model: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ GOOD = Measured(
     carried=1.0,
     tokens_per_s=100.0,
     threads=1,
+    reference="float32",
 )
 
 
@@ -132,6 +133,16 @@ def test_a_perplexity_over_a_few_tokens_is_told_and_not_judged() -> None:
     few = changed(**rows(tokens=40, perplexity=3.2))
     check = next(c for c in judge(few, "gguf", "f16") if c.name == "perplexity")
     assert check.verdict == PASS and "too few" in check.message
+
+
+def test_against_half_the_digits_small_losses_are_not_seen_and_that_is_said() -> None:
+    rough = changed(reference="bfloat16", kl=0.002, max_delta_log_p=0.05)
+    checks = {check.name: check for check in judge(rough, "gguf", "f16")}
+    assert checks["divergence"].verdict == checks["log p"].verdict == PASS
+    assert checks["reference"].verdict == WARN and "bfloat16" in checks["reference"].message
+    assert verdict(judge(changed(kl=0.002), "gguf", "f16")) == WARN
+    lost = changed(reference="bfloat16", kl=0.3)
+    assert verdict(judge(lost, "gguf", "f16")) == FAIL
 
 
 def test_without_rows_the_own_answers_alone_are_judged() -> None:
