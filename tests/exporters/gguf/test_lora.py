@@ -246,9 +246,10 @@ def test_other_embeddings_than_the_bases_are_refused(
 
     models.make_adapter(tmp_path, model, **KINDS["embeddings"])
     weights = load_file(tmp_path / "adapter_model.safetensors")
-    key = "base_model.model.model.embed_tokens.base_layer.weight"
-    assert key in weights  # PEFT keeps them, changed or not
-    weights[key] = torch.randn(rows, weights[key].shape[1])
+    for module in ("model.embed_tokens", "lm_head"):
+        key = f"base_model.model.{module}.base_layer.weight"
+        assert key in weights  # PEFT keeps them, changed or not
+        weights[key] = torch.randn(rows, weights[key].shape[1])
     save_file(weights, tmp_path / "adapter_model.safetensors")
     with pytest.raises(AfinaError, match=reason):
         write(model, tmp_path)
