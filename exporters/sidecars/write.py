@@ -14,6 +14,7 @@ import msgspec
 
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer, read_json
+from core.disk import reason_of
 from core.errors import AfinaError
 from core.hub import model_folder
 from core.paths import write_atomic
@@ -43,23 +44,25 @@ def write_sidecars(
     """Writes README.md of the exports' folder and the Modelfiles; returns their paths.
 
     results: of this export, with absolute paths; those that count in the folder are added. Raises
-    AfinaError where the target's own files can't be read.
+    AfinaError where the target's own files can't be read, or the disk takes no more.
     """
     shown = {result.path: result for result in [*results_in(folder), *results]}
     base = base_of(target)
-    written = _write_modelfiles([r for r in shown.values() if _is_whole_gguf(r)], base, target)
     card = Card(
         label=target.label or origin.target,
         base=base,
         results=[_relative(result, folder) for result in shown.values()],
         training=_training(target),
     )
-    write_atomic(folder / CARD, card.text())
-    return [folder / CARD, *written]
-
-
-def _is_whole_gguf(result: Result) -> bool:
-    return result.kind == "gguf" and result.verdict != FAIL
+    try:
+        write_atomic(folder / CARD, card.text())
+        sound = [r for r in shown.values() if r.kind == "gguf" and r.verdict != FAIL]
+        return [folder / CARD, *_write_modelfiles(sound, base, target)]
+    except OSError as error:
+        raise AfinaError(
+            f'What lies beside the exports in "{folder}" can\'t be written: {reason_of(error)}.',
+            "The exports themselves are complete.",
+        ) from error
 
 
 def _relative(result: Result, folder: Path) -> Result:
