@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from core.chat.backend import default_threads
+from core.environment import usable_cores
 from core.errors import AfinaError
 from core.jobs import Job, JobWorker, sole_worker
 from core.paths import make_folder
@@ -76,10 +77,10 @@ class Export:
         """All of it but the last word."""
         self.phase("planning")
         request = read_request(self.job)
-        target = resolve(self.home, request.target, request.adapter)
+        self.target = resolve(self.home, request.target, request.adapter)
         self.wanted = parse_to(request.to)
         self.folder = Path(request.out)
-        drawn = draw(target, self.wanted, self.folder, request.options)
+        drawn = draw(self.target, self.wanted, self.folder, request.options)
         refuse(drawn.plan)
         assert drawn.weights is not None
         _refuse_untrained(drawn.weights)
@@ -97,12 +98,17 @@ class Export:
 
     def ask(self, drawn: Drawn) -> None:
         """Asks the tuned model what every export will be asked."""
-        threads = self.threads()
+        threads = self.threads(default_threads())
         self.phase("asking the tuned model", f"with {threads} thread{'s' * (threads > 1)}")
         kept = part(self.folder / "compared")
         kept.mkdir()
         self.reference = Reference(
-            drawn.target, kept, self.requests, threads, self.counting("tuned model")
+            drawn.target,
+            kept,
+            self.requests,
+            threads,
+            self.counting("tuned model"),
+            drawn.plan.reference,
         )
 
     def write(self, exporter: Exporter, items: Sequence[Item]) -> list[Item]:
@@ -150,6 +156,16 @@ class Export:
         self.results.append(result)
         self.worker.event("parity", result=msgspec.to_builtins(result))
         self.worker.update(step=len(self.results))
+        self.describe()
+
+    def describe(self) -> None:
+        """Writes what lies beside the exports; they are as good without it."""
+        from exporters.sidecars.write import write_sidecars
+
+        try:
+            write_sidecars(self.folder, self.results, self.origin, self.target)
+        except AfinaError as error:
+            self.worker.event("finding", message=error.message, hint=error.hint)
 
     def compare(self, exporter: Exporter, item: Item, path: Path) -> Result:
         result = Result(item.path, item.kind, item.type, 0, FAIL)
@@ -188,9 +204,9 @@ class Export:
         )
         self.worker.update("done", reason=reason)
 
-    def threads(self) -> int:
-        """All cores but one; one while a run trains, which needs the others."""
-        return 1 if next(active_runs(self.home), None) is not None else default_threads()
+    def threads(self, most: int) -> int:
+        """As many as asked for; one while a run trains, which needs the other cores."""
+        return 1 if next(active_runs(self.home), None) is not None else most
 
     def phase(self, name: str, detail: str = "") -> None:
         self.requests.check()
@@ -202,7 +218,8 @@ class Export:
         scratch = part(self.folder / "scratch")
         scratch.mkdir()
         try:
-            yield Working(self.reporting(label), self.requests.check, scratch, self.threads())
+            threads = self.threads(usable_cores())
+            yield Working(self.reporting(label), self.requests.check, scratch, threads)
         finally:
             shutil.rmtree(scratch)
 

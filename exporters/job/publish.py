@@ -36,6 +36,7 @@ from exporters.job.results import (
 )
 
 ASIDE = ".old"
+MODELFILE = ".Modelfile"  # beside a GGUF, see exporters/sidecars/modelfile.py
 UNFINISHED = tuple(f"{place}*{PART}{more}" for place in ("", "*/") for more in ("", ".*"))
 BLOCK = 8 * 2**20  # bytes that are hashed at once
 
@@ -56,9 +57,10 @@ def publish(folder: Path, result: Result, entry: Entry) -> None:
 
 
 def discard(folder: Path, path: Path) -> None:
-    """Deletes an export and its result, if it is there."""
+    """Deletes an export with its result and what lies beside it, if it is there."""
     forget(folder, path)
     delete(path)
+    path.with_suffix(MODELFILE).unlink(missing_ok=True)
 
 
 def mend(folder: Path, elsewhere: Iterable[Path] = ()) -> None:

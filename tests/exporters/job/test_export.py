@@ -83,7 +83,10 @@ def test_files_and_folders_are_named_when_they_are_checked(home: Path, model: Pa
     ]
     assert [row["bytes"] for row in rows] == [fake.SIZE + 2, fake.SIZE, fake.SIZE]
     assert set(snapshot(export.folder)) == {
+        "README.md",
+        "gguf/little-f16.Modelfile",
         "gguf/little-f16.gguf",
+        "gguf/little-q8_0.Modelfile",
         "gguf/little-q8_0.gguf",
         "manifest.json",
         "merged/little-bf16/config.json",
@@ -214,6 +217,8 @@ def test_a_cancel_between_two_exports_keeps_the_first(
     with pytest.raises(Cancelled):
         run(home, model, "gguf:f16", "merged")
     assert set(snapshot(held[0].folder)) == {
+        "README.md",
+        "gguf/little-f16.Modelfile",
         "gguf/little-f16.gguf",
         "manifest.json",
         "parity.json",
