@@ -6,6 +6,7 @@ with the reason, and an export doesn't fail for it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from core.paths import write_atomic
 from core.runs import Run, slug
 from core.targets import Target
 from exporters.gguf.prepare import prepare
-from exporters.job.results import FAIL, Origin, Result, place_of
+from exporters.job.results import FAIL, Origin, Result
 from exporters.job.results import results as results_in
 from exporters.sidecars.base import Base, base_of
 from exporters.sidecars.model_card import Card
@@ -66,7 +67,8 @@ def write_sidecars(
 
 
 def _relative(result: Result, folder: Path) -> Result:
-    return msgspec.structs.replace(result, path=place_of(folder, Path(result.path)))
+    place = Path(os.path.relpath(result.path, folder))  # some lie beside it
+    return msgspec.structs.replace(result, path=place.as_posix())
 
 
 def _training(target: Target) -> Any:
