@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 
 import msgspec
 
@@ -23,11 +22,6 @@ class Wanted(msgspec.Struct, frozen=True):
         return f"{self.kind}:{self.type}"
 
 
-def kinds() -> list[str]:
-    """The kinds whose exporters are here."""
-    return [kind for kind, place in EXPORTERS.items() if find_spec(place.partition(":")[0])]
-
-
 def choices_of(kind: str) -> dict[str, str]:
     """The types of a kind, each with a line about it."""
     return exporter_class(kind).CHOICES
@@ -37,7 +31,7 @@ def type_choices() -> list[tuple[str, str]]:
     """What can be asked for, as ("gguf:q4_k_m", one line about it)."""
     return [
         (str(Wanted(kind, name)), line)
-        for kind in kinds()
+        for kind in EXPORTERS
         for name, line in choices_of(kind).items()
     ]
 
@@ -60,7 +54,7 @@ def _read(word: str) -> Iterator[Wanted]:
     kind = ""
     for part in (part.strip() for part in word.lower().split(",")):
         before, colon, name = (piece.strip() for piece in part.partition(":"))
-        if not colon and kind and before not in kinds():
+        if not colon and kind and before not in EXPORTERS:
             name = before
         else:
             kind, name = before, name or USUAL.get(before, "")
@@ -68,7 +62,7 @@ def _read(word: str) -> Iterator[Wanted]:
 
 
 def _known(word: str, kind: str, name: str) -> Wanted:
-    if kind not in kinds():
+    if kind not in EXPORTERS:
         raise _unknown_kind(word, kind)
     if not name:
         raise AfinaError(f'"{word}" names no type.', _types_hint(kind))
@@ -79,10 +73,10 @@ def _known(word: str, kind: str, name: str) -> Wanted:
 
 
 def _unknown_kind(word: str, kind: str) -> AfinaError:
-    having = [str(Wanted(known, kind)) for known in kinds() if kind in choices_of(known)]
+    having = [str(Wanted(known, kind)) for known in EXPORTERS if kind in choices_of(known)]
     if having:
         return AfinaError(f'"{word}" lacks its kind.', f"Write {' or '.join(having)}.")
-    hint = f"{nearest(kind, kinds())} {_all_hint()}".strip()
+    hint = f"{nearest(kind, EXPORTERS)} {_all_hint()}".strip()
     return AfinaError(f'There is no export "{word}".', hint)
 
 
@@ -91,5 +85,5 @@ def _types_hint(kind: str) -> str:
 
 
 def _all_hint() -> str:
-    every = "; ".join(f"{kind}:{','.join(choices_of(kind))}" for kind in kinds())
+    every = "; ".join(f"{kind}:{','.join(choices_of(kind))}" for kind in EXPORTERS)
     return f"There are {every}."

@@ -28,7 +28,8 @@ from exporters.job.results import Origin, Result, exports_folder, record
 from exporters.parity.reference import reference_bytes
 from tests.exporters.tokenizers_of import train, write_model
 
-HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "llama_cpp", "gguf", "onnxruntime")
+HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "llama_cpp", "gguf", "onnx")
+HEAVY += ("onnx_ir", "onnxruntime", "onnxruntime_genai")
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +218,7 @@ def test_planning_loads_nothing_heavy(model: Path, home: Path) -> None:
         "import sys, afina, tui.cli.export, exporters.job.request, exporters.job.results\n"
         "from pathlib import Path\n"
         "from exporters.job.plan import make_plan\n"
-        f"make_plan(Path({str(home)!r}), {str(model)!r}, 'gguf:q4_k_m')\n"
+        f"make_plan(Path({str(home)!r}), {str(model)!r}, 'gguf:q4_k_m,onnx:int4,merged')\n"
         f"print([name for name in {HEAVY!r} if name in sys.modules])"
     )
     done = subprocess.run(
