@@ -71,6 +71,13 @@ def split_name(tokenizer: dict[str, Any]) -> str:
     name = _name(steps, bool(model.get("ignore_merges")))
     if name is None:
         found = ", ".join(_describe(step) for step in steps)
+        if r"\p{Lu}" in found:
+            raise Refused(
+                "Its tokenizer splits words at capitals, as those of GPT-4o and Tekken do, and "
+                "llama.cpp finds them in ASCII only: words with accents, and scripts with marks, "
+                "would have other tokens.",
+                KNOWN,
+            )
         raise Refused(f"Its tokenizer splits text in a way that is not known: {found}.", KNOWN)
     return name
 

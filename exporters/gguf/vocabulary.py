@@ -15,6 +15,7 @@ import msgspec
 from core.data.encode.tokenizer import special_tokens, tokenizer_values
 from core.errors import AfinaError
 from exporters.gguf.byte_level import split_name, steps_of
+from exporters.gguf.converter import Refused
 from exporters.gguf.sentencepiece import ALWAYS, NEVER, is_sentencepiece, scores, spaces
 
 # llama.cpp's token kinds (include/llama.h, llama_token_type)
@@ -119,6 +120,11 @@ def _tokens(
     for token in added:
         tokens[token["id"]] = token["content"]
         kinds[token["id"]] = CONTROL if token.get("special") else USER_DEFINED
+    if broken := next((place for place, token in enumerate(tokens) if "\0" in token), None):
+        raise Refused(
+            f"Its token {broken} holds the character NUL, at which llama.cpp ends a token.",
+            "Known: tokens without it.",
+        )
     return tokens, kinds
 
 

@@ -24,7 +24,7 @@ def change(path: Path, **values: object) -> None:
 
 
 def test_a_known_model_is_not_warned_of(tmp_path: Path) -> None:
-    write_model(tmp_path, train_sentencepiece("first"), vocab_size=900)
+    write_model(tmp_path, train_sentencepiece("first"))
     assert why_not(configure(tmp_path)) is None
 
 

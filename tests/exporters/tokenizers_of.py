@@ -15,11 +15,13 @@ from exporters.gguf.byte_level import (
     QWEN35_SPLIT,
     SEED_SPLIT,
 )
+from exporters.parity.snippets import PIECES
 from tests.exporters.models import END, PAD, START, TEMPLATE, TEXT
 
 TEXTS = [
     TEXT,
     "don't we'll 12345 2024-11-21 x=1; naïve mañana Привет 你好世界 مرحبا 😀👍🏽 \n\n  \t",
+    *PIECES,  # so that words of every script are tokens, and a split inside of them shows
 ] * 4
 BOS = "<|begin|>"
 
@@ -61,7 +63,7 @@ def train(kind: str, bos: bool = False) -> Any:
     if kind in COMPOSING:
         tokenizer.normalizer = normalizers.NFC()
     trainer = trainers.BpeTrainer(
-        vocab_size=560,
+        vocab_size=1500,
         special_tokens=[PAD, START, END, BOS],
         initial_alphabet=pre.ByteLevel.alphabet(),
         show_progress=False,
@@ -89,11 +91,12 @@ def train_sentencepiece(spaces: str) -> Any:
     tokenizer.decoder = decoders.ByteFallback()
     special = ["<unk>", PAD, START, END, BOS]
     trainer = trainers.BpeTrainer(
-        vocab_size=800,
+        vocab_size=1500,
         special_tokens=[*special, *(f"<0x{byte:02X}>" for byte in range(256))],
         show_progress=False,
     )
-    tokenizer.train_from_iterator(" ".join(TEXTS).split(". "), trainer)
+    text = " ".join(TEXTS).replace("\0", "")  # llama.cpp would end a token there
+    tokenizer.train_from_iterator(text.split(". "), trainer)
     values = json.loads(tokenizer.to_str())  # bytes are ordinary tokens, not added ones
     values["added_tokens"] = [t for t in values["added_tokens"] if t["content"] in special]
     return Tokenizer.from_str(json.dumps(values))
@@ -116,7 +119,7 @@ def write_model(folder: Path, tokenizer: Any, template: str = TEMPLATE, **option
     write_json(folder / "generation_config.json", {"eos_token_id": options.pop("stops", [end])})
     config = {
         "model_type": "llama",
-        "vocab_size": 600,
+        "vocab_size": 1600,
         "hidden_size": 32,
         "intermediate_size": 64,
         "num_hidden_layers": 1,
