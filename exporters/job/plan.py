@@ -54,6 +54,8 @@ class Plan(msgspec.Struct):
     free_bytes: int = 0
     memory_bytes: int = 0  # peak: that of the largest phase
     memory_free_bytes: int = 0
+    parameters: int = 0  # of the tuned model
+    compared_bytes: int = 0  # of disk, for what is compared
     reference: str = EXACT  # number type that the tuned model is asked in
     notes: list[str] = []
     problems: list[Problem] = []
@@ -117,8 +119,25 @@ def draw(target: Target, wanted: Sequence[Wanted], folder: Path, options: Option
         named = f"{kind}: " if len(exporters) > 1 else ""
         plan.notes += [f"{named}{note}" for note in exporter.notes]
     if plan.items:
-        _count(plan, merged, folder)
+        _look_around(plan, merged)
+        _count(plan)
     return Drawn(target, plan, exporters, merged)
+
+
+def narrowed(plan: Plan, wanted: Collection[Wanted]) -> Plan:
+    """The plan for some of its exports: what a person has chosen of all that could be made."""
+    here = msgspec.structs.replace(
+        plan,
+        items=[item for item in plan.items if Wanted(item.kind, item.type) in wanted],
+        problems=[
+            problem
+            for problem in plan.problems
+            if any(problem.kind == one.kind and problem.type in ("", one.type) for one in wanted)
+        ],
+    )
+    if here.items:
+        _count(here)
+    return here
 
 
 def refuse(plan: Plan) -> None:
@@ -168,12 +187,11 @@ def _add_item(plan: Plan, exporter: Exporter, wanted: Wanted, folder: Path) -> N
         plan.problems.append(Problem(error.message, error.hint, wanted.kind, wanted.type))
 
 
-def _count(plan: Plan, merged: Merged, folder: Path) -> None:
-    """Disk and memory, needed and had."""
+def _look_around(plan: Plan, merged: Merged) -> None:
+    """What this machine has, and how the tuned model can be asked on it."""
     rows = merged.shapes.get(INPUT, (merged.config.get("vocab_size", 0),))[0]
-    plan.needed_bytes = disk_bytes(plan.items, reference_bytes(rows))
-    plan.temporary_bytes = plan.needed_bytes - sum(item.bytes for item in plan.items)
-    plan.free_bytes = free_disk(folder)
+    plan.parameters, plan.compared_bytes = merged.parameters, reference_bytes(rows)
+    plan.free_bytes = free_disk(Path(plan.folder))
     plan.memory_free_bytes = free_memory()
     plan.reference = reference_dtype(merged.parameters, plan.memory_free_bytes)
     if plan.reference != EXACT:
@@ -183,7 +201,13 @@ def _count(plan: Plan, merged: Merged, folder: Path) -> None:
             f"{size(plan.memory_free_bytes)} are free: it is asked in {plan.reference}, where "
             "small losses can't be seen."
         )
-    plan.phases = phases(merged.parameters, plan.items, plan.reference)
+
+
+def _count(plan: Plan) -> None:
+    """Disk and memory, needed and had."""
+    plan.needed_bytes = disk_bytes(plan.items, plan.compared_bytes)
+    plan.temporary_bytes = plan.needed_bytes - sum(item.bytes for item in plan.items)
+    plan.phases = phases(plan.parameters, plan.items, plan.reference)
     largest = max(plan.phases, key=lambda phase: phase.bytes)
     plan.memory_bytes = largest.bytes
     for shortage in (

@@ -22,9 +22,10 @@ from core.targets import Target
 from exporters.exporter import Options
 from exporters.job import budget
 from exporters.job import plan as plans
-from exporters.job.plan import make_plan
+from exporters.job.plan import make_plan, narrowed
 from exporters.job.request import all_exports, create_export, read_request
 from exporters.job.results import Origin, Result, exports_folder, record
+from exporters.job.wanted import Wanted
 from exporters.parity.reference import reference_bytes
 from tests.exporters.tokenizers_of import train, write_model
 
@@ -52,9 +53,18 @@ def test_the_plan_names_files_sizes_and_needs(model: Path, home: Path) -> None:
 
 
 def test_only_what_is_compared_lies_on_the_disk_in_between(model: Path, home: Path) -> None:
-    compared = reference_bytes(600)
+    compared = reference_bytes(json.loads((model / "config.json").read_text())["vocab_size"])
     for types in ("gguf:f16,q4_k_m", "gguf:bf16", "gguf:bf16,q8_0"):
         assert make_plan(home, str(model), types).temporary_bytes == compared
+
+
+def test_a_plan_for_some_of_its_exports_is_that_of_these_alone(model: Path, home: Path) -> None:
+    everything = make_plan(home, str(model), "gguf:f32,q8_0")
+    chosen = narrowed(everything, {Wanted("gguf", "q8_0")})
+    alone = make_plan(home, str(model), "gguf:q8_0")
+    assert chosen.items == alone.items and chosen.needed_bytes == alone.needed_bytes
+    assert [phase.name for phase in chosen.phases] == [phase.name for phase in alone.phases]
+    assert everything.needed_bytes > chosen.needed_bytes
 
 
 def test_rows_that_are_not_a_multiple_of_256_are_said(model: Path, home: Path) -> None:
