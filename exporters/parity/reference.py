@@ -103,7 +103,8 @@ class Reference:
         folder = model_folder(self.target.model)
         self._tokenizer = Tokenizer.load(folder)
         self._template = ChatTemplate.load(folder, self.target.chat_template)
-        self.snippets = hostile_snippets(list(self._tokenizer.specials))
+        texts = hostile_snippets(list(self._tokenizer.specials))
+        self.snippets = [self._opening() + text for text in texts]
         self.snippet_ids = [item.ids for item in self._tokenizer.encode_many(self.snippets)]
         self.singles, self.single_ids = single_tokens(self._tokenizer)
         self.conversations: list[Conversation] = []
@@ -117,6 +118,23 @@ class Reference:
                 continue
             self.conversations.append(msgspec.to_builtins(question))
             self.prompts.append(self._tokenizer.encode(text).ids)
+
+    def _opening(self) -> str:
+        """What a prompt puts in front of a text, where the tokenizer reads a bare text otherwise.
+
+        Mistral's puts a space in front of a text, and of none behind a special token; programs that
+        feed prompts alone needn't do the same for a bare one.
+        """
+        special = next(iter(self._tokenizer.specials), "")
+        behind = self._tokenizer.encode(f"{special}a").ids[1 if special else 0 :]
+        if behind == self._tokenizer.encode("a").ids:
+            return ""
+        question = [{"role": "user", "content": "afina-question"}]
+        try:
+            text = self._template.render(question, add_generation_prompt=True).text
+        except TemplateRefusal:
+            return special
+        return text.partition("afina-question")[0]
 
     def answer(self, place: int) -> Passage:
         """A question with the tuned model's answer; compared at the answer's tokens."""
