@@ -1,7 +1,7 @@
-"""ONNX as a kind of export: folders for onnxruntime-genai, with the adapter merged into them.
+"""ONNX as a kind of export: folders for onnxruntime-genai, the adapter merged into them or apart.
 
-What is known beforehand: families.py and types.py; the graph and its weights: builder.py and, in
-its own process, build_worker.py; what lies beside it: config.py.
+What is known beforehand: families.py, types.py, memory.py; the folder: builder.py and, in a process
+of its own, build_worker.py; an adapter apart from its base: multi.py.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from core.hub import model_folder
 from core.targets import Target
 from exporters.exporter import PLAIN, Conversation, Item, Options, Seen, Working
 from exporters.job.results import file_path
-from exporters.onnx.build_worker import Order
-from exporters.onnx.builder import build
-from exporters.onnx.config import Companion, finish
+from exporters.onnx import multi
+from exporters.onnx.builder import write_folders
+from exporters.onnx.config import Companion
 from exporters.onnx.families import family_of
 from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of
 from exporters.onnx.seen import read_folder
-from exporters.onnx.source import write_source
+from exporters.onnx.shared import base_of
 from exporters.onnx.types import TYPES
 from exporters.stops import stop_ids
 from exporters.weights.companions import companions_bytes
@@ -32,7 +32,7 @@ from exporters.weights.merge import INPUT, Merged
 class Onnx:
     """ONNX folders of one target."""
 
-    CHOICES = {type.name: type.description for type in TYPES.values()}
+    CHOICES = {type.name: type.description for type in TYPES.values()} | multi.CHOICES
 
     def __init__(self, target: Target, options: Options = PLAIN) -> None:
         if target.kind != "hf":
@@ -53,9 +53,12 @@ class Onnx:
         template = ChatTemplate.load(folder, target.chat_template)
         stops = stop_ids(tokenizer, template, str(folder))
         self.model = Companion(merged, tokenizer, template, stops)
+        self.multi = multi.Multi(target, self.model)
         self.notes: tuple[str, ...] = ()
 
     def item(self, type_name: str, folder: Path) -> Item:
+        if type_name not in TYPES:
+            return self.multi.item(type_name, folder)
         merged = self.model.merged
         path = file_path(folder, self.target, "onnx", type_name)
         beside = companions_bytes(merged.folder)
@@ -71,22 +74,16 @@ class Onnx:
         )
 
     def write(self, outputs: dict[str, Path], working: Working) -> None:
-        merged = self.model.merged
-        source = working.scratch / "source"
-        write_source(source, merged)
-        adapter = self.target.adapter
-        build(
-            [
-                Order(str(merged.folder), adapter, str(source), str(path), type_name)
-                for type_name, path in outputs.items()
-            ],
-            working,
-        )
+        whole = {name: path for name, path in outputs.items() if name in TYPES}
+        if whole:
+            write_folders(self.model, whole, working)
         for type_name, path in outputs.items():
-            working.check()
-            finish(path, self.model, type_name)
+            if type_name not in TYPES:
+                self.multi.write(type_name, path, _build, working)
 
     def answering(self, type_name: str, path: Path, working: Working) -> Target:
+        if type_name not in TYPES:
+            return self.multi.answering(type_name, path)
         label = self.target.label or self.target.word
         return Target(str(path), "onnx", str(path), label=f"{label} {type_name}")
 
@@ -98,4 +95,9 @@ class Onnx:
         conversations: Sequence[Conversation],
         check: Callable[[], None],
     ) -> Seen | None:
-        return read_folder(path, texts, conversations, check)
+        folder = path if type_name in TYPES else base_of(path)
+        return read_folder(folder, texts, conversations, check)
+
+
+def _build(model: Companion, type_name: str, folder: Path, working: Working) -> None:
+    write_folders(model, {type_name: folder}, working)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from exporters.exporter import Conversation, Seen
 from exporters.job.aside import Send, run_aside
 from exporters.onnx.config import GENAI
+
+END_OF_TEXT = "\0"  # where the library's C interface takes a text to end
 
 
 def read_folder(
@@ -24,7 +29,8 @@ def read_folder(
 ) -> Seen:
     """Asks in a process of its own. Raises AfinaError where the folder can't be read or rendered.
 
-    What `check` raises ends that process.
+    Texts with a NUL can't be asked: theirs are the ids of tokenizer.json. What `check` raises ends
+    that process.
     """
     found: list[Seen] = []
     run_aside(
@@ -39,28 +45,43 @@ def read_folder(
 def _read(send: Send, path: str, texts: list[str], conversations: list[Conversation]) -> None:
     og: Any = importlib.import_module("onnxruntime_genai")
     og.disable_telemetry_events()
+    ours = Tokenizer.load(path)
     try:
-        tokenizer = og.Tokenizer(og.Model(path))
-        ids = [tokenizer.encode(text).tolist() for text in texts]
-        prompts = [_prompt(tokenizer, each) for each in conversations]
+        with tempfile.TemporaryDirectory() as folder:
+            _without_weights(Path(path), Path(folder))
+            tokenizer = og.Tokenizer(og.Model(folder))
+            ids = [
+                ours.encode(text).ids if END_OF_TEXT in text else tokenizer.encode(text).tolist()
+                for text in texts
+            ]
+            prompts = [_prompt(tokenizer, each) for each in conversations]
+            stops = [int(token) for token in tokenizer.eos_token_ids]
     except RuntimeError as error:
         raise AfinaError(
-            f"onnxruntime-genai can't read the folder: {error}.",
-            "This is a fault of Afina or an option of the model that the library lacks.",
+            f"onnxruntime-genai can't read the folder or render its chat template: {error}.",
+            "Write the template in plainer Jinja, or hand the library ids of your own.",
         ) from error
-    config = json.loads((Path(path) / GENAI).read_bytes())["model"]
-    stops = config["eos_token_id"]
-    send(
-        msgspec.to_builtins(
-            Seen(
-                ids=ids,
-                prompts=prompts,
-                stop_ids=stops if isinstance(stops, list) else [stops],
-                add_bos=False,
-                tokens=config["vocab_size"],
-            )
-        )
-    )
+    size = json.loads((Path(path) / GENAI).read_bytes())["model"]["vocab_size"]
+    seen = Seen(ids=ids, prompts=prompts, stop_ids=stops, add_bos=False, tokens=size)
+    send(msgspec.to_builtins(seen))
+
+
+def _without_weights(path: Path, folder: Path) -> None:
+    """The same folder with a graph that does nothing: a tokenizer needs none of the model."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    for file in path.iterdir():
+        if file.is_file() and not file.name.startswith("model.onnx"):
+            shutil.copyfile(file, folder / file.name)
+    values = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
+        for name in ("input_ids", "logits")
+    ]
+    node = helper.make_node("Identity", ["input_ids"], ["logits"])
+    graph = helper.make_graph([node], "nothing", values[:1], values[1:])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / "model.onnx")
 
 
 def _prompt(tokenizer: Any, conversation: Conversation) -> list[int]:
