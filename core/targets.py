@@ -47,27 +47,29 @@ def resolve(home: Path, word: str, adapter: str | Sequence[str] | None = None) -
     adapters = [adapter] if isinstance(adapter, str) else list(adapter or ())
     path = Path(word).expanduser()
     if path.suffix == GGUF:
-        return _gguf(word, path, adapters)
+        return _with(home, _gguf(word, path), adapters)
     if (path / GENAI_CONFIG).is_file():
-        return _with(Target(word, "onnx", str(path.resolve()), label=path.resolve().name), adapters)
+        folder = path.resolve()
+        return _with(home, Target(word, "onnx", str(folder), label=folder.name), adapters)
     if (path / "config.json").is_file():
         folder = path.resolve()
         _refuse_classifier(word, folder)
-        return _with(Target(word, "hf", str(folder), label=folder.name), adapters)
+        return _with(home, Target(word, "hf", str(folder), label=folder.name), adapters)
     if path.is_dir() and not (path / "config.yaml").is_file():
         raise AfinaError(
             f'The folder "{word}" holds no config.json.',
             "Name a model folder, a run, a .gguf file or an ONNX folder.",
         )
     if "/" in word and is_hub_id(word):
-        return _with(Target(word, "hf", word, label=word.rpartition("/")[2]), adapters)
+        return _with(home, Target(word, "hf", word, label=word.rpartition("/")[2]), adapters)
     name, _, point = word.partition("@")
-    run = find_run(home, name)
-    if adapters:
+    target = of_run(find_run(home, name), point or "result", word)
+    if adapters and target.adapter:
         raise AfinaError(
-            f'"{word}" is a run and has an adapter of its own.', "Leave out --adapter."
+            f'"{word}" is a run and has an adapter of its own.',
+            f"Leave out --adapter, or lay several over its base: {name}@base.",
         )
-    return of_run(run, point or "result", word)
+    return _with(home, target, adapters)
 
 
 def of_run(run: Run, point: str = "result", word: str = "") -> Target:
@@ -139,7 +141,7 @@ def _checkpoint(run: Run, point: str) -> Path:
     )
 
 
-def _gguf(word: str, path: Path, adapters: list[str]) -> Target:
+def _gguf(word: str, path: Path) -> Target:
     if not path.is_file():
         raise AfinaError(f'There is no file "{word}".', "Check the path.")
     keys = read_keys(path, GGUF_KEYS)
@@ -148,13 +150,13 @@ def _gguf(word: str, path: Path, adapters: list[str]) -> Target:
             f'"{word}" is an adapter, not a model: it goes with {_base_of(keys)}.',
             f'Name the GGUF file of that model, and --adapter "{word}".',
         )
-    return _with(Target(word, "gguf", str(path.resolve()), label=path.stem), adapters)
+    return Target(word, "gguf", str(path.resolve()), label=path.stem)
 
 
-def _with(target: Target, adapters: list[str]) -> Target:
+def _with(home: Path, target: Target, adapters: list[str]) -> Target:
     """The target under its adapters, each of which must be of its kind."""
     find = {"hf": _peft_adapter, "gguf": _gguf_adapter, "onnx": _onnx_adapter}[target.kind]
-    found = list(dict.fromkeys(find(target, word) for word in adapters))
+    found = list(dict.fromkeys(find(home, target, word) for word in adapters))
     if not found:
         return target
     label = f"{target.label} + {adapter_name(found[0])}"
@@ -164,6 +166,8 @@ def _with(target: Target, adapters: list[str]) -> Target:
 def adapter_name(adapter: str) -> str:
     """A short name for the path of an adapter of any kind."""
     path = Path(adapter)
+    if (path.parent / "config.yaml").is_file():
+        return path.parent.name  # of a run
     return path.stem if path.suffix in (GGUF, ONNX_ADAPTER) else path.name
 
 
@@ -179,7 +183,8 @@ def choose_adapter(adapters: Sequence[str], word: str) -> str:
     return path
 
 
-def _peft_adapter(target: Target, word: str) -> str:
+def _peft_adapter(home: Path, target: Target, word: str) -> str:
+    """A folder, or a run of the same base."""
     folder = Path(word).expanduser()
     if folder.suffix in (GGUF, ONNX_ADAPTER):
         beside = "a GGUF file" if folder.suffix == GGUF else "an ONNX folder"
@@ -187,14 +192,29 @@ def _peft_adapter(target: Target, word: str) -> str:
             f'"{word}" goes beside {beside}, and "{target.word}" is a model of transformers.',
             "Name the folder of a PEFT adapter.",
         )
-    if not (folder / "adapter_config.json").is_file():
+    if (folder / "adapter_config.json").is_file():
+        return str(folder.resolve())
+    name, _, point = word.partition("@")
+    try:
+        run = find_run(home, name)
+    except AfinaError:
         raise AfinaError(
-            f'"{word}" holds no adapter_config.json.', "Name the folder of a PEFT adapter."
+            f'"{word}" holds no adapter_config.json, and no run is called so.',
+            "Name the folder of a PEFT adapter, or a run.",
+        ) from None
+    of_its = of_run(run, point or "result", word)
+    if of_its.adapter is None:
+        raise AfinaError(f'"{word}" has no adapter: it is a model of its own.', "Name it alone.")
+    names = (of_its.model, run.config.model.name_or_path)  # a folder, and its hub id
+    if Path(target.model).resolve() not in [Path(name).expanduser().resolve() for name in names]:
+        raise AfinaError(
+            f'"{word}" was trained on "{of_its.model}", not on "{target.model}".',
+            f"Lay it over {run.id}@base, or name its folder.",
         )
-    return str(folder.resolve())
+    return of_its.adapter
 
 
-def _gguf_adapter(target: Target, word: str) -> str:
+def _gguf_adapter(home: Path, target: Target, word: str) -> str:
     path = Path(word).expanduser()
     if (path / "adapter_config.json").is_file():
         raise AfinaError(
@@ -229,7 +249,7 @@ def _base_of(keys: Mapping[str, Value]) -> str:
     return f'"{keys[BASE_NAME]}", {family}' if BASE_NAME in keys else family
 
 
-def _onnx_adapter(target: Target, word: str) -> str:
+def _onnx_adapter(home: Path, target: Target, word: str) -> str:
     path = Path(word).expanduser()
     if path.suffix == ONNX_ADAPTER and path.is_file():
         return str(path.resolve())

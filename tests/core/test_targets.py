@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from core.config import config_io
 from core.errors import AfinaError
+from core.runs import Run, create_run
 from core.targets import choose_adapter, resolve
 
 MODEL, ADAPTER = {"general.type": "model"}, {"general.type": "adapter"}
@@ -112,6 +114,30 @@ def test_a_model_folder_takes_peft_folders_alone(home: Path, tmp_path: Path) -> 
     assert "goes beside a GGUF file" in refused(home, folder, lora(tmp_path / "one.gguf"))
     assert "goes beside an ONNX folder" in refused(home, folder, tmp_path / "x.onnx_adapter")
     assert "holds no adapter_config.json" in refused(home, folder, tmp_path)
+
+
+def test_runs_of_one_base_are_adapters_of_it(home: Path, tmp_path: Path) -> None:
+    base = model_folder(tmp_path / "base").resolve()
+    one, two = (finished_run(home, base, name) for name in ("one", "two"))
+    other = finished_run(home, model_folder(tmp_path / "other"), "else")
+    for word in (str(base), f"{one.id}@base"):
+        target = resolve(home, word, ["one", two.id])
+        assert target.model == str(base)
+        assert target.adapter == str(one.directory / "adapter")
+        assert target.adapters == (str(two.directory / "adapter"),)
+        assert choose_adapter(target.adapters, two.id) == target.adapters[0]
+    assert "was trained on" in refused(home, base, other.id)
+    assert "adapter of its own" in refused(home, Path(one.id), "two")
+    assert "no run is called so" in refused(home, base, "three")
+
+
+def finished_run(home: Path, base: Path, name: str) -> Run:
+    values = {"name": name, "model": {"name_or_path": str(base)}, "data": {"path": "d.jsonl"}}
+    run = create_run(home, config_io.from_values(values))
+    run.use_base(base)
+    peft(run.directory / "adapter")
+    (run.directory / "adapter" / "manifest.json").write_text("{}")
+    return run
 
 
 def test_an_onnx_folder_takes_its_adapters_by_name_or_path(home: Path, tmp_path: Path) -> None:
