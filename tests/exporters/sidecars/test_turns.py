@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+from ast import literal_eval
 from typing import Any
 
 import pytest
@@ -64,7 +64,7 @@ def value(part: str, system: str, content: str = "") -> str:
     known = {"$.System": system, "$m.Content": content}
     return re.sub(
         r'\{\{ (\$[\w.]+|"(?:\\.|[^"\\])*") \}\}',
-        lambda action: known.get(action[1]) if action[1] in known else json.loads(action[1]),
+        lambda action: known[action[1]] if action[1] in known else str(literal_eval(action[1])),
         part,
     )
 
