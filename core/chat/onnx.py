@@ -131,16 +131,13 @@ class OnnxGenai:
         return np.concatenate(rows)
 
     def forget(self) -> None:
-        self._read: list[int] = []
-        if self._generator is not None:  # made anew for what is read next: an adapter needs that
-            self._generator.close()
-        self._generator = None
+        self._rewind(0)
 
     def use_adapter(self, which: bool | str) -> None:
         wanted = chosen_adapter(self._target, which)
         if wanted != self._adapter:
             self._adapter = wanted
-            self.forget()
+            self._drop()  # a generator keeps its adapter
 
     def use_threads(self, count: int) -> None:
         """Loads the model again where the number changes: onnxruntime fixes it for a session."""
@@ -149,23 +146,31 @@ class OnnxGenai:
             self._open()
 
     def close(self) -> None:
-        self.forget()
+        self._drop()
         if self._model is not None:
             self._model.close()
         self._model = None
 
     def _keep(self, ids: list[int]) -> int:
         """Shortens the cache to what it shares with a new prompt; returns how many ids that is."""
-        kept = shared_start(self._read, ids)
-        if 0 < kept < len(self._read):
-            try:
-                self._filled().rewind(kept)
-            except OgaError:  # some families can't go back
-                kept = 0
-        if kept == 0:
-            self.forget()
-        del self._read[kept:]
-        return kept
+        self._rewind(shared_start(self._read, ids))
+        return len(self._read)
+
+    def _rewind(self, length: int) -> None:
+        if self._generator is None or length == len(self._read):
+            return
+        try:
+            self._generator.rewind(length)  # some 15 ms faster than a new one
+            del self._read[length:]
+        except OgaError:  # some families can't go back
+            self._drop()
+
+    def _drop(self) -> None:
+        """Lets go of what was read; the next generator begins with nothing."""
+        self._read: list[int] = []
+        if self._generator is not None:
+            self._generator.close()
+        self._generator = None
 
     def _append(self, ids: list[int], cancelled: Cancelled | None = None) -> None:
         """Reads on. Raises Interrupted once `cancelled` says so, also amidst of it."""
@@ -179,7 +184,7 @@ class OnnxGenai:
             else:
                 _append_unless(cancelled, self._generator, ids)
         except BaseException as error:
-            self.forget()  # a part of them may have been read
+            self._drop()  # a part of them may have been read, and a stopped one answers no more
             if isinstance(error, OgaError):
                 raise AfinaError(
                     f"onnxruntime can't go on: {error}.", "Start a new conversation."
