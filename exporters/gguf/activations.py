@@ -42,7 +42,7 @@ class Watched:
         for name, path in order.experts.items():
             stacks.setdefault(path, []).append(name)
         for path, names in stacks.items():
-            experts = _module(modules, f"{path}.experts")
+            experts = _innermost(_module(modules, f"{path}.experts"))
             experts.register_forward_pre_hook(self._experts_hook(names))
 
     def read(self, texts: Iterable[list[int]], told: Callable[[int, int], None]) -> None:
@@ -125,6 +125,13 @@ def _module(modules: dict[str, Any], path: str) -> Any:
         f'The model has no layer "{path}".',
         "Its architecture is another than its config.json says.",
     )
+
+
+def _innermost(experts: Any) -> Any:
+    """The experts themselves, whose weights are the tuned ones while PEFT's shells call them."""
+    while hasattr(experts, "base_layer"):
+        experts = experts.base_layer
+    return experts
 
 
 def _open(order: Order) -> tuple[Any, str]:

@@ -40,11 +40,7 @@ def texts_for(order: Order) -> Iterator[tuple[str, Iterator[Ids]]]:
         path = Path(order.text).expanduser()
         yield f'the file "{path.name}"', windows(path, order)
         return
-    if order.target.run is None:
-        raise AfinaError(
-            f'"{order.target.word}" is no run, so no training rows are known.',
-            "Give a text like those it will read: --imatrix FILE.",
-        )
+    assert order.target.run is not None
     run = Run(order.target.run)
     try:
         with _training_rows(run, order) as rows:

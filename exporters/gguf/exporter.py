@@ -6,7 +6,6 @@ the bytes: write.py, lora.py. What ours refuses, llama.cpp's converter may do: c
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,10 +15,12 @@ from core.targets import Target
 from exporters.exporter import PLAIN, Conversation, Item, Options, Progress, Seen, Working
 from exporters.gguf.converted import Converted
 from exporters.gguf.converter import Refused, find
+from exporters.gguf.importance import Importance, collect, model_bytes, require_texts
 from exporters.gguf.lora import DESCRIPTION, LORA, Lora, base_of, prepare_lora, write_lora
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.read_back import read_back
-from exporters.gguf.types import TYPES, fallbacks, file_bytes, tensor_bytes
+from exporters.gguf.stream import memory_bytes
+from exporters.gguf.types import TYPES, fallbacks, file_bytes
 from exporters.gguf.write import write_gguf
 from exporters.job.results import file_path
 
@@ -85,7 +86,8 @@ class Gguf:
         if adapter is not None:
             write_lora(prepare_lora(self.prepared), adapter, report)
         if models:
-            write_gguf(self.prepared, models, report)
+            importance = self._importance(list(models), working)
+            write_gguf(self.prepared, models, report, importance)
 
     def answering(self, type_name: str, path: Path, working: Working) -> Target:
         target = self.target
@@ -94,6 +96,16 @@ class Gguf:
             base = str(self._write_base(working))
             return Target(str(path), "gguf", base, adapter=str(path), label=label)
         return Target(str(path), "gguf", str(path), label=label)
+
+    def _importance(self, names: list[str], working: Working) -> Importance | None:
+        """That of the columns, where a type needs it or a person asked for it."""
+        types = [TYPES[name] for name in names]
+        asked = self.options.imatrix is not None and any(type.weighable for type in types)
+        if not asked and not any(type.needs_importance for type in types):
+            return None
+        importance = collect(self.prepared, self.options.imatrix, working)
+        self.notes += (importance.words,)
+        return importance
 
     def _write_base(self, working: Working) -> Path:
         """A GGUF of the base in the scratch, written once, for the adapter to lie over."""
@@ -109,7 +121,12 @@ class Gguf:
         """Notes, bytes, and bytes of memory while writing."""
         prepared = self.prepared
         chosen, shapes = TYPES[type_name], prepared.shapes
-        kinds = prepared.kinds(chosen)
+        asked = self.options.imatrix is not None
+        kinds = prepared.kinds(chosen, asked)
+        memory = memory_bytes(prepared) + LIBRARIES_BYTES
+        if chosen.needs_importance or (asked and chosen.weighable):
+            require_texts(prepared.target, self.options.imatrix)
+            memory = max(memory, model_bytes(prepared))
         notes = []
         other = fallbacks(shapes, chosen, prepared.traits) if chosen.quantized else 0
         if other:
@@ -117,12 +134,7 @@ class Gguf:
                 f"{other} of {len(shapes)} tensors have rows that are not a multiple of 256 and "
                 "get a larger type."
             )
-        # the stored bytes, float32 of them, the delta or a copy in GGUF's order, and the result
-        working = max(
-            math.prod(t.shape) * 12 + tensor_bytes(t.shape, kinds[t.name]) for t in prepared.tensors
-        )
-        size = file_bytes(kinds, shapes, _header_bytes(prepared))
-        return notes, size, working + LIBRARIES_BYTES
+        return notes, file_bytes(kinds, shapes, _header_bytes(prepared)), memory
 
     def _lora_figures(self, lora: Lora) -> tuple[list[str], int, int, int]:
         """Notes, bytes, of memory, and of disk for the base that it is checked over."""

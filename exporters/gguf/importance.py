@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 TOKENS = 50_000  # llama.cpp's people find little gain beyond
 BUDGET_S = 600.0  # a large model on few cores sees fewer tokens
 FLOOR = 1e-6  # of a matrix's mean: what ggml searches with must not be nothing at all
+LIBRARIES_BYTES = 700 * 2**20  # torch and transformers themselves
 WITHOUT = "Choose q2_k or a larger type, which needs none."
 
 
@@ -62,6 +63,24 @@ class Order(msgspec.Struct, frozen=True):
     budget_s: float = BUDGET_S
 
 
+def require_texts(target: Target, text: str | None) -> None:
+    """Raises AfinaError where `collect` would have nothing to read."""
+    if text and not Path(text).expanduser().is_file():
+        raise AfinaError(f'There is no file "{text}".', "--imatrix takes a text file.")
+    if not text and target.run is None:
+        without = WITHOUT if text is None else ""
+        raise AfinaError(
+            f'"{target.word}" is no run, so no training rows are known to collect the importance '
+            "of columns on.",
+            f"Give a text like those it will read: --imatrix FILE. {without}".strip(),
+        )
+
+
+def model_bytes(prepared: Prepared) -> int:
+    """Memory that the tuned model takes while importance is collected."""
+    return prepared.merged.parameters * 4 * 5 // 4 + LIBRARIES_BYTES
+
+
 def collect(prepared: Prepared, text: str | None, working: Working) -> Importance:
     """Runs the tuned model over texts: `text` is a file; None or "" means the training rows.
 
@@ -69,6 +88,7 @@ def collect(prepared: Prepared, text: str | None, working: Working) -> Importanc
     """
     import numpy as np
 
+    require_texts(prepared.target, text)
     order = _order(prepared, text or "", working)
     found: dict[str, Any] = {}
 

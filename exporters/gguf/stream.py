@@ -143,6 +143,13 @@ def cores() -> int:
     return len(usable(0)) if usable else os.cpu_count() or 1
 
 
+def memory_bytes(prepared: Prepared) -> int:
+    """What the blocks at work and those that wait take at most."""
+    largest = max(_step(prepared, tensor) * tensor.columns for tensor in prepared.tensors)
+    # the stored bytes, float32 of them, the delta or a copy in GGUF's order, and the results
+    return largest * (cores() * 12 + (cores() + AHEAD) * 4)
+
+
 def blocks(prepared: Prepared) -> Iterator[Block]:
     """All tensors in blocks of about BLOCK_VALUES, none across two sources."""
     for tensor in prepared.tensors:

@@ -13,6 +13,7 @@ import msgspec
 from exporters.gguf.mixes import FALLBACKS, HEAD_FALLBACK, Model, Shape, Traits, wish
 
 ALIGNMENT = 32  # bytes; GGUF's default
+UNWEIGHTED = ("F32", "F16", "BF16", "Q8_0")  # what ggml rounds value by value
 ROUTER = ".ffn_gate_inp.weight"  # chooses experts, and is never quantized
 
 
@@ -28,6 +29,11 @@ class Type(msgspec.Struct, frozen=True):
     @property
     def quantized(self) -> bool:
         return self.weights not in ("F32", "F16", "BF16")
+
+    @property
+    def weighable(self) -> bool:
+        """Whether importance of the columns changes it."""
+        return self.weights not in UNWEIGHTED
 
 
 TYPES = {
@@ -72,9 +78,6 @@ BLOCKS = {  # ggml type: (values, bytes) of a block (ggml/src/ggml-common.h)
     "Q5_K": (256, 176),
     "Q6_K": (256, 210),
 }
-
-
-UNWEIGHTED = ("F32", "F16", "BF16", "Q8_0")  # what ggml rounds value by value
 
 
 def tensor_types(

@@ -97,7 +97,7 @@ class Weights:
 
 def _read_into(file: FileIO, data: np.ndarray) -> int:
     """Fills an array of bytes; returns how many there were. The system reads 2 GB at a time."""
-    view, done = memoryview(data), 0
+    view, done = data.data, 0
     while done < len(view) and (count := file.readinto(view[done:])):
         done += count
     return done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,8 @@ from exporters.gguf.write import write_gguf
 from tests.exporters.gguf.test_families import SHAPE, make_model
 
 LAYERS = 17  # so that every rule about first, last and third layers applies
-BLIND = [key for key, value in TYPES.items() if value.needs_importance]
-SEEING = [key for key, value in TYPES.items() if value.quantized and not value.needs_importance]
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
-    "llama": ("Llama", {"hidden_size": 256, "intermediate_size": 512}),
+    "llama": ("Llama", {"hidden_size": 256, "intermediate_size": 256}),
     "llama with odd rows": ("Llama", {"hidden_size": 96, "intermediate_size": 288}),
     "qwen2, eight heads on a key": (
         "Qwen2",
@@ -35,27 +34,45 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         "Gemma3Text",
         {"hidden_size": 256, "intermediate_size": 256, "head_dim": 64, "query_pre_attn_scalar": 64},
     ),
+    "mixtral, eight experts": (
+        "Mixtral",
+        {"hidden_size": 256, "intermediate_size": 32, "num_local_experts": 8},
+    ),
+    "qwen3moe, five experts": (
+        "Qwen3Moe",
+        {
+            "hidden_size": 256,
+            "moe_intermediate_size": 32,
+            "num_experts": 5,
+            "num_experts_per_tok": 2,
+            "norm_topk_prob": True,
+        },
+    ),
 }
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_files_equal_those_of_llama_cpps_quantizer(tmp_path: Path, name: str) -> None:
+def test_every_tensor_gets_the_type_that_llama_cpp_gives_it(tmp_path: Path, name: str) -> None:
     prepared = a_model(tmp_path, name)
-    files = {key: tmp_path / f"{key}.gguf" for key in [*SEEING, "f32"]}
-    write_gguf(prepared, files, lambda *values: None)
-    for key in SEEING:
-        assert tensors(files[key]) == theirs(tmp_path, key), key
-
-
-@pytest.mark.parametrize("name", ["llama", "llama with odd rows", "qwen2, eight heads on a key"])
-def test_files_by_importance_equal_those_of_llama_cpps_quantizer(tmp_path: Path, name: str) -> None:
-    prepared = a_model(tmp_path, name)
+    write_gguf(prepared, {"f32": tmp_path / "f32.gguf"}, lambda *values: None)
     columns = some_importance(prepared)
-    types = [*BLIND, "q4_0", "q4_k_m", "iq4_xs", "q2_k"]
-    files = {key: tmp_path / f"{key}.gguf" for key in [*types, "f32"]}
-    write_gguf(prepared, files, lambda *values: None, Importance(columns, True, 1, 1, "x"))
-    for key in types:
-        assert tensors(files[key]) == theirs(tmp_path, key, columns), key
+    for key, wanted in TYPES.items():
+        if wanted.quantized:
+            for known in (False, True):
+                needed = known or wanted.needs_importance
+                theirs = their_types(tmp_path, key, columns if needed else None)
+                assert prepared.kinds(wanted, known) == theirs, (key, known)
+
+
+@pytest.mark.parametrize("name", ["llama", "llama with odd rows", "mixtral, eight experts"])
+def test_files_equal_those_of_llama_cpps_quantizer(tmp_path: Path, name: str) -> None:
+    prepared = a_model(tmp_path, name, layers=1)
+    columns = some_importance(prepared)
+    plain = [key for key, value in TYPES.items() if value.quantized and not value.needs_importance]
+    types = plain if name == "llama" else ["q4_k_m", "q2_k"]
+    check_files(tmp_path, prepared, types, None)
+    weighted = ["iq2_xxs", *(["iq3_xxs", "q2_k", "q4_0", "iq4_xs"] if name == "llama" else [])]
+    check_files(tmp_path, prepared, weighted, Importance(columns, True, 1, 1, "x"))
 
 
 def test_importance_is_used_where_it_is_needed_and_elsewhere_only_if_asked_for(
@@ -103,6 +120,16 @@ def test_what_a_check_raises_ends_a_tensor_in_the_middle() -> None:
     assert len(calls) == 3
 
 
+def check_files(
+    folder: Path, prepared: Prepared, types: list[str], importance: Importance | None
+) -> None:
+    files = {key: folder / f"{key}.gguf" for key in [*types, "f32"]}
+    write_gguf(prepared, files, lambda *values: None, importance)
+    for key in types:
+        columns = importance.columns if importance else None
+        assert tensors(files[key]) == theirs(folder, key, columns), key
+
+
 def a_model(folder: Path, name: str, layers: int = LAYERS) -> Prepared:
     family, options = MODELS[name]
     make_model(folder, family, SHAPE | {"num_hidden_layers": layers} | options)
@@ -139,16 +166,35 @@ def theirs(
     return found
 
 
+def their_types(folder: Path, key: str, importance: dict[str, np.ndarray] | None) -> dict[str, str]:
+    """The types that llama.cpp would give the tensors of the f32 file in a folder, by name."""
+    import llama_cpp
+    from llama_cpp._logger import llama_log_callback
+
+    words: list[str] = []
+    hear = llama_cpp.llama_log_callback(lambda level, text, data: words.append(text.decode()))
+    llama_cpp.llama_log_set(hear, ctypes.c_void_p(0))
+    try:
+        llama_cpp_quantize(folder / "f32.gguf", None, TYPES[key].file_type, importance)
+    finally:
+        llama_cpp.llama_log_set(llama_log_callback, ctypes.c_void_p(0))
+    lines = re.findall(
+        r"\] (\S+) +- \[.*\], type = +(\w+), .*?(?:\((\w+)\))?$", "".join(words), re.M
+    )
+    return {name: (made or stored).upper() for name, stored, made in lines}
+
+
 def llama_cpp_quantize(
     source: Path,
-    destination: Path,
+    destination: Path | None,
     file_type: int,
     importance: dict[str, np.ndarray] | None = None,
 ) -> None:
+    """Without a destination it only says what it would do."""
     import llama_cpp
 
     params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype, params.nthread = file_type, 1
+    params.ftype, params.nthread, params.dry_run = file_type, 1, destination is None
     if importance:
         kind = llama_cpp.llama_model_imatrix_data
         rows = [
@@ -157,7 +203,7 @@ def llama_cpp_quantize(
         ]
         array = (kind * (len(rows) + 1))(*rows)  # a row without a name ends them
         params.imatrix = ctypes.cast(array, ctypes.POINTER(kind))
-    words = (str(source).encode(), str(destination).encode())
+    words = (str(source).encode(), str(destination or "nowhere").encode())
     assert llama_cpp.llama_model_quantize(*words, ctypes.pointer(params)) == 0
 
 
