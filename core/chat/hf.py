@@ -86,9 +86,10 @@ class Transformers:
         if adapters:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, adapters[0], self._names[adapters[0]])
-            for further in adapters[1:]:
-                model.load_adapter(further, self._names[further])
+            first, *others = adapters  # all to where the model is now; PEFT would take a GPU
+            model = PeftModel.from_pretrained(model, first, self._names[first], torch_device="cpu")
+            for other in others:
+                model.load_adapter(other, self._names[other], torch_device="cpu")
         return model.to(self._device).eval(), parameters
 
     def _room(self, config: Any) -> int:
