@@ -104,9 +104,11 @@ class Reference:
         self._tokenizer = Tokenizer.load(folder)
         self._template = ChatTemplate.load(folder, self.target.chat_template)
         texts = hostile_snippets(list(self._tokenizer.specials))
-        self.snippets = [self._opening() + text for text in texts]
+        opening = self._opening()
+        self.opening_ids = self._tokenizer.encode(opening).ids
+        self.snippets = [opening + text for text in texts]
         self.snippet_ids = [item.ids for item in self._tokenizer.encode_many(self.snippets)]
-        self.singles, self.single_ids = single_tokens(self._tokenizer)
+        self.singles, self.single_ids = single_tokens(self._tokenizer, opening)
         self.conversations: list[Conversation] = []
         self.prompts: list[list[int]] = []  # the conversations as the tuned model reads them
         for question in questions(self.target, COUNT + len(rows.questions), rows):
@@ -120,21 +122,14 @@ class Reference:
             self.prompts.append(self._tokenizer.encode(text).ids)
 
     def _opening(self) -> str:
-        """What a prompt puts in front of a text, where the tokenizer reads a bare text otherwise.
+        """A special token in front of texts, for a tokenizer that reads bare ones otherwise.
 
-        Mistral's puts a space in front of a text, and of none behind a special token; programs that
-        feed prompts alone needn't do the same for a bare one.
+        Mistral's puts a space in front of a text, but none behind a special token, and prompts
+        begin with one.
         """
-        special = next(iter(self._tokenizer.specials), "")
+        special = self._tokenizer.bos or next(iter(self._tokenizer.specials), "")
         behind = self._tokenizer.encode(f"{special}a").ids[1 if special else 0 :]
-        if behind == self._tokenizer.encode("a").ids:
-            return ""
-        question = [{"role": "user", "content": "afina-question"}]
-        try:
-            text = self._template.render(question, add_generation_prompt=True).text
-        except TemplateRefusal:
-            return special
-        return text.partition("afina-question")[0]
+        return "" if behind == self._tokenizer.encode("a").ids else special
 
     def answer(self, place: int) -> Passage:
         """A question with the tuned model's answer; compared at the answer's tokens."""

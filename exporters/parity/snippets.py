@@ -84,16 +84,18 @@ def hostile_snippets(special: Sequence[str]) -> list[str]:
     return texts
 
 
-def single_tokens(tokenizer: Tokenizer) -> tuple[list[str], list[int]]:
+def single_tokens(tokenizer: Tokenizer, opening: str = "") -> tuple[list[str], list[int]]:
     """Every text that is one token, and which: two tokens that were swapped show in no other way.
 
-    Tokens that no text leads to by itself, such as parts of characters, are left out.
+    opening: a special token in front of each, or nothing. Tokens that no text leads to by itself,
+    such as parts of characters, are left out.
     """
-    texts = [tokenizer.token_text(token) for token in range(tokenizer.vocab_size)]
+    before = tokenizer.encode(opening).ids
+    texts = [opening + tokenizer.token_text(token) for token in range(tokenizer.vocab_size)]
     found = tokenizer.encode_many(texts, fast=True)
     single = [
         (text, token)
         for token, (text, item) in enumerate(zip(texts, found, strict=True))
-        if item.ids == [token]
+        if item.ids == [*before, token]
     ]
     return [text for text, _ in single], [token for _, token in single]

@@ -14,11 +14,11 @@ def read_by_others(reference: Reference, seen: Seen) -> Others:
     """What other programs make of prompts, odd texts and single tokens."""
     count = len(reference.snippets)
     snippets, singles = seen.ids[:count], seen.ids[count:]
-    own = [[token] for token in reference.single_ids]
+    own = [[*reference.opening_ids, token] for token in reference.single_ids]
     swapped = [
         text
         for text, ours, theirs in zip(reference.singles, own, singles, strict=True)
-        if len(theirs) == 1 and ours != theirs
+        if len(theirs) == len(ours) and ours != theirs
     ]
     asked = [str(each["messages"][-1].get("content")) for each in reference.conversations]
     return Others(

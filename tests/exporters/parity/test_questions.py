@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from core.config import config_io
+from core.data.encode.tokenizer import Tokenizer
 from core.runs import Run, create_run
 from core.targets import Target
 from exporters.parity.questions import COUNT, PLAIN, questions
@@ -15,6 +16,8 @@ from exporters.parity.reference import KEPT_BYTES, WINDOW_BYTES, eval_tokens, re
 from exporters.parity.rows import rows_of
 from exporters.parity.snippets import hostile_snippets, single_tokens
 from tests.exporters import models
+from tests.exporters.models import START
+from tests.exporters.tokenizers_of import train_sentencepiece, write_model
 
 
 def texts(target: Target, count: int = COUNT) -> list[list[str]]:
@@ -30,8 +33,6 @@ def test_questions_are_the_runs_own_first(base: Path, run: Run) -> None:
 
 
 def test_rows_are_the_held_out_ones_with_what_training_supervises(base: Path, run: Run) -> None:
-    from core.data.encode.tokenizer import Tokenizer
-
     rows = rows_of(Target("r", "hf", str(base), run=str(run.directory)))
     tokenizer = Tokenizer.load(base)
     assert 0 < len(rows.passages) == len(rows.questions) < 40
@@ -68,8 +69,6 @@ def test_of_preferences_the_chosen_answer_is_read(base: Path, home: Path, tmp_pa
 
 
 def test_there_are_300_hostile_snippets_and_every_single_token(base: Path) -> None:
-    from core.data.encode.tokenizer import Tokenizer
-
     tokenizer = Tokenizer.load(base)
     snippets = hostile_snippets(list(tokenizer.specials))
     assert len(snippets) >= 300 and max(map(len, snippets)) >= 6000
@@ -85,3 +84,14 @@ def test_a_reference_is_bounded_however_large_the_vocabulary_is() -> None:
     assert 1024 <= eval_tokens(151_936) < 4096
     assert reference_bytes(151_936) <= KEPT_BYTES + WINDOW_BYTES
     assert reference_bytes(512) < 2**24
+
+
+def test_single_tokens_behind_a_special_one_are_those_that_a_prompt_can_hold(
+    tmp_path: Path,
+) -> None:
+    write_model(tmp_path, train_sentencepiece("first"))
+    tokenizer = Tokenizer.load(tmp_path)
+    bare, behind = (single_tokens(tokenizer, opening) for opening in ("", START))
+    assert len(behind[1]) > 100 and set(bare[1]) != set(behind[1])
+    for text, token in zip(*behind, strict=True):
+        assert tokenizer.encode(text).ids == [tokenizer.token_id(START), token]
