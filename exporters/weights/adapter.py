@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
 from core.train.beginning import PLAIN_STARTS
-from exporters.weights.expert_lora import Expert, spread
+from exporters.weights.expert_lora import Expert, split_whole, spread
+from exporters.weights.experts import TOGETHER
 from exporters.weights.safetensors_reader import Entry, Weights, read_json
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Adapter:
             for entries in (self.weights.entries, base)
         )
         self.changes, self.experts = spread(self.changes, own, there)
+        self.changes, single = split_whole(self.changes, self.weights.entries, there)
+        self.weights.entries |= single
 
     def scale_biases(self, base: Container[str]) -> None:
         """Adds the biases of a base model that IA3 scales: where it scales a layer's output."""
@@ -216,7 +219,8 @@ def _split(folder: Path, key: str) -> tuple[str, str]:
         for ending, part in PARTS.items():
             if inner.endswith(f".{ending}"):
                 return inner.removesuffix(ending) + "weight", part
-        if "lora_" not in inner and inner.endswith((".weight", ".bias")):
+        plain = inner.endswith((".weight", ".bias")) or TOGETHER.fullmatch(inner)
+        if "lora_" not in inner and plain:
             return inner.replace(".base_layer.bias", ".bias"), "whole"
     raise AfinaError(
         f'The adapter "{folder}" holds "{key}", and Afina doesn\'t know what it stands for.',

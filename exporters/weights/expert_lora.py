@@ -1,4 +1,4 @@
-"""LoRA over the experts of a mixture: one pair of matrices for all experts of a layer.
+"""What an adapter changes of the experts of a mixture: one pair of matrices for all of a layer.
 
 transformers 5 holds the experts of a layer in two tensors, and PEFT (0.21, lora/layer.py,
 ParamWrapper) trains those: A is (experts·rank, in), an expert's rows together; B is (out,
@@ -13,6 +13,9 @@ import re
 from collections.abc import Mapping
 
 import msgspec
+
+from exporters.weights.experts import TOGETHER, parts_of
+from exporters.weights.safetensors_reader import Entry
 
 Shape = tuple[int, ...]
 Parts = dict[str, str]  # part: key in the adapter's file
@@ -58,6 +61,30 @@ def spread(
         for tensor, expert in own.items():
             found[tensor], experts[tensor] = parts, expert
     return found, experts
+
+
+def split_whole(
+    changes: Mapping[str, Parts], entries: Mapping[str, Entry], base: Mapping[str, Shape]
+) -> tuple[dict[str, Parts], dict[str, Entry]]:
+    """Experts that learned as a whole (modules_to_save), by the names of a base on disk.
+
+    entries: of the adapter's file; those of single experts are returned, by new keys.
+    """
+    found: dict[str, Parts] = {}
+    single: dict[str, Entry] = {}
+    layers = _layers(base)
+    for name, parts in changes.items():
+        together = TOGETHER.fullmatch(name)
+        stem = _renamed(together[1], layers) if together else None
+        namings = STACKED[together[2]] if together else ()
+        naming = next((n for n in namings if stem and set(n) <= layers[stem].keys()), None)
+        if stem is None or naming is None or "whole" not in parts:
+            found[name] = parts
+            continue
+        for part in parts_of(entries[parts["whole"]], stem, naming):
+            single[part.name] = part
+            found[part.name] = {"whole": part.name}
+    return found, single
 
 
 def _of_layer(

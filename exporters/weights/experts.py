@@ -16,7 +16,7 @@ NAMES = {  # model_type: what the hub calls the parts of gate_up_proj, and down_
     "mixtral": (("w1", "w3"), ("w2",)),
     "qwen3_moe": (("gate_proj", "up_proj"), ("down_proj",)),
 }
-_TOGETHER = re.compile(r"(.*\.experts)\.(gate_up_proj|down_proj)")
+TOGETHER = re.compile(r"(.*\.experts)\.(gate_up_proj|down_proj)")
 
 
 def split_experts(entries: Mapping[str, Entry], model_type: str) -> dict[str, Entry]:
@@ -26,16 +26,16 @@ def split_experts(entries: Mapping[str, Entry], model_type: str) -> dict[str, En
     """
     found: dict[str, Entry] = {}
     for name, entry in entries.items():
-        together = _TOGETHER.fullmatch(name) if model_type in NAMES else None
+        together = TOGETHER.fullmatch(name) if model_type in NAMES else None
         if together is None:
             found[name] = entry
         else:
             parts = NAMES[model_type][together[2] == "down_proj"]
-            found |= {part.name: part for part in _parts(entry, together[1], parts)}
+            found |= {part.name: part for part in parts_of(entry, together[1], parts)}
     return found
 
 
-def _parts(entry: Entry, stem: str, names: tuple[str, ...]) -> Iterator[Entry]:
+def parts_of(entry: Entry, stem: str, names: tuple[str, ...]) -> Iterator[Entry]:
     if len(entry.shape) != 3 or entry.shape[1] % len(names):
         raise AfinaError(
             f'"{entry.name}" in "{entry.path}" has the shape {entry.shape}, not that of experts.',

@@ -84,6 +84,8 @@ def test_all_linear_is_merged_into_every_expert_as_peft_does(
         ("qwen3", {"target_modules": ["q_proj", "down_proj"]}),
         ("mixtral", {"target_modules": ["v_proj", "w1", "w3"]}),
         ("mixtral", {"target_modules": ["v_proj"], "modules_to_save": ["gate"]}),
+        ("mixtral", {"target_modules": ["v_proj"], "modules_to_save": ["experts"]}),
+        ("qwen3", {"target_modules": ["v_proj"], "modules_to_save": ["mlp"]}),
         ("square", {"target_parameters": ["mlp.experts.down_proj"], "target_modules": []}),
     ],
 )
