@@ -144,7 +144,9 @@ def _commands(card: Card) -> Iterator[str]:
         yield _code(*_transformers(folders["merged"]), language="python")
     if "onnx" in folders:
         yield _code(*_genai(folders["onnx"]), language="python")
-    yield _code(f"afina chat {sound[0].path}")
+    first = sound[0]
+    alone = (first.kind, first.type) != ("gguf", "lora")
+    yield _code(f"afina chat {first.path if alone else f'BASE.gguf --adapter {first.path}'}")
 
 
 def _transformers(path: str) -> tuple[str, ...]:
