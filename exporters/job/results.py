@@ -16,12 +16,13 @@ import msgspec
 
 from core.paths import write_atomic
 from core.runs import slug
-from core.targets import Target
+from core.targets import ONNX_ADAPTER, Target
 
 PARITY, MANIFEST, PUBLISHING = "parity.json", "manifest.json", "publishing.json"
 PASS, WARN, FAIL = "pass", "warn", "fail"
 PART, FAILED = ".part", ".failed"
 FILES = {"gguf": ".gguf"}  # kinds whose exports are one file, and how it ends; others are folders
+ENDINGS = (*FILES.values(), ONNX_ADAPTER)
 T = TypeVar("T", "Manifest", "Parity")
 
 
@@ -129,7 +130,7 @@ def file_path(folder: Path, target: Target, kind: str, type_name: str) -> Path:
 
 def failed_path(final: Path) -> Path:
     """Where an export goes that fails its check, so that it never replaces one that passed."""
-    ending = next((ending for ending in FILES.values() if final.name.endswith(ending)), "")
+    ending = next((ending for ending in ENDINGS if final.name.endswith(ending)), "")
     name = final.name.removesuffix(ending)
     return final.with_name(f"{name.removesuffix(FAILED)}{FAILED}{ending}")
 

@@ -16,6 +16,7 @@ from core.errors import AfinaError
 from core.onnx_folder import Piece, Site, about
 from core.targets import Target, resolve
 from exporters.exporter import Working
+from exporters.job.results import failed_path
 from exporters.onnx.adapters import matrices, write_adapter
 from exporters.onnx.config import Companion
 from exporters.onnx.exporter import Onnx
@@ -154,6 +155,16 @@ def test_over_an_int4_base_an_adapter_keeps_its_effect_and_none_leaves_the_base_
     wanted = log_p(theirs(base, adapter)) - log_p(theirs(base, None))
     found = log_p(tuned) - log_p(plain)
     assert np.corrcoef(wanted.ravel(), found.ravel())[0, 1] > 0.9
+
+
+def test_an_adapter_that_failed_its_check_keeps_its_ending_and_can_be_asked(
+    exported: list[Path], tmp_path: Path
+) -> None:
+    failed = failed_path(tmp_path / exported[0].name)
+    assert failed.name == f"{exported[0].stem}.failed.onnx_adapter"
+    shutil.copyfile(exported[0], failed)
+    folder = base_of(exported[0])
+    assert resolve(tmp_path, str(folder), str(failed)).adapter == str(failed)
 
 
 def test_a_person_finds_the_adapter_by_its_name(exported: list[Path]) -> None:
