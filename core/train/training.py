@@ -206,17 +206,16 @@ class Training:
         self, setup: Setup, encoder: Encoder, encoded: Encoded, recorder: Recorder
     ) -> RecordedTrainer:
         """The trainer with its model, checked against the rows."""
-        from transformers import AutoTokenizer
-
         from core.train import build
         from core.train.model import fit
         from core.train.model.load import load_model
+        from core.train.model.tokenizer import load_tokenizer
 
         self._stop_before_training()
         self._phase("loading model", setup.base.name)
         model = load_model(setup, encoded)
         self.parameters = model.num_parameters()  # before an adapter comes on top
-        tokenizer = AutoTokenizer.from_pretrained(str(setup.base))
+        tokenizer = load_tokenizer(setup.base)
         preflight.check_model(self.config, encoder, encoded, model)
         for finding in fit.findings(self.config, model):
             recorder.finding(finding, None)

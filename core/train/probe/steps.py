@@ -163,11 +163,10 @@ def _while_saving(trainer: Any, device: str) -> int:
 
 def _trainer(order: Order, encoded: Encoded) -> tuple[Any, Watcher]:
     """The trainer of the run, with another batch and no more than a few steps."""
-    from transformers import AutoTokenizer
-
     from core.train import build
     from core.train.model import precision
     from core.train.model.load import load_model
+    from core.train.model.tokenizer import load_tokenizer
     from core.train.safety import preflight
 
     wanted = order.config.laid_over(order.options)
@@ -182,7 +181,7 @@ def _trainer(order: Order, encoded: Encoded) -> tuple[Any, Watcher]:
     )
     setup = Setup(order.run, order.base, probed, chosen)
     model = load_model(setup, encoded)
-    tokenizer = AutoTokenizer.from_pretrained(str(order.base))
+    tokenizer = load_tokenizer(order.base)
     # packed or not goes by the steps of the whole run, not by the few of this one
     layout = build.choose_layout(model, wanted, encoded, setup.precision.autocast)
     progress = Progress()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.config import Config
-from core.data.encode.tokenizer import read_json
+from core.data.encode.tokenizer import read_json, tokenizer_values
 from core.errors import AfinaError, FieldProblem
 from core.figures import size
 from core.hardware import read_device
@@ -83,17 +83,14 @@ def _tokenizer(folder: Path) -> Iterator[FieldProblem]:
     """That there is one, and tokens that the model has no embedding for, which stop a run."""
     config: dict[str, Any] = read_json(folder, "config.json")
     vocabulary = (config.get("text_config") or config).get("vocab_size")
-    if not (folder / "tokenizer.json").is_file():
-        yield FieldProblem(
-            FIELD,
-            f'There is no tokenizer.json in "{folder}".',
-            "Save the tokenizer in its fast form: AutoTokenizer.from_pretrained(...)"
-            ".save_pretrained(DIR).",
-        )
+    try:
+        values = tokenizer_values(folder)
+    except AfinaError as error:
+        yield FieldProblem(FIELD, error.message, error.hint)
         return
     added = [
         token
-        for token in read_json(folder, "tokenizer.json").get("added_tokens", [])
+        for token in values.get("added_tokens", [])
         if isinstance(token.get("id"), int) and vocabulary and token["id"] >= vocabulary
     ]
     if added:
