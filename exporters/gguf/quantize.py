@@ -33,6 +33,8 @@ def encode(
     """
     import numpy as np
 
+    if kind == "F16":
+        return _halves(values)
     rows, columns = values.shape
     count, size = BLOCKS[kind]
     source = np.ascontiguousarray(values, dtype=np.float32)
@@ -61,6 +63,35 @@ def _quantize(
             f"ggml wrote {written:,} bytes of {kind} instead of {result.size:,}.",
             "This llama-cpp-python is another version than Afina knows: `afina doctor`.",
         )
+
+
+def _halves(values: np.ndarray) -> np.ndarray:
+    """float16, by what the processor has for it: ggml-base's own loop takes 20 ns a value, numpy 2,
+    ggml-cpu 0.2, and all round to the nearest.
+    """
+    import numpy as np
+
+    convert = _half_converter()
+    if convert is None:
+        return values.astype(np.float16).view(np.uint8)
+    source = np.ascontiguousarray(values, dtype=np.float32)
+    result = np.empty(values.shape, dtype=np.float16)
+    convert(source.ctypes.data, result.ctypes.data, source.size)
+    return result.view(np.uint8)
+
+
+@cache
+def _half_converter() -> Any:
+    """ggml-cpu's function, where it is built as one library."""
+    import llama_cpp
+
+    for path in sorted((Path(llama_cpp.__file__).parent / "lib").glob("*ggml-cpu.*")):
+        function = getattr(ctypes.CDLL(str(path)), "ggml_cpu_fp32_to_fp16", None)
+        if function is not None:
+            function.restype = None
+            function.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64]
+            return function
+    return None
 
 
 @cache

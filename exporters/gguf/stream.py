@@ -8,7 +8,6 @@ many threads there are, nor on which other types are made from it.
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -16,9 +15,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from typing import TYPE_CHECKING, NamedTuple
 
+from core.environment import usable_cores
 from core.errors import AfinaError
 from exporters.gguf.prepare import Prepared, Tensor
 from exporters.gguf.quantize import encode
+from exporters.weights.products import on_one_thread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,12 +79,13 @@ class Stream:
         self._importance = importance
         self._check = check
         self._ended = threading.Event()
-        self._threads = threads or cores()
+        self._threads = threads or usable_cores()
 
     def made(self) -> Generator[Made]:
         """Every block of every tensor, in order."""
         waiting: deque[Future[Made]] = deque()
-        with ThreadPoolExecutor(self._threads, thread_name_prefix="export") as pool:
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="export")
+        with on_one_thread(), pool:
             try:
                 for block in blocks(self._prepared):
                     waiting.append(pool.submit(self._make, block))
@@ -137,17 +139,12 @@ class Stream:
             raise InterruptedError("The export has ended.")
 
 
-def cores() -> int:
-    """How many this process may use."""
-    usable = getattr(os, "sched_getaffinity", None)
-    return len(usable(0)) if usable else os.cpu_count() or 1
-
-
 def memory_bytes(prepared: Prepared) -> int:
     """What the blocks at work and those that wait take at most."""
     largest = max(_step(prepared, tensor) * tensor.columns for tensor in prepared.tensors)
     # the stored bytes, float32 of them, the delta or a copy in GGUF's order, and the results
-    return largest * (cores() * 12 + (cores() + AHEAD) * 4)
+    threads = usable_cores()
+    return largest * (threads * 12 + (threads + AHEAD) * 4)
 
 
 def blocks(prepared: Prepared) -> Iterator[Block]:
