@@ -26,6 +26,17 @@ SCRIPT, LIBRARY = "convert_hf_to_gguf.py", "gguf-py/gguf"
 WRITES = ("f32", "f16", "bf16", "q8_0")  # its --outtype
 POLL_S = 0.1  # how long a cancel may wait
 LAST_WORDS = 600  # characters of what it said
+# runs a script that ends when its input does: with the process that started it, however that ended
+_RUNNER = """
+import os, runpy, sys, threading
+def end():
+    os.read(0, 1)
+    os._exit(1)
+threading.Thread(target=end, daemon=True).start()
+sys.argv = sys.argv[1:]
+sys.path[0] = os.path.dirname(sys.argv[0])
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 _MISSING = "No module named"
 
@@ -98,8 +109,8 @@ def _stored(merged: Path) -> str:
 def _run(
     merged: Path, out: Path, llama_cpp: Path, type_name: str, check: Callable[[], None]
 ) -> None:
-    """The script in a process group of its own, which goes with whatever ends the waiting."""
-    order = [sys.executable, str(llama_cpp / SCRIPT), str(merged)]
+    """The script in a process of its own, which goes with whatever ends the waiting."""
+    order = [sys.executable, "-c", _RUNNER, str((llama_cpp / SCRIPT).resolve()), str(merged)]
     order += ["--outfile", str(out), "--outtype", type_name]
     log = out.with_name(f"{out.name}.log")
     environment = os.environ | _OFFLINE | {"PYTHONPATH": str(llama_cpp / "gguf-py")}
@@ -107,7 +118,7 @@ def _run(
         with open(log, "wb") as words:
             process = subprocess.Popen(
                 order,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=words,
                 stderr=subprocess.STDOUT,
                 env=environment,
@@ -120,7 +131,7 @@ def _run(
             finally:
                 if process.poll() is None:
                     process.kill()
-                process.wait()
+                process.communicate()  # closes its input too
         if process.returncode or not out.is_file():
             raise _failure(log.read_text(errors="replace"), process.returncode)
     finally:
