@@ -23,7 +23,8 @@ from core.runs import Run, find_run
 
 GGUF = ".gguf"
 BASE_NAME = "general.base_model.0.name"  # in a GGUF adapter: the model that it goes with
-GGUF_KEYS = ("general.type", "adapter.type", "general.architecture", BASE_NAME)
+MODEL_KEYS = ("general.type", "general.architecture")  # every file begins with them
+ADAPTER_KEYS = (*MODEL_KEYS, "adapter.type", BASE_NAME)
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -48,6 +49,10 @@ def resolve(home: Path, word: str, adapter: str | Sequence[str] | None = None) -
     path = Path(word).expanduser()
     if path.suffix == GGUF:
         return _with(home, _gguf(word, path), adapters)
+    base = path.parent.parent  # of an adapter that lies among those of an ONNX folder
+    if path.suffix == ONNX_ADAPTER and path.is_file() and (base / GENAI_CONFIG).is_file():
+        target = Target(word, "onnx", str(base.resolve()), label=base.resolve().name)
+        return _with(home, target, [str(path), *adapters])
     if (path / GENAI_CONFIG).is_file():
         folder = path.resolve()
         return _with(home, Target(word, "onnx", str(folder), label=folder.name), adapters)
@@ -144,7 +149,7 @@ def _checkpoint(run: Run, point: str) -> Path:
 def _gguf(word: str, path: Path) -> Target:
     if not path.is_file():
         raise AfinaError(f'There is no file "{word}".', "Check the path.")
-    keys = read_keys(path, GGUF_KEYS)
+    keys = _keys(path)
     if keys.get("general.type") == "adapter":
         raise AfinaError(
             f'"{word}" is an adapter, not a model: it goes with {_base_of(keys)}.',
@@ -223,7 +228,7 @@ def _gguf_adapter(home: Path, target: Target, word: str) -> str:
         )
     if not path.is_file():
         raise AfinaError(f'There is no adapter file "{word}".', "Name a .gguf adapter.")
-    keys = read_keys(path, GGUF_KEYS)
+    keys = _keys(path)
     if keys.get("general.type") != "adapter":
         raise AfinaError(
             f'"{word}" is a model, not an adapter.', "Name a file from --to gguf:lora."
@@ -233,7 +238,7 @@ def _gguf_adapter(home: Path, target: Target, word: str) -> str:
             f'"{word}" is an adapter of the type "{keys.get("adapter.type")}".',
             "llama.cpp knows adapters of the type lora.",
         )
-    there = read_keys(Path(target.model), GGUF_KEYS).get("general.architecture")
+    there = _keys(Path(target.model)).get("general.architecture")
     if keys.get("general.architecture") != there:
         raise AfinaError(
             f'"{word}" goes with {_base_of(keys)}, and "{target.word}" is of the architecture '
@@ -241,6 +246,12 @@ def _gguf_adapter(home: Path, target: Target, word: str) -> str:
             "Name the GGUF file of that model.",
         )
     return str(path.resolve())
+
+
+def _keys(path: Path) -> dict[str, Value]:
+    """What a GGUF file says of itself; a model's vocabulary, which is long, is not read for it."""
+    keys = read_keys(path, MODEL_KEYS)
+    return read_keys(path, ADAPTER_KEYS) if keys.get("general.type") == "adapter" else keys
 
 
 def _base_of(keys: Mapping[str, Value]) -> str:
