@@ -8,15 +8,16 @@ folder is asked in reading.py.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from core.errors import AfinaError
 from core.hub import model_folder
 from core.runs import Run
 from core.targets import Target
-from exporters.exporter import PLAIN, Conversation, Item, Options, Seen, Working
+from exporters.exporter import PLAIN, Conversation, Excerpt, Item, Options, Seen, Working
 from exporters.job.results import file_path
+from exporters.merged.excerpts import excerpts
 from exporters.merged.reading import read_folder
 from exporters.weights.companions import NAMES, companions_bytes
 from exporters.weights.merge import INPUT, Merged
@@ -92,6 +93,9 @@ class MergedModel:
         check: Callable[[], None],
     ) -> Seen | None:
         return read_folder(path, texts, conversations, check)
+
+    def excerpts(self, type_name: str, path: Path) -> Iterator[Excerpt] | None:
+        return excerpts(self.merged, type_name, path)
 
     def _rounding(self, type_name: str) -> list[str]:
         """What a type loses of the weights as they are stored."""

@@ -28,7 +28,7 @@ def read_folder(
     """
     seen: list[Seen] = []
     run_aside(
-        _read,
+        read,
         (str(path), list(texts), list(conversations)),
         lambda values: seen.append(msgspec.convert(values, Seen)),
         check,
@@ -36,7 +36,8 @@ def read_folder(
     return seen[0]
 
 
-def _read(send: Send, path: str, texts: list[str], conversations: list[Conversation]) -> None:
+def read(send: Send, path: str, texts: list[str], conversations: list[Conversation]) -> None:
+    """The work of that process: sends a Seen as plain values."""
     from jinja2 import TemplateError
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 

@@ -15,6 +15,7 @@ import msgspec
 
 from core.data.visible import visible
 from core.figures import short, size
+from core.onnx_folder import ADAPTER
 from core.runs import slug
 from exporters.job.results import FAIL, PASS, Check, Result
 from exporters.sidecars.base import Base
@@ -31,6 +32,7 @@ class Card(msgspec.Struct, frozen=True):
     base: Base
     results: Sequence[Result]  # paths from the card's folder on
     training: Training | None = None  # None: no run of Afina's
+    adapter_sha256: str | None = None
 
     def text(self) -> str:
         parts = [_front_matter(self), f"# {escaped(self.label)}", _opening(self), *_parity(self)]
@@ -74,6 +76,7 @@ def _opening(card: Card) -> str:
     return (
         f"{base}, tuned with Afina and exported to the files below. Each was put beside the tuned "
         "model itself, base and adapter in float32: the same questions, the same tokens."
+        + (f" The adapter's sha256: `{card.adapter_sha256}`." if card.adapter_sha256 else "")
     )
 
 
@@ -144,9 +147,15 @@ def _commands(card: Card) -> Iterator[str]:
         yield _code(*_transformers(folders["merged"]), language="python")
     if "onnx" in folders:
         yield _code(*_genai(folders["onnx"]), language="python")
-    first = sound[0]
-    alone = (first.kind, first.type) != ("gguf", "lora")
-    yield _code(f"afina chat {first.path if alone else f'BASE.gguf --adapter {first.path}'}")
+    yield _code(f"afina chat {_chatted(sound[0])}")
+
+
+def _chatted(result: Result) -> str:
+    """The words after `afina chat`: an adapter's file needs its base before it."""
+    if result.path.endswith(ADAPTER):
+        return f"{Path(result.path).parent.parent.as_posix()} --adapter {result.path}"
+    lora = (result.kind, result.type) == ("gguf", "lora")
+    return f"BASE.gguf --adapter {result.path}" if lora else result.path
 
 
 def _transformers(path: str) -> tuple[str, ...]:
@@ -165,14 +174,20 @@ def _transformers(path: str) -> tuple[str, ...]:
 
 
 def _genai(path: str) -> tuple[str, ...]:
+    """For a folder, or for an adapter whose base is the folder above its own."""
+    apart = path.endswith(ADAPTER)
+    folder = Path(path).parent.parent.as_posix() if apart else path
+    loaded = ("adapters = og.Adapters(model)", f'adapters.load("{path}", "tuned")')
     return (
         "import onnxruntime_genai as og",
         "",
-        f'model = og.Model("{path}")',
+        f'model = og.Model("{folder}")',
+        *(loaded if apart else ()),
         "tokenizer = og.Tokenizer(model)",
         """messages = '[{"role": "user", "content": "Hello!"}]'""",
         "prompt = tokenizer.apply_chat_template(messages=messages, add_generation_prompt=True)",
         "generator = og.Generator(model, og.GeneratorParams(model))",
+        *(('generator.set_active_adapter(adapters, "tuned")',) if apart else ()),
         "generator.append_tokens(tokenizer.encode(prompt))",
         "stream = tokenizer.create_stream()",
         "while not generator.is_done():",

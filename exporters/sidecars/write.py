@@ -54,6 +54,7 @@ def write_sidecars(
         base=base,
         results=[_relative(result, folder) for result in shown.values()],
         training=_training(target),
+        adapter_sha256=origin.adapter_sha256,
     )
     try:
         write_atomic(folder / CARD, card.text())

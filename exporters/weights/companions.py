@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from core.data.encode.template import template_text
+from core.data.encode.tokenizer import tokenizer_values
 from core.paths import write_atomic
 from exporters.weights.merge import INPUT, Merged
 from exporters.weights.safetensors_reader import read_json
@@ -20,8 +21,9 @@ from exporters.weights.safetensors_reader import read_json
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
 TEMPLATE, TEMPLATES = "chat_template.jinja", "additional_chat_templates"
 SETTINGS = (GENERATION, TOKENIZER, "special_tokens_map.json", "added_tokens.json")
+TOKENIZER_FILE = "tokenizer.json"
 COPIED = (
-    "tokenizer.json",
+    TOKENIZER_FILE,
     "tokenizer.model",
     "vocab.json",
     "vocab.txt",
@@ -58,6 +60,8 @@ def write_companions(
         for path in sorted(base.glob(pattern)):
             if path.is_file():
                 shutil.copyfile(path, folder / path.name)
+    if not (base / TOKENIZER_FILE).is_file():  # a tokenizer.model alone, as training read it
+        _write(folder / TOKENIZER_FILE, tokenizer_values(base))
     if chat_template is None:
         _copy_templates(base, folder)
     else:

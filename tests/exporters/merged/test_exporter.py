@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,8 @@ from core.data.encode.template import ChatTemplate, template_text
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.targets import Target
-from exporters.exporter import Working, exporter_class
+from exporters.exporter import Seen, Working, exporter_class
+from exporters.merged import reading
 from exporters.merged.exporter import MergedModel
 from exporters.weights.safetensors_reader import SINGLE, open_weights
 from exporters.weights.safetensors_writer import write_model_folder
@@ -44,6 +46,17 @@ def working(scratch: Path, check: Callable[[], None] = lambda: None) -> Working:
 
 def read(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / name).read_text())
+
+
+def read_here(folder: Path, texts: list[str], conversations: list[Any]) -> Seen:
+    """What `seen` asks another process, asked in this one."""
+    found: list[Seen] = []
+
+    def send(values: Any) -> None:
+        found.append(msgspec.convert(values, Seen))
+
+    reading.read(send, str(folder), texts, conversations)
+    return found[0]
 
 
 def logits(model: Any, ids: list[int]) -> np.ndarray:
@@ -260,11 +273,55 @@ def test_what_holds_no_weights_is_refused(small: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_that_transformers_can_not_open_is_told(target: Target, tmp_path: Path) -> None:
-    exporter = MergedModel(target)
-    write_model_folder(exporter.merged, tmp_path / "odd", "bf16")
+    write_model_folder(MergedModel(target).merged, tmp_path / "odd", "bf16")
     (tmp_path / "odd" / "chat_template.jinja").write_text("{{ raise_exception('no') }}")
     with pytest.raises(AfinaError, match="can't render the folder's chat template: no"):
-        exporter.seen("bf16", tmp_path / "odd", [], QUESTIONS, lambda: None)
+        read_here(tmp_path / "odd", [], QUESTIONS)
     (tmp_path / "odd" / "config.json").write_text('{"model_type": "none-of-ours"}')
     with pytest.raises(AfinaError, match="transformers can't open the folder"):
-        exporter.seen("bf16", tmp_path / "odd", [], QUESTIONS, lambda: None)
+        read_here(tmp_path / "odd", [], QUESTIONS)
+
+
+def test_a_tokenizer_model_that_stands_alone_gets_the_tokenizer_json_that_training_read(
+    tmp_path: Path,
+) -> None:
+    from tests.exporters import tokenizers_of
+
+    tokenizer = tokenizers_of.train_sentencepiece("always")
+    tokenizers_of.write_model(tmp_path / "base", tokenizer)
+    (tmp_path / "base" / "tokenizer.json").unlink()
+    tokenizers_of.write_sentencepiece(tmp_path / "base" / "tokenizer.model", tokenizer)
+    exporter = MergedModel(Target("x", "hf", str(tmp_path / "base"), label="x"))
+    exporter.write({"bf16": tmp_path / "out"}, working(tmp_path))
+    own = Tokenizer.load(tmp_path / "base")
+    seen = read_here(tmp_path / "out", tokenizers_of.TEXTS, QUESTIONS)
+    assert seen.ids == [own.encode(text).ids for text in tokenizers_of.TEXTS]
+
+
+def test_a_mixture_whose_experts_were_tuned_answers_as_base_and_adapter_do(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, MixtralConfig, MixtralForCausalLM
+
+    torch.manual_seed(0)
+    config = MixtralConfig(
+        vocab_size=500,
+        hidden_size=32,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=3,
+    )
+    model = MixtralForCausalLM(config)
+    models.make_tokenizer(tmp_path / "base")
+    model.save_pretrained(tmp_path / "base")
+    options = LoraConfig(target_modules="all-linear", r=3, init_lora_weights=False)
+    tuned: Any = get_peft_model(model, options)
+    tuned.save_pretrained(str(tmp_path / "lora"))
+    target = Target("x", "hf", str(tmp_path / "base"), adapter=str(tmp_path / "lora"), label="x")
+    MergedModel(target).write({"f32": tmp_path / "out"}, working(tmp_path))
+    found = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32).eval()
+    expected, there = logits(tuned.eval(), list(range(30))), logits(found, list(range(30)))
+    np.testing.assert_allclose(there, expected, rtol=1e-4, atol=1e-5)
+    untuned = AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.float32).eval()
+    assert np.abs(logits(untuned, list(range(30))) - expected).max() > 1e-3

@@ -88,7 +88,13 @@ def test_each_kind_says_how_it_is_run_and_what_failed_is_not_offered() -> None:
     assert 'og.Model("onnx/a-int4")' in commands
     assert 'from_pretrained("merged/a-bf16")' in commands
     assert "failed" not in commands
-    for block in re.findall(r"```python\n(.*?)```", commands, re.DOTALL):
+    apart = "../../exports/onnx/base-multi-int4/adapters/a.onnx_adapter"
+    other = Card("a", BASE, [result(apart, "onnx", "multi-int4")], adapter_sha256="f00").text()
+    assert 'og.Model("../../exports/onnx/base-multi-int4")' in other
+    assert f'adapters.load("{apart}", "tuned")' in other
+    assert f"afina chat ../../exports/onnx/base-multi-int4 --adapter {apart}" in other
+    assert "`f00`" in other and "`f00`" not in text
+    for block in re.findall(r"```python\n(.*?)```", commands + other, re.DOTALL):
         compile(block, "README.md", "exec")
     assert "## Run" not in Card("a", BASE, results[:1]).text()
 
