@@ -89,7 +89,7 @@ def collect(prepared: Prepared, text: str | None, working: Working) -> Importanc
     import numpy as np
 
     require_texts(prepared.target, text)
-    order = _order(prepared, text or "", working)
+    order = order_for(prepared, text or "", working)
     found: dict[str, Any] = {}
 
     def hear(tokens: int, texts: int, origin: str) -> None:
@@ -119,7 +119,7 @@ def floored(means: np.ndarray) -> np.ndarray:
     return np.where(mean > 0, np.maximum(means, FLOOR * mean), 1.0).astype(np.float32)
 
 
-def _order(prepared: Prepared, text: str, working: Working) -> Order:
+def order_for(prepared: Prepared, text: str, working: Working) -> Order:
     matrices, experts = {}, {}
     for tensor in prepared.tensors:
         if len(tensor.shape) == 1 or tensor.name == INPUT or tensor.name.endswith(ROUTER):

@@ -64,15 +64,12 @@ def test_every_tensor_gets_the_type_that_llama_cpp_gives_it(tmp_path: Path, name
                 assert prepared.kinds(wanted, known) == theirs, (key, known)
 
 
-@pytest.mark.parametrize("name", ["llama", "llama with odd rows", "mixtral, eight experts"])
+@pytest.mark.parametrize("name", ["gemma3, tied", "llama with odd rows", "mixtral, eight experts"])
 def test_files_equal_those_of_llama_cpps_quantizer(tmp_path: Path, name: str) -> None:
     prepared = a_model(tmp_path, name, layers=1)
-    columns = some_importance(prepared)
-    plain = [key for key, value in TYPES.items() if value.quantized and not value.needs_importance]
-    types = plain if name == "llama" else ["q4_k_m", "q2_k"]
-    check_files(tmp_path, prepared, types, None)
-    weighted = ["iq2_xxs", *(["iq3_xxs", "q2_k", "q4_0", "iq4_xs"] if name == "llama" else [])]
-    check_files(tmp_path, prepared, weighted, Importance(columns, True, 1, 1, "x"))
+    check_files(tmp_path, prepared, ["q8_0", "q4_k_m", "q3_k_m", "iq4_xs"], None)
+    importance = Importance(some_importance(prepared), True, 1, 1, "x")
+    check_files(tmp_path, prepared, ["iq2_xxs", "iq3_xxs", "q4_0"], importance)
 
 
 def test_importance_is_used_where_it_is_needed_and_elsewhere_only_if_asked_for(
