@@ -27,13 +27,9 @@ def choices_of(kind: str) -> dict[str, str]:
     return exporter_class(kind).CHOICES
 
 
-def type_choices() -> list[tuple[str, str]]:
-    """What can be asked for, as ("gguf:q4_k_m", one line about it)."""
-    return [
-        (str(Wanted(kind, name)), line)
-        for kind in EXPORTERS
-        for name, line in choices_of(kind).items()
-    ]
+def everything() -> list[Wanted]:
+    """Every export there is a word for, in the order in which they are offered."""
+    return [Wanted(kind, name) for kind in EXPORTERS for name in choices_of(kind)]
 
 
 def parse_to(words: str | Sequence[str]) -> list[Wanted]:

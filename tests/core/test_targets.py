@@ -152,6 +152,16 @@ def test_an_onnx_folder_takes_its_adapters_by_name_or_path(home: Path, tmp_path:
     assert "onnx:multi-int4" in refused(home, onnx(tmp_path / "bare"), "cars")
 
 
+def test_an_adapter_among_those_of_an_onnx_folder_names_the_folder_too(
+    home: Path, tmp_path: Path
+) -> None:
+    folder = onnx(tmp_path / "o", "travel", "cooking")
+    path = folder / "adapters" / "travel.onnx_adapter"
+    target = resolve(home, str(path))
+    assert (target.kind, target.model, target.adapter) == ("onnx", str(folder), str(path))
+    assert target.label == "o + travel"
+
+
 def test_what_is_no_gguf_file_is_said_to_be_none(home: Path, tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(b"PK\x03\x04 a zip")
     assert "is not a GGUF file" in refused(home, tmp_path / "m.gguf")

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core import samples
+from core.onnx_folder import ADAPTER, ADAPTERS
 from core.runs import Run, all_runs
+
+EXPORTED = ("gguf", "onnx", "merged")
 
 
 class Offer(NamedTuple):
@@ -15,14 +18,14 @@ class Offer(NamedTuple):
 
     word: str  # for core.targets.resolve
     name: str
-    what: str  # "tuned", "checkpoint", "base", "gguf"
+    what: str  # "tuned", "checkpoint", "base", or a kind of export
 
 
 def offers(home: Path) -> list[Offer]:
     """Every target under a home, those of the newest run first."""
     found = [offer for run in all_runs(home) for offer in _of_run(run)]
-    for path in sorted((home / "exports").glob("*/gguf/*.gguf")):
-        found.append(Offer(str(path), path.stem, "gguf"))
+    for folder in sorted((home / "exports").glob("*")):
+        found += _exports(folder)
     if (samples.TINY_MODEL / "config.json").is_file():
         found.append(Offer(str(samples.TINY_MODEL), samples.TINY_MODEL.name, "sample base"))
     return found
@@ -43,7 +46,7 @@ def words_of(home: Path, subject: str) -> list[str]:
     if "\n" in subject:
         return subject.split("\n")
     path = Path(subject)
-    if path.suffix == ".gguf":
+    if path.suffix == ".gguf" or path.is_dir():
         origin = _origin_of_export(home, path)
         return [origin, subject] if origin else [subject]
     name = subject.partition("@")[0]
@@ -55,16 +58,34 @@ def words_of(home: Path, subject: str) -> list[str]:
 def _of_run(run: Run) -> Iterator[Offer]:
     if run.result is not None:
         yield Offer(run.id, run.name, "tuned")
-    for path in sorted((run.directory / "exports").glob("**/gguf/*.gguf")):
-        yield Offer(str(path), path.stem, "gguf")
+    for folder in sorted((run.directory / "exports").glob("**/")):
+        yield from _exports(folder)
     for folder in reversed(run.checkpoints()):
         step = int(folder.name.removeprefix("step-"))
         yield Offer(f"{run.id}@{step}", f"{run.name} @ {step}", "checkpoint")
     yield Offer(f"{run.id}@base", f"{run.name} @ base", "base")
 
 
+def _exports(folder: Path) -> Iterator[Offer]:
+    """What of one exports' folder answers by itself; a GGUF adapter goes over a base."""
+    for path in sorted((folder / "gguf").glob("*.gguf")):
+        if not path.stem.endswith(("-lora", ".failed")):
+            yield Offer(str(path), path.stem, "gguf")
+    for path in sorted((folder / "onnx").glob("*/genai_config.json")):
+        yield from _onnx(path.parent)
+    for path in sorted((folder / "merged").glob("*/config.json")):
+        yield Offer(str(path.parent), path.parent.name, "merged")
+
+
+def _onnx(folder: Path) -> Iterator[Offer]:
+    """An ONNX folder, or each adapter of one that runs share."""
+    adapters = sorted(folder.glob(f"{ADAPTERS}/*{ADAPTER}"))
+    for path in adapters or [folder]:
+        yield Offer(str(path), path.stem if adapters else path.name, "onnx")
+
+
 def _origin_of_export(home: Path, path: Path) -> str | None:
-    """The TARGET that a file was exported from: <run>/exports/gguf/, or exports/<point>/gguf/."""
+    """The TARGET of an export: in <run>/exports/<kind>/, or in exports/<point>/<kind>/."""
     parents = path.resolve().parents
     for run in all_runs(home):
         exports = run.directory.resolve() / "exports"

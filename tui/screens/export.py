@@ -14,10 +14,10 @@ from core.errors import AfinaError
 from core.figures import size
 from core.jobs import Job
 from core.runs import all_runs
-from exporters.gguf.types import TYPES
-from exporters.job.plan import Wanted
+from exporters.job.plan import narrowed
+from exporters.job.wanted import Wanted
 from tui.actions import bindings
-from tui.screens.chat_targets import offers
+from tui.screens.chat_targets import EXPORTED, offers
 from tui.screens.dialogs.question import Question
 from tui.screens.dialogs.target import TargetDialog
 from tui.screens.export_feed import ExportFeed, ExportView, JobView
@@ -30,11 +30,13 @@ from tui.widgets.gauge import Gauge
 from tui.widgets.live_text import LiveText
 from tui.widgets.row_list import RowList
 
+USUAL = Wanted("gguf", "q4_k_m")
+GGUF_ADAPTER = Wanted("gguf", "lora")
 NOTHING = "There is nothing to export yet: no run has a result. o chooses a model folder."
 
 
 class ExportPane(Pane):
-    """The table of types above, what there is to say about them below."""
+    """The table of exports above, what there is to say about them below."""
 
     DEFAULT_CSS = Path(__file__).with_suffix(".tcss").read_text(encoding="utf-8")
     scope = "export"
@@ -119,12 +121,19 @@ class ExportPane(Pane):
 
     async def on_row_list_opened(self, message: RowList.Opened) -> None:
         result, word = self.rows.result_at(message.index), self._word
-        if result is not None:
+        problem = self.rows.problem_at(message.index)
+        if result is not None and Wanted(result.kind, result.type) == GGUF_ADAPTER:
+            self.afina.say(
+                f"It goes over a base: afina chat BASE.gguf --adapter {result.path}", "warning"
+            )
+        elif result is not None:
             await self.afina.show_pane("chat", f"{word}\n{result.path}")
         elif message.index == 0:
             await self.afina.show_pane("chat", word)
+        elif problem is not None:
+            self.afina.say(problem.message, "warning")
         else:
-            self.afina.say("This file is not there yet; x makes it.", "warning")
+            self.afina.say("This export is not there yet; x makes it.", "warning")
 
     def why_not(self, action: str) -> str:
         working = self.job is not None and self.job.active
@@ -138,28 +147,32 @@ class ExportPane(Pane):
         if not len(self.rows):
             return "There is nothing to export yet."
         if action == "copy":
-            return "" if self._result() else "This file is not there yet."
+            return "" if self._result() else "This export is not there yet."
         if self.afina.readonly:
             return "This workbench was opened with --readonly."
+        problem = self.rows.problem_at(self._table.cursor)
+        of_row = action == "mark" or (action == "export" and not self.rows.marked)
+        if of_row and problem is not None:
+            return f"{problem.message} {problem.hint}"
         if action == "export" and working:
             return "An export is at work; c cancels it."
         if action == "delete" and (working or not self._result()):
-            return "An export is at work." if working else "This file is not there yet."
+            return "An export is at work." if working else "This export is not there yet."
         return ""
 
     def action_mark(self) -> None:
-        name = self.rows.type_at(self._table.cursor)
-        if name is not None:
-            self.rows.marked ^= {name}
+        wanted = self.rows.wanted_at(self._table.cursor)
+        if wanted is not None:
+            self.rows.marked ^= {wanted}
             self._table.refresh()
             self._draw_facts()
         self._table.action_down()
 
     def action_export(self) -> None:
-        """Exports what is marked, else the type under the cursor."""
+        """Exports what is marked, else what is under the cursor."""
         wanted = self._wanted()
         if not wanted:
-            self.afina.say("Mark a type with space first.", "warning")
+            self.afina.say("Mark an export with space first.", "warning")
             return
         from exporters.job.request import create_export
 
@@ -184,7 +197,7 @@ class ExportPane(Pane):
             if word:
                 self.open_subject(word)
 
-        able = [offer for offer in offers(self.home) if offer.what != "gguf"]
+        able = [offer for offer in offers(self.home) if offer.what not in EXPORTED]
         self.app.push_screen(TargetDialog("export", able), chosen)
 
     def action_delete(self) -> None:
@@ -194,15 +207,15 @@ class ExportPane(Pane):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                from exporters.job.results import forget
+                from exporters.job.publish import discard
 
                 assert self.rows.view.plan is not None
-                forget(Path(self.rows.view.plan.folder), path)
-                path.unlink(missing_ok=True)
+                discard(Path(self.rows.view.plan.folder), path)
                 self._look_now()
 
         words = f'"{path}" goes; x makes it anew.'
-        self.app.push_screen(Question(f"Delete gguf {result.type}?", words), answered)
+        question = Question(f"Delete {result.kind} {result.type}?", words)
+        self.app.push_screen(question, answered)
 
     def action_copy(self) -> None:
         if result := self._result():
@@ -229,17 +242,20 @@ class ExportPane(Pane):
 
     def _first_row(self) -> int:
         """The usual choice for a laptop."""
-        return 1 + list(TYPES).index("q4_k_m")
+        return 1 + self.rows.view.offered.index(USUAL) if self.rows.view.offered else 0
 
     def _wanted(self) -> list[Wanted]:
-        here = self.rows.type_at(self._table.cursor)
-        names = self.rows.marked or ({here} if here else set())
-        return [Wanted("gguf", name) for name in TYPES if name in names]
+        cursor = self._table.cursor
+        here = self.rows.wanted_at(cursor)
+        able = here is not None and self.rows.problem_at(cursor) is None
+        chosen = self.rows.marked or ({here} if able else set())
+        return [each for each in self.rows.view.offered if each in chosen]
 
     def _arrange(self) -> None:
         """Everything but the rows themselves, from the newest view."""
         view, table = self.rows.view, self._table
-        table.columns = WIDE_COLUMNS if self.app.size.width >= 100 else COLUMNS
+        self.rows.wide = self.app.size.width >= 100
+        table.columns = WIDE_COLUMNS if self.rows.wide else COLUMNS
         table.styles.height = len(self.rows) + 1
         table.rows_changed()
         table.display = bool(len(self.rows))
@@ -267,18 +283,18 @@ class ExportPane(Pane):
         words.blocks(words_below(self.rows, self._table.cursor))
 
     def _draw_facts(self) -> None:
-        """plan 6.2 of 211 GiB · peak memory 0.5 GiB."""
+        """needs 6.2 of 211 GiB · peak memory 0.5 GiB, of what is chosen."""
         plan, frame = self.rows.view.plan, self.query_one("#export-frame", Frame)
         wanted = self._wanted()
-        if plan is None or not plan.items or not wanted:
+        if plan is None or not wanted:
             frame.set_facts("")
             return
-        names = [each.type for each in wanted]
-        needed = sum(self.rows.estimate(name) or 0 for name in names)
-        what = f"{len(names)} marked" if self.rows.marked else f"gguf {names[0]}"
+        chosen = narrowed(plan, wanted)
+        one = f"{wanted[0].kind} {wanted[0].type}"
+        what = f"{len(wanted)} marked" if self.rows.marked else one
         dot = f" {self.symbols.dot} "
-        disk = f"needs {size(needed)} of {size(plan.free_bytes)} free"
-        memory = f"peak memory {size(plan.memory_bytes)}"
+        disk = f"needs {size(chosen.needed_bytes)} of {size(plan.free_bytes)} free"
+        memory = f"peak memory {size(chosen.memory_bytes)}"
         frame.set_facts(dot.join([what, disk, memory]))
 
     def _draw_job(self, job: JobView | None) -> None:

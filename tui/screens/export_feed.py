@@ -21,6 +21,7 @@ from tui.screens.feed import Feed
 if TYPE_CHECKING:
     from exporters.job.plan import Plan
     from exporters.job.results import Result
+    from exporters.job.wanted import Wanted
 
 BUSY_S, CALM_S = 0.5, 2.0  # between two looks, while an export works and while none does
 
@@ -32,7 +33,7 @@ class JobView(msgspec.Struct, frozen=True):
     state: str
     reason: str
     phase: str = ""
-    pending: tuple[str, ...] = ()  # types that are not checked yet
+    pending: tuple[str, ...] = ()  # exports that are not checked yet: "gguf:f16"
     detail: str = ""  # what the phase is at: a tensor, a file
     done: int = 0
     total: int = 0
@@ -50,7 +51,8 @@ class ExportView(msgspec.Struct, frozen=True):
     word: str
     target: Target | None = None
     problem: AfinaError | None = None  # why there is nothing to export
-    plan: Plan | None = None  # of every type at once; None while it is made
+    plan: Plan | None = None  # of everything at once; None while it is made
+    offered: list[Wanted] = []  # every export there is a word for
     tuned_bytes: int | None = None
     results: list[Result] = []
     job: JobView | None = None
@@ -69,7 +71,7 @@ class FollowedJob:
 
     def ask_for(self, to: list[str]) -> FollowedJob:
         """Which files the job was asked for: "gguf:f16", ..."""
-        self._pending = [word.partition(":")[2] for word in to]
+        self._pending = list(to)
         return self
 
     def look(self) -> JobView:
@@ -81,10 +83,19 @@ class FollowedJob:
                 self._progress = {}
             elif kind == "progress":
                 self._progress = event
-            elif kind == "parity" and event.get("type") in self._pending:
-                self._pending.remove(event["type"])
+            elif kind == "parity":
+                self._over(_name_of(event.get("result")))
             elif kind == "failure":
                 self._failure = event
+                self._over(str(event.get("export")))
+        return self._view()
+
+    def _over(self, name: str) -> None:
+        """An export is checked, or could not be written."""
+        if name in self._pending:
+            self._pending.remove(name)
+
+    def _view(self) -> JobView:
         state, progress = self.job.state(), self._progress
         return JobView(
             self.job.directory,
@@ -132,22 +143,24 @@ class ExportFeed(Feed):
         )
 
     def _planned(self, word: str) -> ExportView:
-        from exporters.gguf.types import TYPES
-        from exporters.job.plan import Wanted, plan_for
+        from exporters.job.plan import plan_for
+        from exporters.job.wanted import everything
 
         if not word:
             return ExportView("")
         try:
             target = resolve(self._home, word)
-            if target.kind == "gguf":
+            if target.kind != "hf":
                 raise AfinaError("This is an export already.", "Choose the run it was made of.")
-            plan = plan_for(self._home, target, [Wanted("gguf", name) for name in TYPES])
+            offered = everything()
+            plan = plan_for(self._home, target, offered)
         except AfinaError as error:
             return ExportView(word, problem=error)
         problem = None
         if not plan.items and plan.problems:
             problem = AfinaError(plan.problems[0].message, plan.problems[0].hint)
-        return ExportView(word, target, problem, plan, weight_bytes(target))
+            return ExportView(word, target, problem, plan)
+        return ExportView(word, target, None, plan, offered, weight_bytes(target))
 
     def _find_job(self, folder: str) -> FollowedJob | None:
         """The newest job that writes into the folder."""
@@ -167,6 +180,11 @@ class ExportFeed(Feed):
         view = self.look()
         self._deliver(view)
         return BUSY_S if view.job is not None and view.job.active else CALM_S
+
+
+def _name_of(result: object) -> str:
+    """The word of a parity event's result: "gguf:f16"."""
+    return f"{result.get('kind')}:{result.get('type')}" if isinstance(result, dict) else ""
 
 
 def weight_bytes(target: Target) -> int | None:

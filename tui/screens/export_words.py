@@ -6,21 +6,17 @@ from rich.text import Text
 
 from core.data.visible import visible
 from core.figures import size
-from exporters.gguf.types import TYPES
 from exporters.job.results import FAIL, PASS, Result
+from exporters.job.wanted import choices_of
 from tui.screens.export_feed import JobView
 from tui.screens.export_rows import VERDICTS, ExportRows
 from tui.theme import AMBER, GREEN, RED, SECONDARY, TEXT, YELLOW
 
 
 def words_below(rows: ExportRows, index: int) -> list[tuple[str, str]]:
-    """What stands under the table: the file of this row, then every check that did not pass."""
-    blocks: list[tuple[str, str]] = []
-    name, result = rows.type_at(index), rows.result_at(index)
-    if result is not None:
-        blocks += [("note", result.path), ("text", "")]
-    elif name is not None:
-        blocks += [("note", f"gguf {name}: {TYPES[name].description}"), ("text", "")]
+    """What stands under the table: this row's export, then every check that did not pass."""
+    plan = rows.view.plan
+    blocks = _of_row(rows, index)
     for each in rows.view.results:
         failed = [check for check in each.checks if check.verdict != PASS]
         if not failed:
@@ -32,8 +28,42 @@ def words_below(rows: ExportRows, index: int) -> list[tuple[str, str]]:
             if check.hint:
                 blocks.append(("note", f"  {check.hint}"))
         blocks.append(("text", ""))
-    notes = rows.view.plan.notes if rows.view.plan else []
-    return blocks + [("note", note) for note in notes]
+    return blocks + [("note", note) for note in (plan.notes if plan else [])]
+
+
+def _of_row(rows: ExportRows, index: int) -> list[tuple[str, str]]:
+    """The export under the cursor: why it can't be, where it lies and how near it is, or what it
+    would be.
+    """
+    wanted, result = rows.wanted_at(index), rows.result_at(index)
+    if wanted is None:
+        return []
+    if problem := rows.problem_at(index):
+        told = [("warning", problem.message), ("note", problem.hint)]
+    elif result is not None:
+        told = [("note", result.path), ("note", measured_words(result))]
+    else:
+        line = choices_of(wanted.kind)[wanted.type]
+        items = rows.view.plan.items if rows.view.plan else []
+        notes = [note for item in items if (item.kind, item.type) == (wanted.kind, wanted.type)
+                 for note in item.notes]  # fmt: skip
+        told = [("note", f"{wanted.kind} {wanted.type}: {line}"), *(("note", n) for n in notes)]
+    return [*((kind, words) for kind, words in told if words), ("text", "")]
+
+
+def measured_words(result: Result) -> str:
+    """What was compared, in one line: perplexity 1.21 (tuned 1.20) · 4,096 tokens of 80 rows."""
+    parts = []
+    if result.perplexity is not None and result.perplexity_tuned is not None:
+        parts.append(f"perplexity {result.perplexity:.3f}, of the tuned model "
+                     f"{result.perplexity_tuned:.3f}")  # fmt: skip
+    if result.rows:
+        parts.append(f"{result.row_tokens:,} supervised tokens of {result.rows:,} rows")
+    if result.prompts and result.agreement is not None:
+        parts.append(f"{result.agreement:.0%} of {result.prompts} greedy answers alike")
+    if result.snippets:
+        parts.append(f"{result.snippets_equal} of {result.snippets} odd texts alike")
+    return "; ".join(parts)
 
 
 def progress_words(job: JobView) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import AfinaError
 from exporters.exporter import EXPORTERS
-from exporters.job.wanted import Wanted, choices_of, parse_to, type_choices
+from exporters.job.wanted import Wanted, choices_of, everything, parse_to
 
 
 def test_types_are_read_in_either_case_and_each_once() -> None:
@@ -50,9 +50,9 @@ def test_a_word_that_means_nothing_says_what_there_is(word: Any, words: str) -> 
     assert words in str(caught.value)
 
 
-def test_every_type_of_every_kind_has_a_line_about_it() -> None:
-    choices = dict(type_choices())
-    assert choices["gguf:q4_k_m"].startswith("4.8 bits")
-    assert len(choices) == sum(len(choices_of(kind)) for kind in EXPORTERS)
-    assert all(line and not line.startswith(" ") for line in choices.values())
-    assert [str(each) for each in parse_to(list(choices))] == list(choices)
+def test_everything_that_is_offered_has_a_word_and_a_line_about_it() -> None:
+    offered = everything()
+    assert parse_to([str(each) for each in offered]) == offered
+    lines = [choices_of(each.kind)[each.type] for each in offered]
+    assert all(line and not line.startswith(" ") for line in lines)
+    assert {each.kind for each in offered} == set(EXPORTERS)
