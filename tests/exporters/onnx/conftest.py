@@ -1,4 +1,4 @@
-"""ONNX folders of the tiny base model, built once in one process for all tests of this folder."""
+"""ONNX folders of models without adapters, built once in one process for all tests of adapters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ import pytest
 
 from core.targets import Target
 from exporters.exporter import Working
+from exporters.onnx.build_worker import Order
+from exporters.onnx.builder import build
+from exporters.onnx.config import finish
 from exporters.onnx.exporter import Onnx
+from exporters.onnx.source import write_source
+from tests.exporters.onnx.built import make_model
 
 
 def working(scratch: Path) -> Working:
@@ -18,10 +23,25 @@ def working(scratch: Path) -> Working:
 
 
 @pytest.fixture(scope="session")
-def built(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The base without an adapter, by type: fp32 and int4."""
+def phi3(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with joined layers, which the builder takes apart."""
+    folder = tmp_path_factory.mktemp("phi3") / "phi3"
+    make_model(folder, "phi3")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def built(base: Path, phi3: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The tiny base as fp32 and int4, and "phi3" as fp32."""
     folder = tmp_path_factory.mktemp("built")
-    outputs = {name: folder / name for name in ("fp32", "int4")}
-    target = Target(str(base), "hf", str(base), label="base")
-    Onnx(target).write(outputs, working(folder / "scratch"))
-    return outputs
+    wanted = {"fp32": (base, "fp32"), "int4": (base, "int4"), "phi3": (phi3, "fp32")}
+    companions, orders = {}, []
+    for name, (model, type_name) in wanted.items():
+        companions[name] = Onnx(Target(str(model), "hf", str(model), label=model.name)).model
+        source = folder / f"{name}-source"
+        write_source(source, companions[name].merged)
+        orders.append(Order(str(model), None, str(source), str(folder / name), type_name))
+    build(orders, working(folder / "scratch"))
+    for name, (_, type_name) in wanted.items():
+        finish(folder / name, companions[name], type_name)
+    return {name: folder / name for name in wanted}

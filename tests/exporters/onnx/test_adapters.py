@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,21 @@ def test_each_adapter_over_the_fp32_base_answers_as_peft_does_and_none_as_the_ba
     )
 
 
+def test_layers_that_the_graph_has_apart_get_their_rows_of_a_joined_one(
+    phi3: Path, built: dict[str, Path], tmp_path: Path
+) -> None:
+    models.make_adapter(tmp_path / "adapter", phi3, seed=3)
+    target = target_of(phi3, tmp_path / "adapter")
+    path, _ = export(target, tmp_path, "multi-fp32", {"fp32": built["phi3"]}, tmp_path / "s")
+    there = about(base_of(path))
+    assert there is not None
+    assert {site.name for site in there.sites if "layers.0" in site.name} >= {
+        "layers.0.mlp.gate_proj",
+        "layers.0.mlp.up_proj",
+    }
+    assert far(logits(base_of(path), path), theirs(phi3, tmp_path / "adapter")) < 1e-4
+
+
 def test_over_an_int4_base_an_adapter_keeps_its_effect_and_none_leaves_the_base_as_it_was(
     base: Path, adapter: Path, built: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -230,6 +246,25 @@ def test_a_build_that_ended_early_leaves_nothing_under_the_bases_name_and_is_don
     assert about(folder) is not None
     assert (folder / "adapters" / "earlier.onnx_adapter").read_bytes() == b"kept"
     assert far(logits(folder, path), theirs(base, adapter)) < 1e-4
+
+
+def test_a_cancel_is_heard_while_another_export_builds_the_same_base(
+    base: Path, adapter: Path, tmp_path: Path
+) -> None:
+    target = target_of(base, adapter)
+    multi = Multi(target, Onnx(target).model)
+    path = Path(multi.item("multi-fp32", tmp_path).path)
+    folder = base_of(path)
+    folder.parent.mkdir(parents=True)
+
+    def ended() -> None:
+        raise KeyboardInterrupt
+
+    with open(folder.with_name(f".{folder.name}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lent = working(tmp_path / "s")._replace(check=ended)
+        with pytest.raises(KeyboardInterrupt):
+            multi.write("multi-fp32", path, lambda *_: pytest.fail("built twice"), lent)
 
 
 def test_the_item_counts_the_base_only_where_it_isnt_there(
