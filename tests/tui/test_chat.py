@@ -24,7 +24,6 @@ from tests.tui.pilots import lines_of, text_of, until
 from tui.app import AfinaApp
 from tui.screens import chat_column
 from tui.screens.chat import ChatPane
-from tui.screens.chat_targets import default_words, offers, words_of
 from tui.widgets.prompt_box import PromptBox
 
 WIDE, NARROW = (160, 45), (80, 24)
@@ -368,29 +367,6 @@ async def test_a_narrow_terminal_shows_the_columns_one_by_one(home: Path, run: R
         await pilot.press("escape", "]")
         await until(pilot, lambda: not pane.columns[0].display, "the second column")
         assert "╭─ B ─" in text_of(app)
-
-
-def test_the_newest_run_with_a_result_is_opened_beside_its_base(home: Path, run: Run) -> None:
-    write_run(home, "younger", "running", at=3)
-    assert default_words(home) == [f"{run.id}@base", run.id]
-
-
-def test_an_export_is_opened_beside_the_tuned_model(home: Path, run: Run) -> None:
-    path = run.directory / "exports" / "gguf" / "travel-lora-q4_k_m.gguf"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"GGUF")
-    assert words_of(home, str(path)) == [run.id, str(path)]
-    assert words_of(home, f"{run.id}@20") == [f"{run.id}@base", f"{run.id}@20"]
-    assert [offer.what for offer in offers(home)][:5] == [
-        "tuned", "gguf", "checkpoint", "checkpoint", "base",
-    ]  # fmt: skip
-    earlier = run.directory / "exports" / "20" / "gguf" / "travel-lora-20-f16.gguf"
-    earlier.parent.mkdir(parents=True)
-    earlier.write_bytes(b"GGUF")
-    assert words_of(home, str(earlier)) == [f"{run.id}@20", str(earlier)]
-    assert [offer.word for offer in offers(home) if offer.what == "gguf"] == [
-        str(earlier), str(path),
-    ]  # fmt: skip
 
 
 async def test_a_real_worker_that_is_killed_leaves_the_app_alive(
