@@ -144,13 +144,10 @@ def refuse(plan: Plan) -> None:
     """Raises AfinaError with every reason not to start."""
     if not plan.problems:
         return
-    first, *others = plan.problems
-    named = [f"{_name(problem)}{problem.message}" for problem in plan.problems]
-    hints = dict.fromkeys(problem.hint for problem in others if problem.hint)
-    raise AfinaError(
-        " ".join(named) if others else first.message,
-        " ".join(dict.fromkeys([first.hint, *hints])).strip(),
-    )
+    several = len(plan.problems) + len(plan.items) > 1  # then each says which export it is about
+    messages = [(_name(problem) if several else "") + problem.message for problem in plan.problems]
+    hints = dict.fromkeys(problem.hint for problem in plan.problems if problem.hint)
+    raise AfinaError(" ".join(messages), " ".join(hints))
 
 
 def _idle(options: Options, kinds: Collection[str]) -> list[Problem]:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 from core.paths import make_folder, sync_folder, write_atomic
+from exporters.exporter import EXPORTERS
 from exporters.job.results import (
     MANIFEST,
     PARITY,
@@ -63,9 +65,9 @@ def discard(folder: Path, path: Path) -> None:
     path.with_suffix(MODELFILE).unlink(missing_ok=True)
 
 
-def mend(folder: Path, elsewhere: Iterable[Path] = ()) -> None:
+def mend(folder: Path, elsewhere: Collection[Path] = ()) -> None:
     """Ends what an export began that is no more: takes back or completes a replacement, and deletes
-    everything under an unfinished name; `elsewhere` are such exports that don't lie in the folder.
+    everything under an unfinished name. `elsewhere` are exports that don't lie in the folder.
     """
     begun = read_publishing(folder)
     if begun is not None and not published(folder, begun):
@@ -84,6 +86,10 @@ def mend(folder: Path, elsewhere: Iterable[Path] = ()) -> None:
         _complete(folder, begun)
     for aside in folder.glob(f"*/*{ASIDE}"):
         delete(aside)
+    places = [place for final in elsewhere for place in (final.parent, final.parent.parent)]
+    for place in [*(folder / kind for kind in EXPORTERS), *places]:
+        with suppress(OSError):  # it is not there, or holds something
+            place.rmdir()
 
 
 def start_part(path: Path) -> Path:
@@ -98,15 +104,16 @@ def sha256_of(path: Path, on_block: Callable[[int], None] = lambda done: None) -
 
     `on_block` gets the bytes behind us and may raise. What was hashed has reached the disk.
     """
-    before = 0
+    before, lines = 0, []
     if not path.is_dir():
         return _hash_file(path, on_block)
-    lines = []
     for file in files_of(path):
         done = before
         digest = _hash_file(file, lambda more, done=done: on_block(done + more))
         lines.append(f"{file.relative_to(path).as_posix()} {digest}\n")
         before += file.stat().st_size
+    for place in {path, *(file.parent for file in files_of(path))}:
+        sync_folder(place)
     return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
 

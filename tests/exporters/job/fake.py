@@ -30,7 +30,13 @@ class Fake:
     """Writes SIZE bytes of a type's first letter, as a file or as a folder of two."""
 
     KIND = "gguf"
-    CHOICES = {"f16": "half", "q8_0": "eight", "bad": "can't be written", "wrong": "fails"}
+    CHOICES = {
+        "f16": "half",
+        "q8_0": "eight",
+        "bad": "can't be written",
+        "wrong": "fails its check",
+        "never": "is impossible",
+    }
     stage = ""  # where it hangs
     version = "1"  # in what it writes
     writing: Callable[[Path], None] = lambda path: None  # called half-way
@@ -41,6 +47,8 @@ class Fake:
         hang("planning")
 
     def item(self, type_name: str, folder: Path) -> Item:
+        if type_name == "never":
+            raise AfinaError("It can't be.", "Leave it out.")
         path = file_path(folder, self.target, self.KIND, type_name)
         return Item(self.KIND, type_name, str(path), SIZE, path.exists(), [], 2 * SIZE, 3 * SIZE)
 

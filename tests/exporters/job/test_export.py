@@ -149,6 +149,13 @@ def test_a_kind_that_is_impossible_is_refused_before_anything_starts(
     assert not (home / "exports").exists() and not (home / "jobs").exists()
 
 
+def test_every_reason_names_the_export_it_is_about(home: Path, model: Path) -> None:
+    with pytest.raises(AfinaError) as caught:
+        create_export(home, str(model), ["gguf:f16", "onnx:int4", "gguf:never"])
+    assert caught.value.message == "onnx: This model can't become ONNX. gguf:never: It can't be."
+    assert caught.value.hint == "Choose GGUF. Leave it out."
+
+
 def test_an_export_that_fails_its_check_stays_beside_the_earlier_one(
     home: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

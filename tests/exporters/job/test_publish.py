@@ -154,6 +154,15 @@ def test_one_that_fails_never_replaces_one_that_passed(tmp_path: Path) -> None:
         assert not any("failed" in name for name in names(folder))
 
 
+def test_folders_that_hold_nothing_go(tmp_path: Path) -> None:
+    folder = tmp_path / "exports"
+    outside = tmp_path / "shared" / "base-int4" / "adapters" / "a.onnx_adapter"
+    for path in (folder / FILE, folder / FOLDER, outside):
+        make(part(path), "new")
+    mend(folder, [outside])
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["exports", "shared"]
+
+
 def test_a_discarded_export_is_gone_with_its_result(tmp_path: Path) -> None:
     for place in (FILE, FOLDER):
         offer(tmp_path, place, "old")
