@@ -10,13 +10,17 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from core.environment import usable_cores
 from core.errors import AfinaError
 from core.paths import sync_folder, write_atomic
+from exporters.weights.ahead import in_order
 from exporters.weights.companions import write_companions
 from exporters.weights.merge import Merged
 from exporters.weights.safetensors_reader import INDEX, SINGLE
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SHARD_BYTES = 5 * 10**9  # of tensors in one file: what hubs and transfers like
-BLOCK_VALUES = 2**20  # that are merged, rounded and written at once
+BLOCK_VALUES = 2**20  # of a block
 ALIGNMENT = 8  # of the data, by the format
 
 DTYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16"}  # our names and safetensors' own
@@ -45,6 +49,13 @@ class Shard(msgspec.Struct, frozen=True):
     tensors: tuple[str, ...]
 
 
+class Block(NamedTuple):
+    """Rows of a tensor that are merged, rounded and written together."""
+
+    name: str
+    rows: slice | None  # None: all of it
+
+
 def write_model_folder(
     merged: Merged,
     folder: Path,
@@ -54,9 +65,9 @@ def write_model_folder(
 ) -> None:
     """Writes a folder that transformers and converters load: weights, config, tokenizer, template.
 
-    dtype: "f32", "f16" or "bf16". `on_bytes` is called every few MiB, and what it raises ends the
-    work. `chat_template` is a Jinja file or built-in name in place of the model's own template.
-    Raises AfinaError for weights that don't fit the type.
+    dtype: "f32", "f16" or "bf16". `on_bytes` is called several times a second, and what it raises
+    ends the work. `chat_template` is a Jinja file or built-in name in place of the model's own
+    template. Raises AfinaError for weights that don't fit the type.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_weights(merged, folder, dtype, on_bytes)
@@ -71,18 +82,26 @@ def write_weights(
     on_bytes: OnBytes = lambda name, done, total: None,
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
-    """Writes the safetensors files and, for more than one, their index."""
+    """Writes the safetensors files and, for more than one, their index; on all cores."""
     found = shards(merged.shapes, dtype, shard_bytes)
-    total, done = weights_bytes(merged.shapes, dtype), 0
-    for shard in found:
-        with open(folder / shard.name, "wb") as file:
-            file.write(header({name: merged.shapes[name] for name in shard.tensors}, dtype))
-            for name in shard.tensors:
-                for block in _blocks(merged, name, dtype):
-                    on_bytes(name, done, total)
-                    done += file.write(block.data)
-            file.flush()
-            os.fsync(file.fileno())
+    total, done, at = weights_bytes(merged.shapes, dtype), 0, ""
+    blocks = [block for name in merged.shapes for block in _blocks(merged, name)]
+    made = in_order(
+        (partial(_make, merged, block, dtype) for block in blocks),
+        usable_cores(),
+        lambda: on_bytes(at, done, total),
+    )
+    with closing(made):
+        left = iter(blocks)
+        for shard in found:
+            with open(folder / shard.name, "wb") as file:
+                file.write(header({name: merged.shapes[name] for name in shard.tensors}, dtype))
+                end = done + weights_bytes({n: merged.shapes[n] for n in shard.tensors}, dtype)
+                while done < end:
+                    at = next(left).name
+                    done += file.write(next(made).data)
+                file.flush()
+                os.fsync(file.fileno())
     if len(found) > 1:
         write_atomic(folder / INDEX, _index(found, merged.shapes, dtype))
     on_bytes("weights", done, total)
@@ -138,22 +157,28 @@ def to_bfloat16(values: np.ndarray) -> np.ndarray:
     return rounded.astype(np.uint16)
 
 
-def _blocks(merged: Merged, name: str, dtype: str) -> Iterator[np.ndarray]:
-    """The bytes of a merged tensor in a type, some rows at a time, uint8.
-
-    Raises AfinaError for values that don't fit.
-    """
+def _blocks(merged: Merged, name: str) -> Iterator[Block]:
+    """A tensor in pieces of some rows, or whole where its rows can't be merged apart."""
     shape = merged.shapes[name]
+    size = math.prod(shape)
+    if not size:
+        return
     if not shape or not merged.divisible(name):
-        values = merged.read(name).reshape(-1)
-        parts = (values[at : at + BLOCK_VALUES] for at in range(0, values.size, BLOCK_VALUES))
+        yield Block(name, None)
+        return
+    step = max(1, BLOCK_VALUES * shape[0] // size)
+    for start in range(0, shape[0], step):
+        yield Block(name, slice(start, min(start + step, shape[0])))
+
+
+def _make(merged: Merged, block: Block, dtype: str) -> np.ndarray:
+    """The bytes of a block in a type, uint8. Raises AfinaError for values that don't fit."""
+    if block.rows is None:
+        values = merged.read(block.name)
     else:
-        rows = max(1, BLOCK_VALUES * shape[0] // max(1, math.prod(shape)))
-        parts = (merged.rows(name, at, min(at + rows, shape[0])) for at in range(0, shape[0], rows))
-    for part in parts:
-        if part.size:
-            _check_range(name, part, dtype)
-            yield _encode(part.reshape(-1), dtype)
+        values = merged.rows(block.name, block.rows.start, block.rows.stop)
+    _check_range(block.name, values, dtype)
+    return _encode(values.reshape(-1), dtype)
 
 
 def _encode(block: np.ndarray, dtype: str) -> np.ndarray:
