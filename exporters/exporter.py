@@ -7,14 +7,17 @@ A kind is a room of this package with a class that keeps the contract. Light: no
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
 from core.errors import AfinaError, nearest
 from core.targets import Target
+
+if TYPE_CHECKING:
+    import numpy as np
 
 EXPORTERS = {  # kind: its class; in the order in which kinds are offered
     "gguf": "exporters.gguf.exporter:Gguf",
@@ -69,6 +72,16 @@ class Seen(msgspec.Struct):
     tokens: int  # size of the vocabulary
 
 
+class Excerpt(NamedTuple):
+    """Some rows of one tensor of an export, and what should be there; f32, alike in shape."""
+
+    name: str  # in the export
+    bits: int  # that its numbers keep
+    tuned: np.ndarray
+    base: np.ndarray | None  # before the adapter; None: there is none, or not of this shape
+    found: np.ndarray | None  # as other programs compute with it; None: the tensor is missing
+
+
 class Exporter(Protocol):
     """One kind of export of one target."""
 
@@ -102,6 +115,10 @@ class Exporter(Protocol):
         check: Callable[[], None],
     ) -> Seen | None:
         """What other programs read in it, asked in a process of its own; None where none can."""
+        ...
+
+    def excerpts(self, type_name: str, path: Path) -> Iterator[Excerpt] | None:
+        """Some rows of every tensor; None where they can't be read back."""
         ...
 
 

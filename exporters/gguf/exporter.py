@@ -7,14 +7,15 @@ the bytes: write.py, lora.py. What ours refuses, llama.cpp's converter may do: c
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from core.errors import AfinaError
 from core.targets import Target
-from exporters.exporter import PLAIN, Conversation, Item, Options, Progress, Seen, Working
+from exporters.exporter import PLAIN, Conversation, Excerpt, Item, Options, Progress, Seen, Working
 from exporters.gguf.converted import Converted
 from exporters.gguf.converter import Refused, find
+from exporters.gguf.excerpts import excerpts
 from exporters.gguf.importance import Importance, collect, model_bytes, require_texts
 from exporters.gguf.lora import DESCRIPTION, LORA, Lora, base_of, prepare_lora, write_lora
 from exporters.gguf.prepare import Prepared, prepare
@@ -154,6 +155,11 @@ class Gguf:
                 return None
             path = self._base
         return read_back(path, texts, conversations, check)
+
+    def excerpts(self, type_name: str, path: Path) -> Iterator[Excerpt] | None:
+        if type_name == LORA or self._converted is not None:  # names of another's choosing
+            return None
+        return excerpts(self.prepared, path)
 
 
 def _reporting(working: Working) -> Progress:

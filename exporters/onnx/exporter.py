@@ -6,7 +6,7 @@ of its own, build_worker.py; an adapter apart from its base: multi.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from core.data.encode.template import ChatTemplate
@@ -14,7 +14,7 @@ from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.hub import model_folder
 from core.targets import Target
-from exporters.exporter import PLAIN, Conversation, Item, Options, Seen, Working
+from exporters.exporter import PLAIN, Conversation, Excerpt, Item, Options, Seen, Working
 from exporters.job.results import file_path
 from exporters.onnx import multi
 from exporters.onnx.builder import write_folders
@@ -97,6 +97,9 @@ class Onnx:
     ) -> Seen | None:
         folder = path if type_name in TYPES else base_of(path)
         return read_folder(folder, texts, conversations, check)
+
+    def excerpts(self, type_name: str, path: Path) -> Iterator[Excerpt] | None:
+        return None  # the builder names, turns and packs them in its own way
 
 
 def _build(model: Companion, type_name: str, folder: Path, working: Working) -> None:

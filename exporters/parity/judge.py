@@ -28,6 +28,7 @@ SAME_NAMES = (  # of a Result and of what was measured
     "threads",
 )
 CARRIED = (0.25, 0.5)  # how far from 1 the carried share of the tuning may be; at 0.5 its half
+ANOTHER = 1.0  # share of a tensor's size that no wrong scale takes it off
 FAINT = 0.02  # nats: a tuning that changed less can't be told from rounding
 NOISE = 0.5  # of the tuning's effect: what is lost besides is as loud as it then
 FEW_TEXTS = 0.02  # share of texts that may be split in another way before it is a fail
@@ -60,6 +61,17 @@ class Others(msgspec.Struct):
     first_swapped: str
 
 
+class Weights(msgspec.Struct):
+    """What is in an export beside what should be, some rows of every tensor."""
+
+    tensors: int
+    off: int  # those that differ more than their bits explain
+    first_off: str
+    first_error: float  # share of the tensor's size
+    largest_error: float
+    carried: float | None  # how much of what training changed is there: 1 all, 0 none
+
+
 class Measured(msgspec.Struct, kw_only=True):
     """One export beside the tuned model: numbers, no opinion."""
 
@@ -79,6 +91,7 @@ class Measured(msgspec.Struct, kw_only=True):
     max_delta_log_p: float  # largest over those tokens
     tokens: int
     rows: EvalRows | None  # None: the target has no rows
+    weights: Weights | None  # None: they can't be read back
     effect: float | None  # KL of the untuned model
     carried: float | None  # how much of the tuning's way the export goes: 1 all, 0 none
     tokens_per_s: float | None
@@ -133,7 +146,10 @@ def judge(measured: Measured, kind: str, type_name: str) -> list[Check]:
         checks.append(_delta(measured, bounds.delta))
     if measured.rows is not None:
         checks += [_rows(measured.rows, bounds), _perplexity(measured.rows, bounds)]
-    return [*checks, _tuning(measured), *([_rough(measured)] if rough else [])]
+    checks.append(_tuning(measured))
+    if measured.weights is not None:
+        checks.append(_weights(measured.weights))
+    return [*checks, *([_rough(measured)] if rough else [])]
 
 
 def _prompts(m: Measured) -> Check:
@@ -310,6 +326,25 @@ def _tuning(m: Measured) -> Check:
         state = WARN
     hint = "Choose a type with more bits, or train longer." if state != PASS else ""
     return Check("tuning", state, message, hint)
+
+
+def _weights(w: Weights) -> Check:
+    """An adapter that is missing or too strong puts tensors off too: it is named first."""
+    carried = 1.0 if w.carried is None else w.carried
+    state = _above(abs(carried - 1), CARRIED)
+    if w.off and (w.largest_error >= ANOTHER or state != FAIL):
+        return Check(
+            "weights",
+            FAIL,
+            f"{w.off} of {w.tensors} tensors are not the tuned model's, first "
+            f'"{w.first_off}", which is off by {w.first_error:.0%} of its size.',
+            "The export is not what was trained: export again, and report it if it stays.",
+        )
+    message = f"Some rows of each of {w.tensors} tensors were compared with the tuned model's."
+    if w.carried is None:
+        return Check("weights", PASS, message)
+    message = f"{message} {round(carried, 2) + 0.0:.0%} of what training changed is in them."
+    return Check("weights", state, message, "" if state == PASS else _lost(carried))
 
 
 def _rough(m: Measured) -> Check:

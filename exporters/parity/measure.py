@@ -20,6 +20,7 @@ from exporters.exporter import Exporter, Working
 from exporters.parity.distributions import Carried, Expected, divergences, expected
 from exporters.parity.judge import EvalRows, Measured
 from exporters.parity.reference import ANSWERS_S, ROWS_S, Budget, OnProgress, Reference, ask
+from exporters.parity.weights import weigh
 from exporters.parity.words import equal, first_different, read_by_others
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def measure(
     texts = [*reference.snippets, *reference.singles]
     target = exporter.answering(type_name, path, working)  # may write what `seen` reads too
     seen = exporter.seen(type_name, path, texts, reference.conversations, working.check)
+    excerpts = exporter.excerpts(type_name, path)
     with reference.requests.model(reference.client(target)) as client:
         found = _compare(client, reference, lambda done: progress(done, total))
     progress(total, total)
@@ -100,6 +102,7 @@ def measure(
         max_delta_log_p=max(float(each.delta.max()) for each in answers),
         tokens=sum(each.kl.size for each in answers),
         rows=found.rows,
+        weights=weigh(excerpts, working.check) if excerpts else None,
         effect=reference.effect if reference.untuned else None,
         carried=found.carried,
         tokens_per_s=_speed([each.here for each in answers]),

@@ -61,6 +61,10 @@ class Merged:
     def parameters(self) -> int:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
+    def untuned(self) -> Merged | None:
+        """The same model before its adapter; None without one."""
+        return Merged(self.folder) if self.adapter else None
+
     def read(self, name: str) -> np.ndarray:
         """One merged tensor, float32."""
         shape = self.shapes[name]

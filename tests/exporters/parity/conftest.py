@@ -13,7 +13,7 @@ from core.config import config_io
 from core.jobs import JobWorker
 from core.runs import Run, create_run
 from core.targets import Target
-from exporters.exporter import Exporter, Working
+from exporters.exporter import Exporter, Working, exporter_class
 from exporters.job.cancel import Requests
 from exporters.job.results import PASS, Check
 from exporters.parity import reference as asking
@@ -58,7 +58,7 @@ def reference(
     worker.close()
 
 
-Compare = Callable[[Exporter, str, Reference], dict[str, Check]]
+Compare = Callable[[Exporter, str], dict[str, Check]]
 
 
 @pytest.fixture
@@ -68,14 +68,15 @@ def working(tmp_path: Path) -> Working:
 
 
 @pytest.fixture
-def compare(tmp_path: Path, working: Working) -> Compare:
-    """Writes one type and gives the checks that don't pass, by name."""
+def compare(tuned: Target, reference: Reference, tmp_path: Path, working: Working) -> Compare:
+    """Lets an exporter write one type, right or wrong; the checks that don't pass, by name."""
 
-    def found(exporter: Exporter, word: str, reference: Reference) -> dict[str, Check]:
+    def found(exporter: Exporter, word: str) -> dict[str, Check]:
         kind, _, type_name = word.partition(":")
         path = tmp_path / f"x-{type_name}.{kind}"
         exporter.write({type_name: path}, working)
-        measured = measure(exporter, type_name, path, reference, working, lambda done, total: None)
+        right = exporter_class(kind)(tuned)
+        measured = measure(right, type_name, path, reference, working, lambda done, total: None)
         checks = judge(measured, kind, type_name)
         return {check.name: check for check in checks if check.verdict != PASS}
 

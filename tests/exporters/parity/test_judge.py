@@ -10,9 +10,10 @@ import pytest
 from exporters.exporter import EXPORTERS, exporter_class
 from exporters.job.results import FAIL, PASS, WARN, Result
 from exporters.parity.bounds import BOUNDS, bounds_of
-from exporters.parity.judge import EvalRows, Measured, Others, judge, tell, verdict
+from exporters.parity.judge import EvalRows, Measured, Others, Weights, judge, tell, verdict
 
 ROWS = EvalRows(rows=30, tokens=900, kl=0.0, perplexity=3.0, perplexity_tuned=3.0)
+WEIGHTS = Weights(tensors=21, off=0, first_off="", first_error=0.0, largest_error=0.01, carried=1.0)
 OTHERS = Others(
     prompts=40,
     prompts_equal=40,
@@ -42,6 +43,7 @@ GOOD = Measured(
     max_delta_log_p=0.0,
     tokens=400,
     rows=ROWS,
+    weights=WEIGHTS,
     effect=0.5,
     carried=1.0,
     tokens_per_s=100.0,
@@ -52,6 +54,10 @@ GOOD = Measured(
 
 def changed(**changes: Any) -> Measured:
     return msgspec.structs.replace(GOOD, **changes)
+
+
+def weights(**changes: Any) -> dict[str, Any]:
+    return {"weights": msgspec.structs.replace(WEIGHTS, **changes)}
 
 
 def others(**changes: Any) -> dict[str, Any]:
@@ -99,6 +105,10 @@ def test_every_type_that_is_offered_has_bounds(kind: str) -> None:
         (rows(kl=0.03), "eval rows", FAIL),
         (rows(perplexity=3.03), "perplexity", WARN),
         (rows(perplexity=3.1), "perplexity", FAIL),
+        (weights(off=2, first_off="blk.0", first_error=1.41), "weights", FAIL),
+        (weights(carried=0.0), "weights", FAIL),
+        (weights(carried=2.0), "weights", FAIL),
+        (weights(carried=0.7), "weights", WARN),
         ({"carried": 0.7}, "tuning", WARN),
         ({"carried": 0.0}, "tuning", FAIL),
         ({"carried": 2.0}, "tuning", FAIL),
