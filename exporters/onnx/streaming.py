@@ -8,10 +8,11 @@ the same bytes in it, and holds one layer.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx_ir as ir
 import torch
 
@@ -19,16 +20,15 @@ from core.errors import AfinaError
 from exporters.weights.merge import INPUT, OUTPUT, Merged
 
 if TYPE_CHECKING:
-    pass
-
-if TYPE_CHECKING:
     from typing import Any as Base  # a class of the builder
 else:
     Base = object
 
+GRAPH, DATA = "model.onnx", "model.onnx.data"
 INLINE_BYTES = 1024  # smaller tensors stay in model.onnx
 ALIGNED_BYTES = 2**20  # larger ones begin at a page, so that onnxruntime can map them
 PAGE = 4096
+PIECE_BYTES = 4 * 2**20  # of a tensor, worked on at once
 
 
 class Store:
@@ -38,12 +38,19 @@ class Store:
         self._merged = merged
         self._on_read = on_read
         self.output = output
-        self._file = (output / "model.onnx.data").open("wb")
+        self._file = (output / DATA).open("wb")
 
     def read(self, name: str) -> torch.Tensor:
-        """A merged tensor, float32."""
-        array = self._merged.read(name)
-        self._on_read(name, array.nbytes)
+        """A merged tensor, float32; read in pieces, so that nothing but it is in memory."""
+        merged, shape = self._merged, self._merged.shapes[name]
+        if len(shape) < 2 or not merged.divisible(name):
+            array = merged.read(name)
+            self._on_read(name, array.nbytes)
+            return torch.from_numpy(array)
+        array = np.empty(shape, np.float32)
+        for start, stop in pieces(shape[0], array[0].nbytes):
+            array[start:stop] = merged.rows(name, start, stop)
+            self._on_read(name, array[start:stop].nbytes)
         return torch.from_numpy(array)
 
     @property
@@ -53,15 +60,17 @@ class Store:
 
     def write(self, tensor: ir.TensorProtocol, name: str) -> ir.ExternalTensor:
         """Appends a tensor to the data file; returns what stands for it."""
-        data = tensor.tobytes()
-        if len(data) >= ALIGNED_BYTES:
+        array = tensor.numpy()
+        assert array.nbytes == tensor.nbytes, f"{name} is packed"
+        if tensor.nbytes >= ALIGNED_BYTES:
             self._file.write(bytes(-self._file.tell() % PAGE))
         offset = self._file.tell()
-        self._file.write(data)
+        for start, stop in pieces(array.shape[0], array[0].nbytes):
+            self._file.write(np.ascontiguousarray(array[start:stop]).data)
         return ir.ExternalTensor(
-            "model.onnx.data",
+            DATA,
             offset,
-            len(data),
+            tensor.nbytes,
             tensor.dtype,
             shape=ir.Shape(tensor.shape.numpy()),
             name=name,
@@ -117,7 +126,7 @@ class Streaming(Base):
         self.store.close()
         self.model.graph.sort()
         self.stamp_build_metadata(self.model)
-        ir.save(self.model, Path(out_dir) / "model.onnx")
+        ir.save(self.model, Path(out_dir) / GRAPH)
 
     def _fill(self, module: Any, prefix: str) -> None:
         """Gives a module without numbers its own."""
@@ -150,53 +159,52 @@ class Streaming(Base):
                 self._settled.add(name)
 
     def _is_quantized(self, node: ir.Node) -> bool:
-        if self.onnx_dtype in (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16):
+        if self.onnx_dtype == ir.DataType.FLOAT or node.op_type != "MatMul":
             return False
-        if node.op_type not in self.quant_attrs["op_types_to_quantize"]:
-            return False
-        weight = node.inputs[0 if node.op_type == "Gather" else 1]
+        weight = node.inputs[1]
         return weight is not None and weight.const_value is not None
 
     def _quantize(self, node: ir.Node) -> None:
-        """Puts the quantized form of one node in its place, as the builder quantizes a graph."""
-        found = self._alone(node)
-        new = list(found.graph)
-        if len(new) == 1 and new[0].op_type == node.op_type:
-            return  # its type or a rule of the builder leaves it as it is
+        """Puts the quantized form of a multiplication in its place, made of some outputs at a time:
+        each output has blocks of its own.
+        """
+        weight = node.inputs[1]
+        assert weight is not None and weight.name is not None and weight.const_value is not None
+        array = weight.const_value.numpy()  # (in, out)
+        made = [
+            self._alone(node, array[:, start:stop])
+            for start, stop in pieces(array.shape[1], array[:, 0].nbytes)
+        ]
+        new = list(made[0].graph)
+        if [each.op_type for each in new] == ["MatMul"]:
+            return  # the builder excludes it
         assert len(new) == 1, f"{node.name} became {len(new)} nodes"
-        weight = node.inputs[0 if node.op_type == "Gather" else 1]
-        assert weight is not None and weight.name is not None
-        for name, value in found.graph.initializers.items():
+        new[0].attributes["N"] = ir.AttrInt64("N", array.shape[1])
+        for name in made[0].graph.initializers:
+            parts = [one.graph.initializers[name].const_value for one in made]
             if name != weight.name:
-                self._register(name, value.const_value)
+                whole = np.concatenate([part.numpy() for part in parts if part is not None])
+                self._register(name, ir.tensor(whole, name=name))
         self._replace(node, new[0])
         if not weight.uses():
             del self.model.graph.initializers[weight.name]
             del self.values[weight.name]
 
-    def _alone(self, node: ir.Node) -> ir.Model:
-        """A quantized model of this node alone."""
-        inputs, initializers = [], []
-        for value in node.inputs:
-            assert value is not None
-            same = ir.Value(name=value.name, type=value.type, shape=value.shape)
-            same.const_value = value.const_value
-            (initializers if same.const_value is not None else inputs).append(same)
-        by_name = {value.name: value for value in (*inputs, *initializers)}
+    def _alone(self, node: ir.Node, array: np.ndarray) -> ir.Model:
+        """What the builder makes of a model of this node alone; array: its weights (in, out)."""
+        source, weight = node.inputs
+        assert source is not None and weight is not None
+        given = ir.Value(name=source.name, type=source.type, shape=source.shape)
+        held = ir.Value(name=weight.name)
+        held.const_value = ir.tensor(np.ascontiguousarray(array), name=weight.name)
+        held.dtype, held.shape = held.const_value.dtype, ir.Shape(array.shape)
         output = ir.Value(name=node.outputs[0].name)
-        single = ir.Node(
-            node.domain,
-            node.op_type,
-            [by_name[value.name] for value in node.inputs if value is not None],
-            list(node.attributes.values()),
-            outputs=[output],
-            name=node.name,
-        )
+        single = ir.Node("", "MatMul", [given, held], outputs=[output], name=node.name)
         graph = ir.Graph(
-            inputs,
+            [given],
             [output],
             nodes=[single],
-            initializers=initializers,
+            initializers=[held],
             opset_imports=dict(self.model.graph.opset_imports),
             name="one",
         )
@@ -220,6 +228,13 @@ class Streaming(Base):
         node.resize_inputs(len(new.inputs))
         for place, value in enumerate(new.inputs):
             node.replace_input_with(place, self.make_value(value.name) if value else None)
+
+
+def pieces(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Ranges over `count` things of `size` bytes, each of PIECE_BYTES or one thing."""
+    step = max(1, PIECE_BYTES // max(1, size))
+    for start in range(0, count, step):
+        yield start, min(start + step, count)
 
 
 def streamed(family: type, store: Store) -> type:
