@@ -73,11 +73,12 @@ def peer(options: argparse.Namespace, stages: dict[str, float]) -> None:
             _call("quantize", options)
 
 
-# The random model's tokenizer is none that the converter knows by its hash
+# The random model's tokenizer is none that the converter knows by its hash, and no sentencepiece
 CONVERT = (
     "sys.path[:0] = [{0!r}, {0!r} + '/gguf-py']; import convert_hf_to_gguf as program; "
     "from conversion.base import TextModel; "
-    "TextModel.get_vocab_base_pre = lambda *_: 'gpt-2'; program.main()"
+    "TextModel.get_vocab_base_pre = lambda *_: 'gpt-2'; "
+    "TextModel._set_vocab_sentencepiece = TextModel._set_vocab_gpt2; program.main()"
 )
 
 
