@@ -2,17 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help demo test check format wheel clean
+.PHONY: help demo test test-reference check format wheel clean
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/installed ## install, then the whole journey on the sample data
 	@$(BIN)/afina demo $(ARGS)
 
 test: .venv/developer ## install, then the tests
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+test-reference: .venv/developer ## compare GGUF files with llama.cpp's converter (downloads it)
+	@$(BIN)/python tests/reference/fetch.py
+	@$(BIN)/python -m pytest tests/reference/check_converter.py $(ARGS)
 
 check: .venv/developer ## ruff, pyright and the layers between the packages
 	@$(BIN)/ruff format --check .
