@@ -1,6 +1,6 @@
-"""Running a piece of llama.cpp in a process of its own, which can be killed and may crash.
+"""Running llama.cpp or onnxruntime in a process of its own, which can be killed and may crash.
 
-Its calls can't be interrupted, and a crash takes the process along. The work says what it has to
+Their calls can't be interrupted, and a crash takes the process along. The work says what it has to
 say as messages; what the listener raises (a cancel) ends the process first.
 """
 
@@ -47,7 +47,7 @@ def run_aside(
         ours.close()
     if not finished:
         raise AfinaError(
-            f"llama.cpp's process {_how(process.exitcode)} without a last word.",
+            f"The process of {work.__module__} {_how(process.exitcode)} without a last word.",
             "Look at the free memory and disk, and at log.txt.",
         )
 
