@@ -7,7 +7,6 @@ folder is asked in reading.py.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -21,7 +20,13 @@ from exporters.merged.excerpts import excerpts
 from exporters.merged.reading import read_folder
 from exporters.weights.companions import NAMES, companions_bytes
 from exporters.weights.merge import INPUT, Merged
-from exporters.weights.safetensors_writer import header, shards, weights_bytes, write_model_folder
+from exporters.weights.safetensors_writer import (
+    header,
+    memory_bytes,
+    shards,
+    weights_bytes,
+    write_model_folder,
+)
 
 LIBRARIES_BYTES = 120 * 2**20  # Python, numpy
 
@@ -59,8 +64,6 @@ class MergedModel:
             for shard in shards(shapes, type_name)
         )
         size = weights_bytes(shapes, type_name) + headers + companions_bytes(self.merged.folder)
-        # the stored bytes, float32 of them, and the delta
-        working = max(math.prod(shape) for shape in shapes.values()) * 12
         return Item(
             "merged",
             type_name,
@@ -68,7 +71,7 @@ class MergedModel:
             size,
             path.is_dir(),
             self._rounding(type_name),
-            memory_bytes=working + LIBRARIES_BYTES,
+            memory_bytes=memory_bytes(self.merged) + LIBRARIES_BYTES,
         )
 
     def write(self, outputs: dict[str, Path], working: Working) -> None:

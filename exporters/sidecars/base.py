@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError
 from core.hub import is_hub_id, model_folder
 from core.runs import Run
@@ -66,7 +67,7 @@ def _hub_name(word: str) -> str | None:
 
 
 def _licence(word: str) -> Licence | None:
-    """From the front matter of its README, else the text of its licence."""
+    """From the front matter of its README, its config.json, or the text of its licence."""
     try:
         folder = model_folder(word)
     except AfinaError:
@@ -78,6 +79,9 @@ def _licence(word: str) -> Licence | None:
     if isinstance(name, str) and name:
         own, link = (str(said.get(f"license_{key}") or "") for key in ("name", "link"))
         return Licence(name, own, link)
+    named = read_json(folder, "config.json").get("license")
+    if isinstance(named, str) and named:
+        return Licence(named)
     for path in sorted(folder.glob("LICENSE*")):
         text = _read(path)[:START].lower()
         for known, words in TEXTS.items():

@@ -139,6 +139,8 @@ def _commands(card: Card) -> Iterator[str]:
             f"llama-cli -m {path} --jinja -cnv",
             f"ollama create {name} -f {modelfile_path(Path(path))} && ollama run {name}",
         )
+    if len(whole) > 1:
+        yield "The other GGUF files run the same way."
     for result in sound:
         if result.kind == "gguf" and result.type == "lora":
             yield _code(f"llama-cli -m BASE.gguf --lora {result.path} --jinja -cnv")

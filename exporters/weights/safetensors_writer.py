@@ -20,7 +20,7 @@ import msgspec
 from core.environment import usable_cores
 from core.errors import AfinaError
 from core.paths import sync_folder, write_atomic
-from exporters.weights.ahead import in_order
+from exporters.weights.ahead import AHEAD, in_order
 from exporters.weights.companions import write_companions
 from exporters.weights.merge import Merged
 from exporters.weights.safetensors_reader import INDEX, SINGLE
@@ -129,6 +129,17 @@ def shards(shapes: Shapes, dtype: str, limit: int = SHARD_BYTES) -> list[Shard]:
 def weights_bytes(shapes: Shapes, dtype: str) -> int:
     """Of all tensors, without headers."""
     return sum(math.prod(shape) for shape in shapes.values()) * BYTES[dtype]
+
+
+def memory_bytes(merged: Merged) -> int:
+    """What the blocks at work and those that wait take at most."""
+    largest = max(
+        BLOCK_VALUES if merged.divisible(name) else math.prod(shape)
+        for name, shape in merged.shapes.items()
+    )
+    # the stored bytes, float32 of them and the delta, then the result
+    threads = usable_cores()
+    return largest * (threads * 12 + (threads + AHEAD) * 4)
 
 
 def header(shapes: Shapes, dtype: str) -> bytes:

@@ -66,6 +66,8 @@ def test_a_licences_text_is_known_by_its_own_words(tmp_path: Path) -> None:
     assert base_of(target(tmp_path)).licence == Licence("llama3.2")
     path.write_text("All rights reserved.")
     assert base_of(target(tmp_path)).licence is None
+    (tmp_path / "config.json").write_text('{"license": "mit"}')
+    assert base_of(target(tmp_path)).licence == Licence("mit")
 
 
 def test_a_base_that_is_gone_has_no_licence(tmp_path: Path) -> None:
