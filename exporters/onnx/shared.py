@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -90,9 +90,14 @@ def ensure_base(
             )
             (part / ADAPTERS).mkdir()
             write_atomic(part / ABOUT, msgspec.json.format(msgspec.json.encode(made)))
+            check()
             _publish(part, folder)
-        finally:
+        except BaseException:
             shutil.rmtree(part, ignore_errors=True)
+            for empty in (folder / ADAPTERS, folder):  # made for the adapter that doesn't come
+                with suppress(OSError):
+                    empty.rmdir()
+            raise
         return made
 
 

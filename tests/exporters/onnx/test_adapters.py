@@ -233,6 +233,7 @@ def test_a_build_that_ended_early_leaves_nothing_under_the_bases_name_and_is_don
         (made / "model.onnx").write_bytes(b"half")
         raise AfinaError("The disk is full.")
 
+    path.parent.mkdir(parents=True)  # as the job does
     with pytest.raises(AfinaError, match="disk is full"):
         multi.write("multi-fp32", path, fail, working(tmp_path / "s"))
     assert not folder.exists()
