@@ -31,6 +31,13 @@ def why_not(config: Config) -> FieldProblem | None:
             "Load it with transformers: AutoModelForSequenceClassification.",
             severity="warning",
         )
+    if config.method.kind == "prompt":
+        return FieldProblem(
+            "method.kind",
+            "A learned prompt changes no weight, so there is nothing to export.",
+            "Chat with the run itself, or choose lora.",
+            severity="warning",
+        )
     if not config.model.name_or_path:
         return None
     try:

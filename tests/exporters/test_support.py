@@ -57,6 +57,14 @@ def test_a_family_is_known_without_its_tokenizer(tmp_path: Path) -> None:
     assert problem is not None and '"mamba"' in problem.message
 
 
+def test_a_learned_prompt_is_warned_of(tmp_path: Path) -> None:
+    write_model(tmp_path, train_sentencepiece("first"))
+    problem = why_not(configure(tmp_path).laid_over({"method.kind": "prompt"}))
+    assert problem is not None
+    assert (problem.field, problem.severity) == ("method.kind", "warning")
+    assert "nothing to export" in problem.message
+
+
 def test_a_classifier_is_warned_of(tmp_path: Path) -> None:
     config = Config().laid_over({"train.objective": "classification"})
     problem = why_not(config)
