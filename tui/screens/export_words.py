@@ -60,7 +60,7 @@ def measured_words(result: Result) -> str:
     if result.rows:
         parts.append(f"{result.row_tokens:,} supervised tokens of {result.rows:,} rows")
     if result.prompts and result.agreement is not None:
-        parts.append(f"{result.agreement:.0%} of {result.prompts} greedy answers alike")
+        parts.append(f"{result.prompts} greedy answers alike over {result.agreement:.0%}")
     if result.snippets:
         parts.append(f"{result.snippets_equal} of {result.snippets} odd texts alike")
     return "; ".join(parts)
