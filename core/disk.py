@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 
+FULL = "The disk takes no more"  # so begins what a process of ours tells another about it
 _TAKES_NO_MORE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 
@@ -17,6 +18,11 @@ def takes_no_more(error: BaseException) -> bool:
 def reason_of(error: OSError) -> str:
     """The system's own words: "No space left on device"."""
     return error.strerror or str(error)
+
+
+def told(error: OSError) -> tuple[str, str]:
+    """Message and hint about a disk that takes no more."""
+    return f"{FULL}: {reason_of(error)}.", "Make room there, or make it writable."
 
 
 def overwrite(path: Path, data: bytes) -> None:

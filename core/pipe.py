@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from core.disk import takes_no_more, told
 from core.errors import AfinaError
 from core.paths import ROOT
 
@@ -99,8 +100,10 @@ def _answer(request: Request, handlers: Mapping[str, Handler]) -> None:
         request.finish("error", {"message": error.message, "hint": error.hint})
     except Exception as error:  # the outermost frame of a worker: it says so and lives on
         traceback.print_exc()
-        text = f"{type(error).__name__}: {error}."
-        request.finish("error", {"message": text, "hint": "This is a bug in Afina."})
+        text, hint = f"{type(error).__name__}: {error}.", "This is a bug in Afina."
+        if isinstance(error, OSError) and takes_no_more(error):
+            text, hint = told(error)
+        request.finish("error", {"message": text, "hint": hint})
 
 
 class _Loop:
