@@ -15,6 +15,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from core.disk import takes_no_more, told
 from core.errors import AfinaError
 
 POLL_S = 0.2  # how long a cancel may wait
@@ -87,7 +88,10 @@ def _begin(work: Callable[..., None], pipe: Connection, arguments: tuple[Any, ..
         pass
     except Exception as error:  # the outermost frame of a worker
         traceback.print_exc()
-        pipe.send(("error", (f"{type(error).__name__}: {error}.", "This is a bug in Afina.")))
+        words = (f"{type(error).__name__}: {error}.", "This is a bug in Afina.")
+        if isinstance(error, OSError) and takes_no_more(error):
+            words = told(error)
+        pipe.send(("error", words))
     pipe.close()
     os._exit(0)  # llama.cpp's threads must not outlive the callbacks of its log
 

@@ -7,6 +7,8 @@ exports as they were.
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from core.chat.backend import default_threads
+from core.disk import FULL
 from core.environment import usable_cores
 from core.errors import AfinaError
 from core.jobs import Job, JobWorker, sole_worker
@@ -23,6 +26,7 @@ from core.paths import make_folder
 from core.runs import active_runs
 from core.targets import resolve
 from exporters.exporter import Exporter, Item, Progress, Working
+from exporters.job.budget import free_disk
 from exporters.job.cancel import Requests
 from exporters.job.plan import Drawn, draw, refuse
 from exporters.job.publish import delete, mend, publish, sha256_of, start_part
@@ -45,6 +49,7 @@ from exporters.parity.reference import Reference
 from exporters.weights.merge import Merged, changes_nothing
 
 PROGRESS_EVERY_S = 0.2
+LEAST_BYTES = 2**20  # of disk; below it nothing can be said about an export
 
 
 class Failure(msgspec.Struct):
@@ -121,13 +126,23 @@ class Export:
                 exporter.write(outputs, working)
             return list(items)
         except AfinaError as error:
-            self.requests.check()  # a process of its own may have died by our hand
+            self.blame_the_export(error)
             for path in outputs.values():
                 delete(path)
             if len(items) > 1:
                 return [done for item in items for done in self.write(exporter, [item])]
             self.fail(items[0], error)
             return []
+
+    def blame_the_export(self, error: AfinaError) -> None:
+        """Goes on only where an error is about the export: not a cancel, not a disk that is full,
+        of which another process tells.
+        """
+        self.requests.check()  # it may have died by our hand
+        if error.message.startswith(FULL):
+            raise error
+        if free_disk(self.folder) < LEAST_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
 
     def fail(self, item: Item, error: AfinaError) -> None:
         """Tells why an export could not be written; the others go on."""
@@ -176,7 +191,7 @@ class Export:
                     exporter, item.type, path, self.reference, working, self.counting(label)
                 )
         except AfinaError as error:
-            self.requests.check()
+            self.blame_the_export(error)
             result.checks = [Check("opens", FAIL, error.message, error.hint)]
             return result
         result.checks = judge(m, item.kind, item.type)

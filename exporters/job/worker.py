@@ -9,10 +9,11 @@ import signal
 import traceback
 from pathlib import Path
 
+from core.disk import takes_no_more, told
 from core.errors import AfinaError
 from core.jobs import Job, JobWorker, sole_worker
 from exporters.job.cancel import CANCELLED, Cancelled
-from exporters.job.export import Export
+from exporters.job.export import LEAST_BYTES, Export
 
 
 def main(directory: str) -> int:
@@ -39,11 +40,11 @@ def _guarded(job: Job, worker: JobWorker) -> int:
         worker.update("stopped", reason=CANCELLED)
         return 0
     except Exception as error:  # noqa: BLE001 - a worker's last word
-        told = _failure(error, job.directory)
-        if told is not error:
+        last = _failure(error, job.directory)
+        if last is not error:
             traceback.print_exc()
-        worker.event("failure", message=told.message, hint=told.hint)
-        worker.update("failed", reason=str(told))
+        worker.event("failure", message=last.message, hint=last.hint)
+        worker.update("failed", reason=str(last))
         return 1
     finally:
         worker.close()
@@ -53,11 +54,12 @@ def _failure(error: Exception, folder: Path) -> AfinaError:
     """What a person is told."""
     if isinstance(error, AfinaError):
         return error
-    full = isinstance(error, OSError) and (
-        error.errno in (errno.ENOSPC, errno.EDQUOT) or shutil.disk_usage(folder).free < 2**20
-    )
-    if full:
-        return AfinaError("The disk is full.", "Free some space, or choose fewer types.")
+    if isinstance(error, OSError):
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or shutil.disk_usage(folder).free < LEAST_BYTES:
+            return AfinaError("The disk is full.", "Free some space, or choose fewer types.")
+        if takes_no_more(error):
+            return AfinaError(*told(error))
     if isinstance(error, MemoryError):
         return AfinaError("The memory is full.", "Export on a larger machine.")
     return AfinaError(

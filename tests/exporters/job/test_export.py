@@ -16,10 +16,12 @@ from typing import Any
 import psutil
 import pytest
 
+from core.disk import told
 from core.errors import AfinaError
 from core.jobs import ENDED, Job, JobWorker
 from core.paths import ROOT
 from exporters.job import cancel
+from exporters.job import export as export_module
 from exporters.job.cancel import Cancelled
 from exporters.job.export import Export
 from exporters.job.publish import mend
@@ -29,6 +31,7 @@ from tests.exporters.job import fake
 from tests.exporters.tokenizers_of import train, write_model
 
 LIMIT_S = 60.0
+COMPARE = Export.compare  # not the fake
 
 
 @pytest.fixture(scope="module")
@@ -184,6 +187,22 @@ def test_a_full_disk_leaves_the_earlier_exports_as_they_were(
         with pytest.raises(OSError, match="No space left"):
             run(home, model, to)
         assert snapshot(home / "exports" / "little") == before
+
+
+def test_a_disk_that_is_full_while_an_export_is_asked_is_no_verdict(
+    home: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = snapshot(run(home, model, "gguf:f16").folder)
+
+    def measure(*rest: Any) -> Any:
+        raise AfinaError(*told(OSError(errno.ENOSPC, "No space left on device")))
+
+    monkeypatch.setattr(export_module, "measure", measure)
+    monkeypatch.setattr(Export, "compare", COMPARE)
+    monkeypatch.setattr(Export, "reference", None, raising=False)
+    with pytest.raises(AfinaError, match="The disk takes no more: No space left on device."):
+        run(home, model, "gguf:f16")
+    assert snapshot(home / "exports" / "little") == before
 
 
 def test_memory_that_has_gone_since_the_plan_is_refused_when_the_job_begins(
