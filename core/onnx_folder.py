@@ -5,6 +5,7 @@ Light: loads no onnxruntime.
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,11 @@ class About(msgspec.Struct, frozen=True):
     base_files: dict[str, str] = {}  # a fingerprint by name
     sites: tuple[Site, ...] = ()  # none: it takes no adapters
     v: int = 1
+
+    @property
+    def base_number(self) -> int:
+        """Of the base model, for the one field of an adapter file that can say what it goes with"""
+        return zlib.crc32(msgspec.json.encode(sorted(self.base_files.items()))) & 0x7FFFFFFF
 
 
 def about(folder: Path) -> About | None:

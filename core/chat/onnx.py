@@ -47,7 +47,7 @@ class OnnxGenai:
         self._target = target = request.target
         self._folder = Path(target.model)
         self._settings = onnx_folder.model_settings(self._folder)
-        self._about = onnx_folder.about(self._folder) or onnx_folder.About()
+        self._about = onnx_folder.about(self._folder)  # None: of another program
         self._tokenizer = Tokenizer.load(self._folder)
         self._templates = {path: _template(target, path) for path in adapters_of(target)}
         self._template = _template(target, target.adapter)  # of the base too: like with like
@@ -65,7 +65,7 @@ class OnnxGenai:
             load_s=round(time.perf_counter() - start, 3),
             stop_ids=onnx_folder.stop_ids(self._settings),
             device="cpu",
-            dtype=self._about.type,
+            dtype=self._about.type if self._about else "unknown",
             adapter=target.adapter is not None,
             adapters=adapters_of(target),
         )
@@ -82,14 +82,18 @@ class OnnxGenai:
 
     def _add(self, model: Model, path: str) -> None:
         """Loads an adapter beside the model. Raises AfinaError where it isn't its own."""
-        known = {name for site in self._about.sites for name in (site.a, site.b)}
+        about = self._about
+        if about is not None and not about.sites:
+            raise AfinaError(
+                f'The model in "{self._folder}" takes no adapters.',
+                "Export it with its adapters apart: afina export RUN --to onnx:multi-int4.",
+            )
         try:
-            names = set(_tensor_names(path))
-            if known and not names <= known:
+            if about is not None and _base_number(path) != about.base_number:
                 raise AfinaError(
-                    f'The adapter "{path}" has a tensor "{min(names - known)}", and the model in '
-                    f'"{self._folder}" has no place for it.',
-                    "It goes with another model: export it for this one.",
+                    f'The adapter "{path}" goes with another base model than the one in '
+                    f'"{self._folder}".',
+                    "Export it for this one.",
                 )
             model.add_adapter(path)
         except (OgaError, RuntimeError, OSError) as error:
@@ -234,12 +238,12 @@ def _append_unless(cancelled: Cancelled, generator: Generator, ids: list[int]) -
         raise failures[0]
 
 
-def _tensor_names(path: str) -> list[str]:
-    """The tensors of an adapter file. Raises RuntimeError for a file that is none."""
+def _base_number(path: str) -> int:
+    """What an adapter file of ours goes with. Raises RuntimeError for a file that is none."""
     from onnxruntime import AdapterFormat
 
     reader: Any = AdapterFormat  # it asks for a PathLike and takes a str
-    return list(reader.read_adapter(path).get_parameters())
+    return reader.read_adapter(path).get_model_version()
 
 
 def _template(target: Target, adapter: str | None) -> ChatTemplate:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
-from core.onnx_folder import Site
+from core.onnx_folder import About, Site
 from core.paths import sync_folder
 from exporters.weights.adapter import Adapter
 from exporters.weights.merge import INPUT, OUTPUT, Merged
@@ -122,17 +122,17 @@ def _matrices_at(
     return np.ascontiguousarray(np.concatenate(down, axis=1)), np.concatenate(up)
 
 
-def write_adapter(adapter: Adapter, sites: Iterable[Site], path: Path) -> None:
-    """Writes the file, made durable; `path` is unfinished until the caller renames it."""
+def write_adapter(adapter: Adapter, base: About, path: Path) -> None:
+    """Writes the file for a base, made durable; it is unfinished until the caller renames it."""
     from onnxruntime import AdapterFormat, OrtValue
 
     values = {
         name: OrtValue.ortvalue_from_numpy(array)
-        for name, array in matrices(adapter, sites).items()
+        for name, array in matrices(adapter, base.sites).items()
     }
     file: Any = AdapterFormat()  # asks for a PathLike and takes a str
     file.set_adapter_version(FORMAT)
-    file.set_model_version(FORMAT)
+    file.set_model_version(base.base_number)
     file.set_parameters(values)
     file.export_adapter(str(path))
     with open(path, "rb") as written:

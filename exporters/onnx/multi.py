@@ -53,12 +53,13 @@ class Multi:
         adapter = self._fit()
         path = adapter_path(self.target, type_name, exports)
         base = self.base.merged
+        chosen = TYPES[type_name.removeprefix(PREFIX)]
+        of_base = folder_bytes(base, chosen) + companions_bytes(base.folder)
         size = _adapter_bytes(adapter)
         notes = [f'The base is shared: "{base_of(path)}".']
-        memory = size * 3
+        memory = max(size * 3, of_base)  # the base is loaded to be asked
         if about(base_of(path)) is None:
-            chosen = TYPES[type_name.removeprefix(PREFIX)]
-            size += folder_bytes(base, chosen) + companions_bytes(base.folder)
+            size += of_base
             notes += notes_of(base, chosen)
             memory = max(memory, memory_bytes(base))
         return Item("onnx", type_name, str(path), size, path.is_file(), notes, memory_bytes=memory)

@@ -23,7 +23,7 @@ from core.hub import model_folder
 from core.onnx_folder import ABOUT, ADAPTER, ADAPTERS, About, about
 from core.paths import make_folder, sync_folder, write_atomic
 from core.runs import slug
-from core.targets import Target
+from core.targets import Target, adapter_name
 from exporters.onnx.adapters import write_adapter
 from exporters.onnx.lora_inputs import Shapes, open_for_adapters
 from exporters.weights.adapter import Adapter
@@ -106,7 +106,7 @@ def add_adapter(adapter: Adapter, there: About, target: Target, path: Path) -> N
     that it was trained with, where that isn't the base's own.
     """
     make_folder(path.parent)
-    write_adapter(adapter, there.sites, path)
+    write_adapter(adapter, there, path)
     if target.chat_template:
         name = path.name.removesuffix(".part")
         write_atomic(
@@ -171,4 +171,4 @@ def _adapter_name(target: Target) -> str:
         _, _, point = target.label.partition(" @ ")
         return Path(target.run).name + (f"-{slug(point)}" if point else "")
     digest = hashlib.sha256(target.adapter.encode()).hexdigest()
-    return f"{slug(Path(target.adapter).name)}-{digest[:4]}"
+    return f"{slug(adapter_name(target.adapter))}-{digest[:4]}"

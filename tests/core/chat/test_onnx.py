@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -20,6 +21,7 @@ from core.chat.oga import Generator
 from core.chat.onnx import OnnxGenai
 from core.chat.protocol import Load
 from core.errors import AfinaError
+from core.onnx_folder import About, Site
 from core.targets import Target
 from tests.core.chat import tiny, tiny_onnx
 
@@ -190,12 +192,16 @@ def test_a_cancel_ends_a_batch_that_is_being_read(
 def test_an_adapter_of_another_model_is_refused(
     onnx_folder: Path, files: list[Path], tmp_path: Path
 ) -> None:
-    shutil.copytree(onnx_folder, tmp_path / "onnx")
-    (tmp_path / "onnx" / "afina.json").write_text(
-        '{"type": "fp32", "sites": [{"name": "x", "pieces": [], "inputs": 4, "outputs": 4}]}'
-    )
-    with pytest.raises(AfinaError, match='has a tensor "0.q_proj.lora_A", and the model in'):
-        load(tmp_path / "onnx", files[0])
+    folder = tmp_path / "onnx"
+    shutil.copytree(onnx_folder, folder)
+    sites = (Site("x", (), 4, 4),)
+    for about, words in (
+        (About("fp32", base_files={"a": "1"}, sites=sites), "goes with another base model"),
+        (About("fp32"), "takes no adapters"),
+    ):
+        (folder / "afina.json").write_bytes(msgspec.json.encode(about))
+        with pytest.raises(AfinaError, match=words):
+            load(folder, files[0])
 
 
 def test_what_is_broken_is_said_in_a_sentence_and_nothing_else_is_printed(

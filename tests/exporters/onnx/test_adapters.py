@@ -14,7 +14,7 @@ from core.chat.backend import open_backend
 from core.chat.onnx import OnnxGenai
 from core.chat.protocol import Load
 from core.errors import AfinaError
-from core.onnx_folder import Piece, Site, about
+from core.onnx_folder import About, Piece, Site, about
 from core.targets import Target, resolve
 from exporters.exporter import Working
 from exporters.job.results import failed_path
@@ -356,4 +356,6 @@ def test_a_layer_without_a_place_is_refused(adapter: Path, tmp_path: Path) -> No
     peft = Adapter(adapter)
     name = "model.layers.0.self_attn.q_proj.weight"
     with pytest.raises(AfinaError, match="changes 13 layers that the ONNX graph has no place for"):
-        write_adapter(peft, [Site("q", (Piece(name, 0, 256),), 256, 256)], tmp_path / "a")
+        write_adapter(
+            peft, About(sites=(Site("q", (Piece(name, 0, 256),), 256, 256),)), tmp_path / "a"
+        )
