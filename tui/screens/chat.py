@@ -30,7 +30,7 @@ LETTERS = "ABCD"
 NARROWEST = 38  # cells of a column; fewer of them are shown where there is no room
 NOTHING = (
     "There is no model to talk to yet: no run has a result, and the sample model is not there. "
-    "Leave this box with esc and press a to name a model folder or a .gguf file."
+    "Leave this box with esc and press a to name a model folder, a .gguf file or an ONNX folder."
 )
 
 

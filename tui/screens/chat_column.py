@@ -230,8 +230,8 @@ class ChatColumn(Frame):
         else:
             first, color = name, TEAL
             facts = ([point] if point else []) + facts
-        if self.target.kind == "gguf":
-            facts.insert(0, "gguf")
+        if self.target.kind != "hf":
+            facts.insert(0, self.target.kind)
         line = Text.assemble((visible(first), f"bold {color}"), no_wrap=True, overflow="ellipsis")
         dot = f" {self._symbols.dot} "
         return line.append(f" {visible(dot.join(facts))}", SECONDARY)

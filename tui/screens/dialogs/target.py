@@ -17,7 +17,14 @@ from tui.widgets.frame import Frame
 from tui.widgets.row_list import Column
 
 COLUMNS = (Column("model", 28), Column("", 11), Column("where", 0))
-COLORS = {"tuned": TEAL, "gguf": TEAL, "base": BLUE, "sample base": BLUE}
+COLORS = {
+    "tuned": TEAL,
+    "gguf": TEAL,
+    "onnx": TEAL,
+    "merged": TEAL,
+    "base": BLUE,
+    "sample base": BLUE,
+}
 
 
 class TargetDialog(Dialog[str]):
@@ -29,7 +36,7 @@ class TargetDialog(Dialog[str]):
         self._offers = offers
 
     def compose(self) -> ComposeResult:
-        with Frame(self._title, "or the path of a model folder or .gguf file"):
+        with Frame(self._title, "or the path of a model or ONNX folder or a .gguf file"):
             yield ChoiceBox(COLUMNS, self._matching, placeholder="part of a name, or a path")
         yield Footer()
 
