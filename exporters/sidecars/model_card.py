@@ -24,6 +24,10 @@ from exporters.sidecars.training import Training
 
 LIBRARIES = {"merged": "transformers", "onnx": "onnxruntime-genai", "gguf": "gguf"}
 
+# What marks up inside a line: an underscore does outside of words, a colon and "www." in links.
+_MARKS = re.compile(r"[\\`*{}\[\]<>|~&$!@]|(?<![^\W_])_|_(?![^\W_])|:(?=//)|(?<=www)\.")
+_BEGINS = re.compile(r"^(\d*)([-+#=.)])")  # a heading, a list or a rule at a line's start
+
 
 class Card(msgspec.Struct, frozen=True):
     """What a model card says."""
@@ -46,7 +50,7 @@ class Card(msgspec.Struct, frozen=True):
 def escaped(text: str) -> str:
     """Text in Markdown as it is: one line, no control characters, no markup."""
     plain = visible(" ".join(text.split()), newlines=False)
-    return re.sub(r"([\\`*_{}\[\]<>()#+!|~&$@:-])", r"\\\1", plain)
+    return _BEGINS.sub(r"\1\\\2", _MARKS.sub(r"\\\g<0>", plain), count=1)
 
 
 def _front_matter(card: Card) -> str:
