@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from core.data.visible import visible
 from core.errors import AfinaError
 
@@ -72,10 +74,13 @@ def convert(
 ) -> None:
     """Writes a merged safetensors folder as a GGUF file of a type to `out`.
 
+    The folder is ours to change: its chat templates lose what other programs stop at, and its
+    settings say whether there is a BOS in front of prompts.
     `check` is called several times a second, and what it raises ends the work. Raises AfinaError
     with the converter's last words when it fails. Needs as much disk again as the merged model
     where the type is one that the converter doesn't write itself.
     """
+    _adapt(merged)
     if type_name in WRITES:
         _run(merged, out, llama_cpp, type_name, check)
         return
@@ -98,6 +103,34 @@ def refuse_unquantizable(type_name: str) -> None:
         )
 
 
+def _adapt(merged: Path) -> None:
+    """Rewrites templates and settings for other programs; the converter copies them as they are."""
+    from core.data.encode.template import ChatTemplate
+    from core.data.encode.tokenizer import Tokenizer, read_json
+    from exporters.gguf.template import portable, writes_bos
+
+    try:
+        tokenizer = Tokenizer.load(merged)
+        written = writes_bos(ChatTemplate.load(merged), tokenizer.bos or "")
+    except AfinaError:
+        return  # nothing that was trained by us
+    has_bos = tokenizer.bos is not None
+    adds_bos = has_bos and tokenizer.bos_id in tokenizer.single.before
+    more = (merged / "additional_chat_templates").glob("*.jinja")
+    for path in (merged / "chat_template.jinja", *more):
+        if path.is_file():
+            path.write_text(portable(path.read_text(), has_bos))
+    settings = read_json(merged, "tokenizer_config.json")
+    given = settings.get("chat_template")
+    if isinstance(given, str):
+        settings["chat_template"] = portable(given, has_bos)
+    elif given:
+        for each in given:
+            each["template"] = portable(each["template"], has_bos)
+    settings |= {"add_bos_token": adds_bos and written, "add_eos_token": False}
+    (merged / "tokenizer_config.json").write_bytes(msgspec.json.encode(settings))
+
+
 def _stored(merged: Path) -> str:
     """The type that keeps every bit of a merged folder."""
     from exporters.weights.safetensors_reader import open_weights
@@ -113,7 +146,8 @@ def _run(
     order = [sys.executable, "-c", _RUNNER, str((llama_cpp / SCRIPT).resolve()), str(merged)]
     order += ["--outfile", str(out), "--outtype", type_name]
     log = out.with_name(f"{out.name}.log")
-    environment = os.environ | _OFFLINE | {"PYTHONPATH": str(llama_cpp / "gguf-py")}
+    path = [str(llama_cpp / "gguf-py"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | _OFFLINE | {"PYTHONPATH": os.pathsep.join(path)}
     try:
         with open(log, "wb") as words:
             process = subprocess.Popen(

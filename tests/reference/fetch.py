@@ -31,12 +31,14 @@ def main() -> None:
     if not (llama_cpp() / "convert_hf_to_gguf.py").is_file():
         given = ["--no-deps", "--no-binary", "llama-cpp-python", "--dest", str(CACHE)]
         subprocess.run([*pip, "download", *given, f"llama-cpp-python=={VERSION}"], check=True)
-        with tarfile.open(CACHE / f"{_SOURCE}.tar.gz") as archive:
+        packed = CACHE / f"{_SOURCE}.tar.gz"
+        with tarfile.open(packed) as archive:
             at = f"{_SOURCE}/vendor/llama.cpp/"
             wanted = tuple(at + part for part in _PARTS)
             archive.extractall(
                 CACHE, [m for m in archive if m.name.startswith(wanted)], filter="data"
             )
+        packed.unlink()
     if not (PACKAGES / "sentencepiece").is_dir():
         given = ["--no-deps", "--target", str(PACKAGES)]
         subprocess.run([*pip, "install", *given, "sentencepiece"], check=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -17,9 +18,12 @@ from core.targets import Target
 from exporters.gguf.converter import convert, find
 from exporters.gguf.prepare import prepare
 from exporters.gguf.write import write_gguf
+from tests.exporters.models import TEMPLATE
+from tests.exporters.tokenizers_of import train, write_model
 
 ROOT = Path(__file__).parents[3]
 SLEEPS = "import os, sys, time; open(sys.argv[3], 'w').write(str(os.getpid())); time.sleep(600)"
+TOUCHES = "import sys; open(sys.argv[3], 'w').write('GGUF')"
 MISSING = "raise ModuleNotFoundError(\"No module named 'sentencepiece'\")"
 LAST = (
     "import sys; sys.exit('INFO\\nmodel \\x1b[2Jarchitecture StrangeForCausalLM is not supported')"
@@ -111,6 +115,24 @@ def alive(process: int) -> bool:
         return False
     status = Path(f"/proc/{process}/stat")  # an orphan may stay a zombie where nobody reaps it
     return not status.is_file() or status.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.mark.parametrize("writes_bos", [True, False])
+def test_a_folder_is_handed_on_with_what_other_programs_read_right(
+    tmp_path: Path, writes_bos: bool
+) -> None:
+    merged = tmp_path / "merged"
+    template = "{{- bos_token -}}" * writes_bos + TEMPLATE
+    write_model(merged, train("gpt-2", bos=True), template, names_bos=True)
+    (merged / "chat_template.jinja").write_text(template)
+    (merged / "additional_chat_templates").mkdir()
+    (merged / "additional_chat_templates" / "tools.jinja").write_text(TEMPLATE)
+    convert(merged, tmp_path / "x", llama_cpp(tmp_path / "llama.cpp", TOUCHES), "f16", nothing)
+    settings = json.loads((merged / "tokenizer_config.json").read_text())
+    assert settings["add_bos_token"] == writes_bos and not settings["add_eos_token"]
+    more = (merged / "additional_chat_templates" / "tools.jinja").read_text()
+    for text in (settings["chat_template"], (merged / "chat_template.jinja").read_text(), more):
+        assert "{%- if true -%}" in text and "generation -%}" not in text
 
 
 def test_other_types_are_made_by_llama_cpps_quantizer(tmp_path: Path, base: Path) -> None:
