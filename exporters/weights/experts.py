@@ -36,6 +36,7 @@ def split_experts(entries: Mapping[str, Entry], model_type: str) -> dict[str, En
 
 
 def parts_of(entry: Entry, stem: str, names: tuple[str, ...]) -> Iterator[Entry]:
+    """The matrices of each expert in one tensor of all: its parts beside each other."""
     if len(entry.shape) != 3 or entry.shape[1] % len(names):
         raise AfinaError(
             f'"{entry.name}" in "{entry.path}" has the shape {entry.shape}, not that of experts.',
