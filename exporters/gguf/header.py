@@ -11,13 +11,30 @@ from exporters.gguf.types import Type, tensor_bytes
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
+    from exporters.gguf.importance import Importance
 
-def begin(prepared: Prepared, wanted: Type, path: Path, kinds: dict[str, str]) -> GGUFWriter:
-    """A file at the place of its first tensor's data; `kinds` are the ggml types by GGUF name."""
-    from gguf import GGUFWriter
+
+def begin(
+    prepared: Prepared,
+    wanted: Type,
+    path: Path,
+    kinds: dict[str, str],
+    importance: Importance | None = None,
+) -> GGUFWriter:
+    """A file at the place of its first tensor's data; `kinds` are the ggml types by GGUF name.
+
+    importance: that it is quantized by, which the file tells as llama-quantize does.
+    """
+    from gguf import GGML_QUANT_VERSION, GGUFWriter
 
     writer = GGUFWriter(path, prepared.family.architecture)
     _add_values(writer, prepared, wanted)
+    if wanted.quantized:
+        writer.add_quantization_version(GGML_QUANT_VERSION)
+    if importance is not None:
+        writer.add_string("quantize.imatrix.dataset", importance.origin)
+        writer.add_uint32("quantize.imatrix.entries_count", len(importance.columns))
+        writer.add_uint32("quantize.imatrix.chunks_count", importance.texts)
     for name, shape in prepared.shapes.items():
         _add_info(writer, name, shape, kinds[name])
     writer.write_header_to_file()

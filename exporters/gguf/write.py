@@ -21,6 +21,7 @@ from exporters.gguf.mixes import needs_importance
 from exporters.gguf.prepare import Prepared
 from exporters.gguf.stream import Form, Stream
 from exporters.gguf.types import ALIGNMENT, TYPES, UNWEIGHTED
+from exporters.weights.flush import Flush
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,11 +55,14 @@ def write_gguf(
             tensor.name: {file.forms[tensor.name] for file in files} for tensor in prepared.tensors
         }
         columns = importance.columns if importance else {}
-        with closing(Stream(prepared, forms, columns, check, threads).made()) as stream:
-            for block, encoded in stream:
+        blocks = Stream(prepared, forms, columns, check, threads).made()
+        with Flush([file.data for file in files]) as flush, closing(blocks):
+            for block, encoded in blocks:
                 at = block.tensor.name
                 for file in files:
-                    file.add(encoded[file.forms[at]], block.last)
+                    values = encoded[file.forms[at]]
+                    file.add(values, block.last)
+                    flush.wrote(values.nbytes)
                 done += block.values
         for values in extra.values():
             for file in files:
@@ -109,7 +113,8 @@ def _begin(prepared: Prepared, name: str, path: Path, importance: Importance | N
             )
         weighs = everywhere or wanted.needs_importance
         forms[tensor] = Form(kind, weighs and known and kind not in UNWEIGHTED)
-    file = _File(begin(prepared, wanted, path, kinds), forms)
+    used = importance if any(form.weighted for form in forms.values()) else None
+    file = _File(begin(prepared, wanted, path, kinds, used), forms)
     file.align()
     return file
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from gguf import GGUFReader
 
 from core.config import config_io
 from core.errors import AfinaError
@@ -97,6 +98,9 @@ def test_an_export_by_importance_collects_it_on_a_text_and_says_so(
     exporter.write({"iq2_xxs": out}, working(tmp_path)._replace(progress=progress))
     kinds = {kind for kind, _ in tensors(out).values()}
     assert "IQ2_XXS" in kinds
+    told = GGUFReader(out).fields
+    assert told["quantize.imatrix.dataset"].contents() == 'the file "text.txt"'
+    assert told["quantize.imatrix.entries_count"].contents() == 15
     assert 'the file "text.txt"' in exporter.notes[-1]
     assert counts[-1][1] > 500 and counts == sorted(counts)
 

@@ -6,9 +6,12 @@ llama.cpp's f16 key-value cache 0.005, f16 weights 0.03, bf16 weights 0.04.
 
 from __future__ import annotations
 
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -19,18 +22,20 @@ from core.chat.protocol import Load
 from core.data.encode.template import ChatTemplate
 from core.errors import AfinaError
 from core.targets import Target
+from exporters.gguf import stream
 from exporters.gguf.families import family_of
+from exporters.gguf.header import begin
 from exporters.gguf.importance import Importance
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.rope import read_rope
 from exporters.gguf.template import portable
 from exporters.gguf.types import TYPES, file_bytes
-from exporters.gguf.write import write_gguf
+from exporters.gguf.write import close, write_gguf
 from exporters.weights.safetensors_reader import read_json
 from tests.exporters import models
 
 IDS = list(range(3, 250, 7))
-SMALL = {"hidden_size": 128, "intermediate_size": 192}
+SMALL: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 192}
 LLAMA3 = {
     "rope_type": "llama3",
     "rope_theta": 500.0,
@@ -215,3 +220,61 @@ def write_wrongly(prepared: Prepared, path: Path) -> None:
     family = msgspec.structs.replace(prepared.family, permuted=())
     wrong = msgspec.structs.replace(prepared, family=family)
     write_gguf(wrong, {"f32": path}, lambda *values: None)
+
+
+def test_shards_make_the_file_that_one_file_makes(tuned: Target, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    folder = tmp_path / "sharded"
+    shutil.copytree(tuned.model, folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    model = AutoModelForCausalLM.from_pretrained(tuned.model, dtype=torch.float32)
+    model.save_pretrained(folder, max_shard_size="1MB")
+    assert len(list(folder.glob("*.safetensors"))) > 2
+    sharded = Target("x", "hf", str(folder), adapter=tuned.adapter, label=tuned.label)
+    for target, name in ((tuned, "one"), (sharded, "many")):
+        write_gguf(prepare(target), {"q8_0": tmp_path / name}, lambda *values: None)
+    one, many = (sorted_tensors(tmp_path / name) for name in ("one", "many"))
+    assert one == many and len(one) > 20
+
+
+def test_threads_and_other_types_change_no_byte(
+    tuned: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "BLOCK_VALUES", 256 * 64)
+    prepared = prepare(tuned)
+    assert len(list(stream.blocks(prepared))) > 2 * len(prepared.tensors)
+    alone = {"q4_k_m": tmp_path / "alone"}
+    write_gguf(prepared, alone, lambda *values: None, threads=1)
+    several = {name: tmp_path / name for name in ("f16", "q4_k_m", "f32")}
+    write_gguf(prepared, several, lambda *values: None, threads=3)
+    assert (tmp_path / "q4_k_m").read_bytes() == (tmp_path / "alone").read_bytes()
+    # blocks of another size round some sums in another way, by the last bit
+    monkeypatch.setattr(stream, "BLOCK_VALUES", 1 << 20)
+    write_gguf(prepared, {"f32": tmp_path / "whole"}, lambda *values: None)
+    parts, whole = (sorted_tensors(tmp_path / name) for name in ("f32", "whole"))
+    for name, data in parts.items():
+        found, expected = (np.frombuffer(d, np.float32) for d in (data, whole[name]))
+        assert np.abs(found - expected).max() < 1e-5, name
+
+
+def test_places_beyond_four_gigabytes_are_right(base: Path, tmp_path: Path) -> None:
+    prepared = prepare(Target("x", "hf", str(base), label="x"))
+    large = [
+        msgspec.structs.replace(tensor, shape=(2**20, 4096))
+        for tensor in prepared.tensors
+        if len(tensor.shape) == 2
+    ]
+    prepared = msgspec.structs.replace(prepared, tensors=large)
+    kinds = prepared.kinds(TYPES["q8_0"])
+    path = tmp_path / "x.gguf"
+    close(begin(prepared, TYPES["q8_0"], path, kinds))
+    size = file_bytes(kinds, prepared.shapes, path.stat().st_size)
+    os.truncate(path, size + 4096)  # a hole, no bytes
+    places = [int(tensor.data_offset) for tensor in GGUFReader(path).tensors]
+    step = 2**20 * 4096 // 32 * 34
+    assert np.diff(places).tolist() == [step] * (len(large) - 1)
+    assert places[-1] > 2**35
+
+
+def sorted_tensors(path: Path) -> dict[str, bytes]:
+    return {tensor.name: tensor.data.tobytes() for tensor in GGUFReader(path).tensors}

@@ -77,3 +77,28 @@ def test_a_folder_with_older_weights_says_what_to_do(tmp_path: Path) -> None:
 
 def write_index(folder: Path, files: dict[str, str]) -> None:
     (folder / INDEX).write_text(json.dumps({"weight_map": files}))
+
+
+def test_rows_beyond_four_gigabytes_are_found(tmp_path: Path) -> None:
+    rows, columns = 2_500_000, 1024
+    size = rows * columns * 2
+    header = {
+        "large": {"dtype": "F16", "shape": [rows, columns], "data_offsets": [0, size]},
+        "small": {"dtype": "F32", "shape": [2], "data_offsets": [size, size + 8]},
+    }
+    text = json.dumps(header).encode()
+    last = np.arange(columns, dtype=np.float16)
+    with open(tmp_path / SINGLE, "wb") as file:  # a hole and its end
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.seek(8 + len(text) + size - last.nbytes)
+        file.write(last.tobytes() + np.array([3.0, 4.0], dtype=np.float32).tobytes())
+    weights = open_weights(tmp_path)
+    found = weights.rows("large", rows - 2, rows)
+    assert not found[0].any() and np.array_equal(found[1], last)
+    assert weights.read("small").tolist() == [3.0, 4.0]
+
+
+def test_rows_are_those_of_the_whole(tmp_path: Path) -> None:
+    save_file({"x": torch.randn(9, 2, 3).bfloat16()}, tmp_path / SINGLE)
+    weights = open_weights(tmp_path)
+    assert np.array_equal(weights.rows("x", 3, 7), weights.read("x")[3:7])
