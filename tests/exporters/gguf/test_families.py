@@ -139,6 +139,18 @@ def test_experts_in_one_tensor_make_the_same_file_as_experts_of_their_own(
     assert all(np.array_equal(data[tensor.name], tensor.data) for tensor in fused.tensors)
 
 
+@pytest.mark.parametrize("name", ["qwen3moe", "mixtral"])
+def test_what_an_adapter_changes_in_experts_and_router_is_merged(tmp_path: Path, name: str) -> None:
+    make_model(tmp_path / "base", *MODELS[name])
+    tuned = models.make_adapter(tmp_path / "adapter", tmp_path / "base")  # all linear ones
+    parameters = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert "gate_up_proj" in parameters["target_parameters"]
+    target = Target("x", "hf", str(tmp_path / "base"), str(tmp_path / "adapter"), label="x")
+    write_gguf(prepare(target), {"f32": tmp_path / "x.gguf"}, lambda *values: None)
+    found, expected = llama_cpp_log_p(tmp_path / "x.gguf", IDS), transformers_log_p(tuned, IDS)
+    assert np.abs(found - expected).max() < 1e-3
+
+
 def test_experts_that_are_missing_are_refused(tmp_path: Path) -> None:
     make_model(tmp_path, *MODELS["qwen3moe"])
     values = json.loads((tmp_path / "config.json").read_text())
