@@ -21,6 +21,7 @@ SPARE_BYTES = 64 * 2**20  # left free on the disk, for logs and events
 NUMBER_BYTES = {EXACT: 4, "bfloat16": 2}
 LIBRARIES_BYTES = 700 * 2**20  # torch and transformers themselves
 RUNTIME_BYTES = 300 * 2**20  # of llama.cpp or onnxruntime beside the weights: Python, a cache
+LIKE_THE_TUNED = ("merged",)  # kinds that transformers loads
 _CGROUP_STAT = Path("/sys/fs/cgroup/memory.stat")
 
 
@@ -43,11 +44,12 @@ def asking_bytes(parameters: int, dtype: str) -> int:
 
 def phases(parameters: int, items: Sequence[Item], dtype: str = EXACT) -> list[Phase]:
     """Asking the tuned model, writing each export, asking it."""
-    found = [Phase("Asking the tuned model", asking_bytes(parameters, dtype))]
+    whole = asking_bytes(parameters, dtype)
+    found = [Phase("Asking the tuned model", whole)]
     for item in items:
-        name = f"{item.kind}:{item.type}"
+        name, asking = f"{item.kind}:{item.type}", item.bytes + RUNTIME_BYTES
         found.append(Phase(f"Writing {name}", item.memory_bytes))
-        found.append(Phase(f"Asking {name}", item.bytes + RUNTIME_BYTES))
+        found.append(Phase(f"Asking {name}", whole if item.kind in LIKE_THE_TUNED else asking))
     return found
 
 

@@ -23,11 +23,12 @@ MIB = 2**20
 ITEMS = [
     Item("gguf", "f16", "/e/f16", 100, False, [], memory_bytes=7, temporary_bytes=3),
     Item("onnx", "int4", "/e/int4", 40, False, [], memory_bytes=9, temporary_bytes=50),
+    Item("merged", "bf16", "/e/bf16", 30, False, [], memory_bytes=8),
 ]
 
 
 def test_the_disk_holds_all_exports_and_the_largest_temporary_beside_what_is_compared() -> None:
-    assert disk_bytes(ITEMS, compared=1000) == 100 + 40 + 50 + 1000
+    assert disk_bytes(ITEMS, compared=1000) == 100 + 40 + 30 + 50 + 1000
 
 
 def test_the_memory_is_that_of_the_largest_phase() -> None:
@@ -38,6 +39,8 @@ def test_the_memory_is_that_of_the_largest_phase() -> None:
         "Asking gguf:f16": 100 + RUNTIME_BYTES,
         "Writing onnx:int4": 9,
         "Asking onnx:int4": 40 + RUNTIME_BYTES,
+        "Writing merged:bf16": 8,
+        "Asking merged:bf16": 5_000_000 + LIBRARIES_BYTES,
     }
 
 
