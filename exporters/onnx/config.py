@@ -16,6 +16,7 @@ from core.data.encode.tokenizer import Tokenizer, read_json
 from core.errors import AfinaError
 from core.paths import write_atomic
 from exporters.onnx.template import written_out
+from exporters.onnx.tokenizer import for_genai
 from exporters.weights.companions import CONFIG, TEMPLATE, TEMPLATES, TOKENIZER, write_companions
 from exporters.weights.merge import Merged
 
@@ -88,7 +89,11 @@ def _write_templates(folder: Path, model: Companion) -> None:
     for name, text in texts.items():
         (folder / TEMPLATES).mkdir(exist_ok=True)
         write_atomic(folder / TEMPLATES / f"{name}.jinja", text)
-    settings = read_json(folder, TOKENIZER)
+    settings, tokenizer = read_json(folder, TOKENIZER), read_json(folder, "tokenizer.json")
+    before = msgspec.json.encode(tokenizer)
+    for_genai(tokenizer, settings)
+    if msgspec.json.encode(tokenizer) != before:
+        write_atomic(folder / "tokenizer.json", msgspec.json.encode(tokenizer))
     length = model.merged.config.get("max_position_embeddings")
     if length:  # many say 10^30 here, which not every program can read
         settings["model_max_length"] = length

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from core.data.encode.template import ChatTemplate
-from core.data.encode.tokenizer import Tokenizer
+from core.data.encode.tokenizer import Tokenizer, read_json
 from core.errors import AfinaError
 from core.hub import model_folder
 from core.targets import Target
@@ -23,6 +23,7 @@ from exporters.onnx.families import family_of
 from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of
 from exporters.onnx.seen import read_folder
 from exporters.onnx.shared import base_of
+from exporters.onnx.tokenizer import notes_on
 from exporters.onnx.types import TYPES
 from exporters.stops import stop_ids
 from exporters.weights.companions import companions_bytes
@@ -54,7 +55,7 @@ class Onnx:
         stops = stop_ids(tokenizer, template, str(folder))
         self.model = Companion(merged, tokenizer, template, stops)
         self.multi = multi.Multi(target, self.model)
-        self.notes: tuple[str, ...] = ()
+        self.notes = notes_on(read_json(folder, "tokenizer.json"))
 
     def item(self, type_name: str, folder: Path) -> Item:
         if type_name not in TYPES:

@@ -17,6 +17,7 @@ import onnx_ir as ir
 import torch
 
 from core.errors import AfinaError
+from core.train.release import give_back
 from exporters.weights.merge import INPUT, OUTPUT, Merged
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ GRAPH, DATA = "model.onnx", "model.onnx.data"
 INLINE_BYTES = 1024  # smaller tensors stay in model.onnx
 ALIGNED_BYTES = 2**20  # larger ones begin at a page, so that onnxruntime can map them
 PAGE = 4096
+TRIM_EVERY = 8  # pieces, after which freed memory goes back to the system
 PIECE_BYTES = 4 * 2**20  # of a tensor, worked on at once
 
 
@@ -106,7 +108,7 @@ class Streaming(Base):
         self._fill(layer, f"model.layers.{layer_id}.")
         super().make_layer(layer_id, layer)
         self._settle()
-        layer.to("meta")
+        self._forget(layer)
 
     def make_layernorm(
         self, layer_id: int, layernorm: Any, skip: bool, simple: bool, location: str
@@ -119,7 +121,7 @@ class Streaming(Base):
         lm_head.weight = _parameter(self.store.read(self.store.output_name))
         super().make_lm_head(lm_head)
         self._settle()
-        lm_head.to("meta")
+        self._forget(lm_head)
 
     def save_model(self, out_dir: str) -> None:
         self._settle()
@@ -158,6 +160,11 @@ class Streaming(Base):
                     value.const_value = ir.tensor(tensor.numpy().copy(), name=name)
                 self._settled.add(name)
 
+    def _forget(self, module: Any) -> None:
+        """Gives back the memory of a part that is written."""
+        module.to("meta")
+        give_back()
+
     def _is_quantized(self, node: ir.Node) -> bool:
         if self.onnx_dtype == ir.DataType.FLOAT or node.op_type != "MatMul":
             return False
@@ -171,10 +178,11 @@ class Streaming(Base):
         weight = node.inputs[1]
         assert weight is not None and weight.name is not None and weight.const_value is not None
         array = weight.const_value.numpy()  # (in, out)
-        made = [
-            self._alone(node, array[:, start:stop])
-            for start, stop in pieces(array.shape[1], array[:, 0].nbytes)
-        ]
+        made = []
+        for place, (start, stop) in enumerate(pieces(array.shape[1], array[:, 0].nbytes)):
+            made.append(self._alone(node, array[:, start:stop]))
+            if place % TRIM_EVERY == TRIM_EVERY - 1:
+                give_back()
         new = list(made[0].graph)
         if [each.op_type for each in new] == ["MatMul"]:
             return  # the builder excludes it

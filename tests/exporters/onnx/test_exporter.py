@@ -17,11 +17,12 @@ from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.targets import Target
 from exporters.exporter import Working
-from exporters.onnx.config import Companion, genai_config
+from exporters.onnx.config import Companion, finish, genai_config
 from exporters.onnx.exporter import Onnx
 from exporters.onnx.template import written_out
 from exporters.parity.snippets import hostile_snippets
 from exporters.weights.merge import Merged
+from tests.exporters import tokenizers_of
 from tests.exporters.onnx import built
 
 # what transformers drops around tags, other programs leave in the text
@@ -51,6 +52,25 @@ CONVERSATIONS: list[dict[str, Any]] = [
         "tools": None,
     },
 ]
+
+
+GENAI = {  # as the builder writes it for a small model
+    "model": {
+        "type": "llama",
+        "vocab_size": 600,
+        "decoder": {
+            "filename": "model.onnx",
+            "head_size": 16,
+            "hidden_size": 32,
+            "inputs": {"input_ids": "input_ids"},
+            "outputs": {"logits": "logits"},
+            "num_attention_heads": 2,
+            "num_hidden_layers": 1,
+            "num_key_value_heads": 1,
+        },
+    },
+    "search": {},
+}
 
 
 class Made(msgspec.Struct):
@@ -186,3 +206,28 @@ def test_a_target_without_weights_or_stop_token_is_refused(base: Path, tmp_path:
         (copy / name).write_text(json.dumps(values))
     with pytest.raises(AfinaError, match="names no stop token"):
         Onnx(Target("x", "hf", str(copy), label="x"))
+
+
+@pytest.mark.parametrize("kind", ["gpt-2", "llama-bpe", "sentencepiece"])
+def test_a_tokenizer_of_any_class_is_read_as_it_is(tmp_path: Path, kind: str) -> None:
+    plain = kind != "sentencepiece"
+    raw = tokenizers_of.train(kind) if plain else tokenizers_of.train_sentencepiece(False)
+    tokenizers_of.write_model(tmp_path / "model", raw)
+    settings = tmp_path / "model" / "tokenizer_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": "Own"}))
+    exporter = Onnx(Target("x", "hf", str(tmp_path / "model"), label="x"))
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / "genai_config.json").write_text(json.dumps(GENAI))
+    finish(folder, exporter.model, "fp32")
+    tokenizer = exporter.model.tokenizer
+    texts = hostile_snippets(list(tokenizer.specials)) if plain else ["Hello 北", " a b ", "naïve"]
+    seen = exporter.seen("fp32", folder, texts, CONVERSATIONS, lambda: None)
+    assert seen is not None
+    assert seen.ids == [found.ids for found in tokenizer.encode_many(texts)]
+
+
+def test_a_tokenizer_that_composes_letters_is_told_of(tmp_path: Path) -> None:
+    tokenizers_of.write_model(tmp_path / "model", tokenizers_of.train("qwen2"))
+    notes = Onnx(Target("x", "hf", str(tmp_path / "model"), label="x")).notes
+    assert any("NFC" in note for note in notes)
