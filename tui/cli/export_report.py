@@ -27,9 +27,7 @@ def print_plan(plan: Plan) -> None:
     if plan.items:
         table = _table(("export", "left"), ("size", "right"), ("memory", "right"), ("to", "left"))
         for item in plan.items:
-            name = visible(_below(folder, item.path)) + (
-                ", replacing the one there" * item.replaces
-            )
+            name = visible(_below(folder, item.path)) + ", replaced" * item.replaces
             cells = (f"{item.kind}:{item.type}", size(item.bytes), size(item.memory_bytes), name)
             table.add_row(*map(_text, cells))
         console.print(table)
