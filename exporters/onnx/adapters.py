@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
+from core.figures import size
 from core.onnx_folder import About, Site
 from core.paths import sync_folder
 from exporters.weights.adapter import Adapter
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORMAT = 1  # of the names and orders in here; written as the file's adapter version
+LARGEST_BYTES = 2**31 - 2**20  # offsets in a FlatBuffer are 31 bits
 INSTEAD = "Export onnx:int4 or another type without multi-: the adapter is merged there."
 
 
@@ -126,10 +128,15 @@ def write_adapter(adapter: Adapter, base: About, path: Path) -> None:
     """Writes the file for a base, made durable; it is unfinished until the caller renames it."""
     from onnxruntime import AdapterFormat, OrtValue
 
-    values = {
-        name: OrtValue.ortvalue_from_numpy(array)
-        for name, array in matrices(adapter, base.sites).items()
-    }
+    arrays = matrices(adapter, base.sites)
+    total = sum(array.nbytes for array in arrays.values())
+    if total > LARGEST_BYTES:
+        raise AfinaError(
+            f'The adapter "{adapter.folder}" takes {size(total)}, and an .onnx_adapter file holds '
+            f"{size(LARGEST_BYTES)}.",
+            INSTEAD,
+        )
+    values = {name: OrtValue.ortvalue_from_numpy(array) for name, array in arrays.items()}
     file: Any = AdapterFormat()  # asks for a PathLike and takes a str
     file.set_adapter_version(FORMAT)
     file.set_model_version(base.base_number)

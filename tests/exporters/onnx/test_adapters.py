@@ -18,6 +18,7 @@ from core.onnx_folder import About, Piece, Site, about
 from core.targets import Target, resolve
 from exporters.exporter import Working
 from exporters.job.results import failed_path
+from exporters.onnx import adapters
 from exporters.onnx.adapters import matrices, write_adapter
 from exporters.onnx.config import Companion
 from exporters.onnx.exporter import Onnx
@@ -350,6 +351,17 @@ def test_ia3_and_a_model_without_adapter_are_refused(base: Path, tmp_path: Path)
     bare = Target(str(base), "hf", str(base), label="base")
     with pytest.raises(AfinaError, match="has no adapter that could be kept apart"):
         Multi(bare, Onnx(bare).model).item("multi-int4", tmp_path)
+
+
+def test_an_adapter_that_is_too_large_for_its_file_is_refused_with_both_sizes(
+    adapter: Path, exported: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapters, "LARGEST_BYTES", 2**17)
+    base = about(base_of(exported[0]))
+    assert base is not None
+    with pytest.raises(AfinaError, match=r"takes \d+.\d KiB, and .* holds 128.0 KiB"):
+        write_adapter(Adapter(adapter), base, tmp_path / "a")
+    assert not (tmp_path / "a").exists()
 
 
 def test_a_layer_without_a_place_is_refused(adapter: Path, tmp_path: Path) -> None:
