@@ -9,10 +9,21 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from core.config import Config
+from core.config import Config, Method
 from core.errors import AfinaError, nearest
 from core.train.model.adapters import module_names
 from core.train.safety.findings import Finding
+
+ALL_LINEAR = "all-linear"
+# layers of an expert, by the names that checkpoints have; and the one that shares their tensor
+EXPERT_PARTS = {
+    "gate_proj": "up_proj",
+    "up_proj": "gate_proj",
+    "down_proj": None,
+    "w1": "w3",
+    "w3": "w1",
+    "w2": None,
+}
 
 
 def check(config: Config, model: Any, longest: int) -> None:
@@ -25,6 +36,8 @@ def check(config: Config, model: Any, longest: int) -> None:
     if method.kind in ("lora", "ia3"):
         _check_saved_modules(config, model)
         _check_patterns(config, model)
+    if method.kind == "lora" and has_experts(model):
+        _check_experts(config.method)
 
 
 def findings(config: Config, model: Any) -> Iterator[Finding]:
@@ -50,6 +63,34 @@ def is_tied(model: Any) -> bool:
     """Whether the head of a model is its embeddings."""
     head = model.get_output_embeddings()
     return head is not None and head.weight is model.get_input_embeddings().weight
+
+
+def has_experts(model: Any) -> bool:
+    """Whether a model is a mixture that holds the experts of a layer in one tensor."""
+    return any(
+        weight.dim() == 3 and ".experts." in name for name, weight in model.named_parameters()
+    )
+
+
+def _check_experts(method: Method) -> None:
+    """What PEFT (0.21, lora/layer.py, ParamWrapper) can't do over the experts of a mixture."""
+    words = {word.rpartition(".")[2] for word in module_names(method.target_modules)}
+    if not words & {ALL_LINEAR, *EXPERT_PARTS}:
+        return
+    for option, on in (("dora", method.dora), ("dropout", method.dropout > 0)):
+        if on:
+            raise AfinaError(
+                f"The model is a mixture of experts, and method.{option} doesn't work on them.",
+                f"Take method.{option} away, or name layers of the attention in "
+                "method.target_modules.",
+            )
+    for part, other in EXPERT_PARTS.items():
+        if part in words and other is not None and other not in words:
+            raise AfinaError(
+                f'method.target_modules names "{part}" without "{other}", and the experts of this '
+                "model hold both in one tensor.",
+                f'Name "{other}" too, or leave both out.',
+            )
 
 
 def _check_blocks(wanted: int, model: Any) -> None:

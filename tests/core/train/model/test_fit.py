@@ -117,3 +117,41 @@ def test_bitsandbytes_that_can_not_run_is_said(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(AfinaError, match="nf4 needs bitsandbytes") as found:
         quantize.check("nf4", "cpu")
     assert "method.quantization to none" in found.value.hint
+
+
+@pytest.fixture(scope="module")
+def mixture() -> Any:
+    from transformers import Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+    size = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "vocab_size": 32}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8}
+    return Qwen3MoeForCausalLM(Qwen3MoeConfig(**size, **heads, **experts))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("method.dora=true",), "method.dora doesn't work on them"),
+        (("method.dropout=0.1",), "method.dropout doesn't work on them"),
+        (("method.target_modules=q_proj,gate_proj",), 'names "gate_proj" without "up_proj"'),
+    ],
+)
+def test_what_does_not_work_on_experts_is_refused(
+    mixture: Any, words: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(AfinaError) as caught:
+        fit.check(config(*words), mixture, 64)
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("method.target_modules=gate_proj,up_proj",),
+        ("method.target_modules=q_proj", "method.dora=true", "method.dropout=0.1"),
+    ],
+)
+def test_what_works_on_experts_is_not(mixture: Any, words: tuple[str, ...]) -> None:
+    fit.check(config(*words), mixture, 64)
