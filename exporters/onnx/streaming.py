@@ -178,21 +178,23 @@ class Streaming(Base):
         weight = node.inputs[1]
         assert weight is not None and weight.name is not None and weight.const_value is not None
         array = weight.const_value.numpy()  # (in, out)
-        made = []
+        new: list[ir.Node] = []
+        parts: dict[str, list[np.ndarray]] = {}
         for place, (start, stop) in enumerate(pieces(array.shape[1], array[:, 0].nbytes)):
-            made.append(self._alone(node, array[:, start:stop]))
+            made = self._alone(node, array[:, start:stop]).graph
+            new = new or list(made)
+            if [each.op_type for each in new] == ["MatMul"]:
+                return  # the builder excludes it
+            for name, value in made.initializers.items():
+                if name != weight.name and value.const_value is not None:
+                    # copied: what it lies in holds the piece in float32 too
+                    parts.setdefault(name, []).append(value.const_value.numpy().copy())
             if place % TRIM_EVERY == TRIM_EVERY - 1:
                 give_back()
-        new = list(made[0].graph)
-        if [each.op_type for each in new] == ["MatMul"]:
-            return  # the builder excludes it
         assert len(new) == 1, f"{node.name} became {len(new)} nodes"
         new[0].attributes["N"] = ir.AttrInt64("N", array.shape[1])
-        for name in made[0].graph.initializers:
-            parts = [one.graph.initializers[name].const_value for one in made]
-            if name != weight.name:
-                whole = np.concatenate([part.numpy() for part in parts if part is not None])
-                self._register(name, ir.tensor(whole, name=name))
+        for name, found in parts.items():
+            self._register(name, ir.tensor(np.concatenate(found), name=name))
         self._replace(node, new[0])
         if not weight.uses():
             del self.model.graph.initializers[weight.name]
