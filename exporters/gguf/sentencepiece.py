@@ -44,13 +44,20 @@ def spaces(tokenizer: dict[str, Any]) -> str:
                     "llama.cpp would make.",
                     KNOWN,
                 )
-            scheme = step.get("prepend_scheme", ALWAYS)
+            older = ALWAYS if step.get("add_prefix_space", True) else NEVER
+            scheme = step.get("prepend_scheme", older)
             place, replaced = scheme if place == NEVER else place, True
         elif not (step["type"] == "Split" and replaced and _splits_at_space(step)):
             raise Refused(f'Its tokenizer splits text first ("{step["type"]}").', KNOWN)
     if not replaced:
         raise Refused("Its tokenizer leaves spaces as they are.", KNOWN)
     return place
+
+
+def keeps_first_space(tokenizer: dict[str, Any]) -> bool:
+    """Whether no space is put in front of what begins with one; llama.cpp puts it there too."""
+    steps = steps_of(tokenizer.get("pre_tokenizer"), "pretokenizers")
+    return spaces(tokenizer) == ALWAYS and any(step["type"] == "Metaspace" for step in steps)
 
 
 def scores(model: dict[str, Any], tokens: list[str]) -> list[float]:

@@ -16,7 +16,14 @@ from core.data.encode.tokenizer import special_tokens, tokenizer_values
 from core.errors import AfinaError
 from exporters.gguf.byte_level import split_name, steps_of
 from exporters.gguf.converter import Refused
-from exporters.gguf.sentencepiece import ALWAYS, NEVER, is_sentencepiece, scores, spaces
+from exporters.gguf.sentencepiece import (
+    ALWAYS,
+    NEVER,
+    is_sentencepiece,
+    keeps_first_space,
+    scores,
+    spaces,
+)
 
 # llama.cpp's token kinds (include/llama.h, llama_token_type)
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
@@ -172,6 +179,12 @@ def _notes(tokenizer: dict[str, Any], strips: bool) -> tuple[str, ...]:
         notes.append(
             "The tokenizer composes letters and accents (NFC) first, and llama.cpp doesn't: text "
             "with separate accents gives other tokens there."
+        )
+    if is_sentencepiece(tokenizer) and keeps_first_space(tokenizer):
+        notes.append(
+            "The tokenizer puts a space in front of a text unless one is there, and llama.cpp "
+            "always does: what begins with a space, or has one behind a special token, has other "
+            "tokens."
         )
     sides = {"lstrip": "before", "rstrip": "behind"}
     for flag, side in sides.items():

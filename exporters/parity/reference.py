@@ -26,7 +26,7 @@ from exporters.parity.distributions import Expected, Passage, divergences, expec
 from exporters.parity.judge import EXACT
 from exporters.parity.questions import COUNT, questions
 from exporters.parity.rows import Question, Rows, rows_of
-from exporters.parity.snippets import hostile_snippets, single_tokens
+from exporters.parity.snippets import hostile_snippets, opening, single_tokens
 
 MAX_TOKENS = 64  # of an answer
 EVAL_TOKENS = 4096  # supervised ones, of rows
@@ -104,11 +104,11 @@ class Reference:
         self._tokenizer = Tokenizer.load(folder)
         self._template = ChatTemplate.load(folder, self.target.chat_template)
         texts = hostile_snippets(list(self._tokenizer.specials))
-        opening = self._opening()
-        self.opening_ids = self._tokenizer.encode(opening).ids
-        self.snippets = [opening + text for text in texts]
+        before = opening(self._tokenizer, self._template)
+        self.snippets = [before + text for text in texts]
         self.snippet_ids = [item.ids for item in self._tokenizer.encode_many(self.snippets)]
-        self.singles, self.single_ids = single_tokens(self._tokenizer, opening)
+        self.singles = [before + text for text in single_tokens(self._tokenizer)[0]]
+        self.single_ids = [i.ids for i in self._tokenizer.encode_many(self.singles, fast=True)]
         self.conversations: list[Conversation] = []
         self.prompts: list[list[int]] = []  # the conversations as the tuned model reads them
         for question in questions(self.target, COUNT + len(rows.questions), rows):
@@ -120,16 +120,6 @@ class Reference:
                 continue
             self.conversations.append(msgspec.to_builtins(question))
             self.prompts.append(self._tokenizer.encode(text).ids)
-
-    def _opening(self) -> str:
-        """A special token in front of texts, for a tokenizer that reads bare ones otherwise.
-
-        Mistral's puts a space in front of a text, but none behind a special token, and prompts
-        begin with one.
-        """
-        special = self._tokenizer.bos or next(iter(self._tokenizer.specials), "")
-        behind = self._tokenizer.encode(f"{special}a").ids[1 if special else 0 :]
-        return "" if behind == self._tokenizer.encode("a").ids else special
 
     def answer(self, place: int) -> Passage:
         """A question with the tuned model's answer; compared at the answer's tokens."""

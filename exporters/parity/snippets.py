@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from core.data.encode.template import ChatTemplate, TemplateRefusal
 from core.data.encode.tokenizer import Tokenizer
 
 PIECES = (
@@ -67,6 +68,7 @@ SPACES = (
     "a\n\n\nb",
     "\n \n\t \n",
 )
+MARK = "afina-question"
 LONG = 6000  # characters
 
 
@@ -84,18 +86,33 @@ def hostile_snippets(special: Sequence[str]) -> list[str]:
     return texts
 
 
-def single_tokens(tokenizer: Tokenizer, opening: str = "") -> tuple[list[str], list[int]]:
+def single_tokens(tokenizer: Tokenizer) -> tuple[list[str], list[int]]:
     """Every text that is one token, and which: two tokens that were swapped show in no other way.
 
-    opening: a special token in front of each, or nothing. Tokens that no text leads to by itself,
-    such as parts of characters, are left out.
+    Tokens that no text leads to by itself, such as parts of characters, are left out.
     """
-    before = tokenizer.encode(opening).ids
-    texts = [opening + tokenizer.token_text(token) for token in range(tokenizer.vocab_size)]
+    texts = [tokenizer.token_text(token) for token in range(tokenizer.vocab_size)]
     found = tokenizer.encode_many(texts, fast=True)
     single = [
         (text, token)
         for token, (text, item) in enumerate(zip(texts, found, strict=True))
-        if item.ids == [*before, token]
+        if item.ids == [token]
     ]
     return [text for text, _ in single], [token for _, token in single]
+
+
+def opening(tokenizer: Tokenizer, template: ChatTemplate) -> str:
+    """What a prompt puts in front of a text, where the tokenizer reads the bare text otherwise.
+
+    Mistral's puts a space in front of a text, unless one is there, and none behind a special token.
+    A program that is fed prompts needn't do the same for other texts. Empty for most tokenizers.
+    """
+    special = next(iter(tokenizer.specials), "")
+    ids = [tokenizer.encode(text).ids for text in ("a", " a", f"{special}a")]
+    inside = ids[0] == ids[1] or ids[0] != ids[2][1 if special else 0 :]
+    question = [{"role": "user", "content": MARK}]
+    try:
+        text = template.render(question, add_generation_prompt=True).text if inside else ""
+    except TemplateRefusal:  # it wants more than a question
+        return special
+    return text.partition(MARK)[0]

@@ -14,7 +14,7 @@ def read_by_others(reference: Reference, seen: Seen) -> Others:
     """What other programs make of prompts, odd texts and single tokens."""
     count = len(reference.snippets)
     snippets, singles = seen.ids[:count], seen.ids[count:]
-    own = [[*reference.opening_ids, token] for token in reference.single_ids]
+    own = reference.single_ids
     swapped = [
         text
         for text, ours, theirs in zip(reference.singles, own, singles, strict=True)

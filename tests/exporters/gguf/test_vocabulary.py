@@ -120,6 +120,21 @@ def test_a_space_in_front_of_texts_alone_is_exact_without_special_tokens(tmp_pat
     assert different(tmp_path, file, [f"Q: {text}" for text in PIECES]) == []
 
 
+def test_a_space_in_front_unless_one_is_there_is_told_and_exact_where_none_is(
+    tmp_path: Path,
+) -> None:
+    values = json.loads(train_sentencepiece("first").to_str())
+    values["pre_tokenizer"]["prepend_scheme"] = "always"
+    write_model(tmp_path, RawTokenizer.from_str(json.dumps(values)))
+    prepared, file = export(tmp_path)
+    assert prepared.vocabulary.adds_space and "unless one is there" in prepared.notes[0]
+    snippets = hostile_snippets(prepared.vocabulary.special)
+    odd = different(tmp_path, file, snippets)
+    assert odd and all(text.startswith(" ") or "> " in text for text in odd)
+    inside = [f"{START}user\n{text}" for text in snippets]
+    assert all("> " in text for text in different(tmp_path, file, inside))
+
+
 def test_a_space_in_front_of_texts_alone_is_refused_where_llama_cpp_adds_more(
     tmp_path: Path,
 ) -> None:

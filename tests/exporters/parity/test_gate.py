@@ -154,7 +154,7 @@ def test_two_swapped_tokens_are_caught_though_no_prompt_has_them(
     vocabulary = Gguf(tuned).prepared.vocabulary
     tokens = list(vocabulary.tokens)
     seen = {token for prompt in reference.prompts for token in prompt}
-    one, two = [t for t in reversed(reference.single_ids) if t not in seen][:2]
+    one, two = [ids[0] for ids in reversed(reference.single_ids) if ids[0] not in seen][:2]
     tokens[one], tokens[two] = tokens[two], tokens[one]
     wrong = gguf(tuned, vocabulary=msgspec.structs.replace(vocabulary, tokens=tokens))
     found = compare(wrong, "gguf:f16")

@@ -6,17 +6,18 @@ import json
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from core.config import config_io
+from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer
 from core.runs import Run, create_run
 from core.targets import Target
 from exporters.parity.questions import COUNT, PLAIN, questions
 from exporters.parity.reference import KEPT_BYTES, WINDOW_BYTES, eval_tokens, reference_bytes
 from exporters.parity.rows import rows_of
-from exporters.parity.snippets import hostile_snippets, single_tokens
+from exporters.parity.snippets import hostile_snippets, opening, single_tokens
 from tests.exporters import models
-from tests.exporters.models import START
 from tests.exporters.tokenizers_of import train_sentencepiece, write_model
 
 
@@ -86,12 +87,12 @@ def test_a_reference_is_bounded_however_large_the_vocabulary_is() -> None:
     assert reference_bytes(512) < 2**24
 
 
-def test_single_tokens_behind_a_special_one_are_those_that_a_prompt_can_hold(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("spaces", "expected"), [("first", "<|im_start|>user\n"), ("always", ""), ("never", "")]
+)
+def test_odd_texts_stand_in_a_prompt_where_bare_ones_are_read_otherwise(
+    tmp_path: Path, spaces: str, expected: str
 ) -> None:
-    write_model(tmp_path, train_sentencepiece("first"))
-    tokenizer = Tokenizer.load(tmp_path)
-    bare, behind = (single_tokens(tokenizer, opening) for opening in ("", START))
-    assert len(behind[1]) > 100 and set(bare[1]) != set(behind[1])
-    for text, token in zip(*behind, strict=True):
-        assert tokenizer.encode(text).ids == [tokenizer.token_id(START), token]
+    write_model(tmp_path, train_sentencepiece(spaces))
+    tokenizer, template = Tokenizer.load(tmp_path), ChatTemplate.load(tmp_path)
+    assert opening(tokenizer, template) == expected
