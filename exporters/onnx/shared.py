@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 
 from core.data.encode.template import template_text
+from core.errors import AfinaError
 from core.hub import model_folder
 from core.onnx_folder import ABOUT, ADAPTER, ADAPTERS, About, about
 from core.paths import make_folder, sync_folder, write_atomic
@@ -78,6 +79,7 @@ def ensure_base(
         there = about(folder)
         if there is not None:
             return there
+        _refuse_occupied(folder)
         part = folder.with_name(f"{folder.name}.part")
         shutil.rmtree(part, ignore_errors=True)  # of a build that ended early
         try:
@@ -114,13 +116,26 @@ def add_adapter(adapter: Adapter, there: About, target: Target, path: Path) -> N
         )
 
 
+def _refuse_occupied(folder: Path) -> None:
+    """Raises AfinaError where a base is to lie and something else does: nobody's to delete."""
+    there = folder.iterdir() if folder.is_dir() else ()
+    other = next((path for path in there if path.name != ADAPTERS), None)
+    if other is not None:
+        raise AfinaError(
+            f'"{folder}" is the place of a base that adapters share, and holds "{other.name}".',
+            "Move or delete that first.",
+        )
+
+
 def _publish(part: Path, folder: Path) -> None:
     """Gives a whole base its name. A folder without afina.json is none: only adapters are kept."""
     _sync_files(part)
     if folder.is_dir():
         for kept in (folder / ADAPTERS).glob("*"):
             os.rename(kept, part / ADAPTERS / kept.name)
-        shutil.rmtree(folder)
+        with suppress(FileNotFoundError):
+            (folder / ADAPTERS).rmdir()
+        folder.rmdir()
     os.rename(part, folder)
     sync_folder(folder.parent)
 

@@ -23,7 +23,7 @@ from exporters.onnx.adapters import matrices, write_adapter
 from exporters.onnx.config import Companion
 from exporters.onnx.exporter import Onnx
 from exporters.onnx.multi import Multi
-from exporters.onnx.shared import base_of
+from exporters.onnx.shared import base_of, ensure_base
 from exporters.weights.adapter import Adapter
 from tests.exporters import models
 from tests.exporters.onnx.conftest import working
@@ -248,6 +248,22 @@ def test_a_build_that_ended_early_leaves_nothing_under_the_bases_name_and_is_don
     assert about(folder) is not None
     assert (folder / "adapters" / "earlier.onnx_adapter").read_bytes() == b"kept"
     assert far(logits(folder, path), theirs(base, adapter)) < 1e-4
+
+
+def test_a_folder_with_something_else_in_it_is_refused_and_left_as_it_is(
+    tmp_path: Path, base: Path
+) -> None:
+    folder = tmp_path / "tiny-multi-int4"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("mine")
+    target = Target("b", "hf", str(base))
+
+    def build(part: Path) -> None:
+        raise AssertionError("it must be refused before anything is built")
+
+    with pytest.raises(AfinaError, match='holds "thesis.txt"'):
+        ensure_base(folder, target, "int4", build, {}, lambda: None)
+    assert (folder / "thesis.txt").read_text() == "mine"
 
 
 def test_a_cancel_is_heard_while_another_export_builds_the_same_base(
