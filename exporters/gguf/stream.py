@@ -24,7 +24,7 @@ from exporters.weights.products import on_one_thread
 if TYPE_CHECKING:
     import numpy as np
 
-BLOCK_VALUES = 1 << 20
+BLOCK_VALUES = 1 << 19  # twice as many, and the system takes back and clears the memory of each
 AHEAD = 2  # blocks that wait to be written, besides one on each thread
 CHECK_S = 0.1
 LARGEST_F16 = 65504.0
