@@ -17,6 +17,16 @@ NFC_NOTE = (
 )
 
 
+DIGITS_NOTE = (
+    "The tokenizer takes signs such as ½ and Ⅷ for digits, and onnxruntime-genai doesn't: text "
+    "with them has other tokens in programs that let it read text."
+)
+FIRST_NOTE = (
+    "The tokenizer puts a space before the first word of a text and before no other part, which "
+    "onnxruntime-genai can't: programs that let it read text get other tokens."
+)
+
+
 def for_genai(tokenizer: dict[str, Any], settings: dict[str, Any]) -> None:
     """Changes the contents of tokenizer.json and tokenizer_config.json where it needs it."""
     model = tokenizer.get("model") or {}
@@ -32,17 +42,24 @@ def for_genai(tokenizer: dict[str, Any], settings: dict[str, Any]) -> None:
 
 
 def notes_on(tokenizer: dict[str, Any]) -> tuple[str, ...]:
-    """What the library does otherwise."""
-    composes = any(step["type"] == "NFC" for step in steps(tokenizer, "normalizer"))
-    return (NFC_NOTE,) if composes else ()
+    """What the library does otherwise, as far as the files tell."""
+    before = steps(tokenizer, "pre_tokenizer")
+    notes = []
+    if any(step["type"] == "NFC" for step in steps(tokenizer, "normalizer")):
+        notes.append(NFC_NOTE)
+    if any(step["type"] == "Digits" for step in before):
+        notes.append(DIGITS_NOTE)
+    if any(step.get("prepend_scheme") == "first" for step in before):
+        notes.append(FIRST_NOTE)
+    return tuple(notes)
 
 
 def steps(tokenizer: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """The steps of "normalizer" or "decoder" of a tokenizer.json."""
+    """The steps of "normalizer", "pre_tokenizer" or "decoder" of a tokenizer.json."""
     found = tokenizer.get(name)
     if not found:
         return []
-    return found[f"{name}s"] if found["type"] == "Sequence" else [found]
+    return found[f"{name.replace('_', '')}s"] if found["type"] == "Sequence" else [found]
 
 
 def _decoders(strips: bool) -> list[dict[str, Any]]:

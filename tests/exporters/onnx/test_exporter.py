@@ -208,10 +208,10 @@ def test_a_target_without_weights_or_stop_token_is_refused(base: Path, tmp_path:
         Onnx(Target("x", "hf", str(copy), label="x"))
 
 
-@pytest.mark.parametrize("kind", ["gpt-2", "llama-bpe", "sentencepiece"])
+@pytest.mark.parametrize("kind", ["gpt-2", "llama-bpe", "always", "never"])
 def test_a_tokenizer_of_any_class_is_read_as_it_is(tmp_path: Path, kind: str) -> None:
-    plain = kind != "sentencepiece"
-    raw = tokenizers_of.train(kind) if plain else tokenizers_of.train_sentencepiece(False)
+    plain = kind not in ("always", "never")  # a space in front, in SentencePiece's vocabularies
+    raw = tokenizers_of.train(kind) if plain else tokenizers_of.train_sentencepiece(kind)
     tokenizers_of.write_model(tmp_path / "model", raw)
     settings = tmp_path / "model" / "tokenizer_config.json"
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"tokenizer_class": "Own"}))
@@ -227,7 +227,11 @@ def test_a_tokenizer_of_any_class_is_read_as_it_is(tmp_path: Path, kind: str) ->
     assert seen.ids == [found.ids for found in tokenizer.encode_many(texts)]
 
 
-def test_a_tokenizer_that_composes_letters_is_told_of(tmp_path: Path) -> None:
-    tokenizers_of.write_model(tmp_path / "model", tokenizers_of.train("qwen2"))
-    notes = Onnx(Target("x", "hf", str(tmp_path / "model"), label="x")).notes
-    assert any("NFC" in note for note in notes)
+def test_what_the_library_reads_otherwise_is_told(tmp_path: Path) -> None:
+    cases = {"qwen2": "NFC", "smollm": "digits", "first": "before the first word"}
+    for kind, words in cases.items():
+        first = kind == "first"
+        raw = tokenizers_of.train_sentencepiece(kind) if first else tokenizers_of.train(kind)
+        tokenizers_of.write_model(tmp_path / kind, raw)
+        notes = Onnx(Target("x", "hf", str(tmp_path / kind), label="x")).notes
+        assert len(notes) == 1 and words in notes[0]
