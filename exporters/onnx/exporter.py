@@ -20,7 +20,7 @@ from exporters.onnx import multi
 from exporters.onnx.builder import write_folders
 from exporters.onnx.config import Companion
 from exporters.onnx.families import family_of
-from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of
+from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of, refuse_odd
 from exporters.onnx.seen import read_folder
 from exporters.onnx.shared import base_of
 from exporters.onnx.tokenizer import notes_on
@@ -61,6 +61,7 @@ class Onnx:
         if type_name not in TYPES:
             return self.multi.item(type_name, folder)
         merged = self.model.merged
+        refuse_odd(merged, TYPES[type_name])
         path = file_path(folder, self.target, "onnx", type_name)
         beside = companions_bytes(merged.folder)
         return Item(

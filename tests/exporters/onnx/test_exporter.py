@@ -235,3 +235,11 @@ def test_what_the_library_reads_otherwise_is_told(tmp_path: Path) -> None:
         tokenizers_of.write_model(tmp_path / kind, raw)
         notes = Onnx(Target("x", "hf", str(tmp_path / kind), label="x")).notes
         assert len(notes) == 1 and words in notes[0]
+
+
+def test_rows_that_the_search_can_not_pack_are_refused_before_the_start(tmp_path: Path) -> None:
+    tokenizers_of.write_model(tmp_path / "model", tokenizers_of.train("gpt-2"))  # one block a row
+    exporter = Onnx(Target("x", "hf", str(tmp_path / "model"), label="x"))
+    assert exporter.item("int4", tmp_path).bytes > 0
+    with pytest.raises(AfinaError, match="for even numbers of them only"):
+        exporter.item("int4-quality", tmp_path)
