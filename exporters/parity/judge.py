@@ -31,7 +31,10 @@ CARRIED = (0.25, 0.5)  # how far from 1 the carried share of the tuning may be; 
 ANOTHER = 1.0  # share of a tensor's size that no wrong scale takes it off
 FAINT = 0.02  # nats: a tuning that changed less can't be told from rounding
 NOISE = 0.5  # of the tuning's effect: what is lost besides is as loud as it then
-FEW_TEXTS = 0.02  # share of texts that may be split in another way before it is a fail
+# Share of texts that other programs may split in another way before it is a fail. Odd ones are
+# chosen to be: llama.cpp and onnxruntime-genai compose no accents (NFC), as Qwen's and SmolLM's
+# tokenizers do, and differ in 3 to 4 % of them alone
+FEW_ODD, FEW_SINGLE = 0.06, 0.02
 FEW_TOKENS = 100  # of rows; the perplexity of fewer says little
 
 
@@ -201,7 +204,7 @@ def _snippets(m: Others) -> Check:
         return Check("snippets", PASS, f"{m.snippets} of {m.snippets} odd texts have equal tokens.")
     return Check(
         "snippets",
-        _few(lost, m.snippets),
+        WARN if lost <= FEW_ODD * m.snippets else FAIL,
         f"{lost} of {m.snippets} odd texts have other tokens in other programs, first "
         f'"{m.different_snippet}".',
         "Other programs split such text differently: expect weaker answers to it.",
@@ -222,7 +225,7 @@ def _singles(m: Others) -> Check:
         return Check("vocabulary", PASS, f"All {m.singles:,} texts of one token are that token.")
     return Check(
         "vocabulary",
-        _few(lost, m.singles),
+        WARN if lost <= FEW_SINGLE * m.singles else FAIL,
         f"{lost:,} of {m.singles:,} texts of one token are split in other programs.",
         "Other programs split such text differently: expect weaker answers to it.",
     )
@@ -360,10 +363,6 @@ def _lost(share: float) -> str:
     if share < 1:
         return "The adapter is missing or too weak in it: export again, or choose more bits."
     return "The adapter is too strong in it: its scale is wrong. Export again."
-
-
-def _few(lost: int, count: int) -> str:
-    return WARN if lost <= FEW_TEXTS * count else FAIL
 
 
 def _above(value: float, bounds: tuple[float, float]) -> str:
