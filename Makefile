@@ -14,9 +14,9 @@ demo: .venv/installed ## install, then the whole journey on the sample data
 test: .venv/developer ## install, then the tests
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
-test-reference: .venv/developer ## compare GGUF files with llama.cpp's converter (downloads it)
+test-reference: .venv/developer ## compare exports with llama.cpp's converter (downloads it) and transformers
 	@$(BIN)/python tests/reference/fetch.py
-	@$(BIN)/python -m pytest tests/reference/check_converter.py $(ARGS)
+	@$(BIN)/python -m pytest tests/reference/check_converter.py tests/reference/check_onnx.py $(ARGS)
 
 check: .venv/developer ## ruff, pyright and the layers between the packages
 	@$(BIN)/ruff format --check .
