@@ -15,7 +15,7 @@ import msgspec
 from core.figures import size
 from core.hardware import memory_limit
 from exporters.exporter import Item
-from exporters.parity.judge import EXACT
+from exporters.parity.measured import EXACT
 
 SPARE_BYTES = 64 * 2**20  # left free on the disk, for logs and events
 NUMBER_BYTES = {EXACT: 4, "bfloat16": 2}

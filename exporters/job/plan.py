@@ -29,7 +29,7 @@ from exporters.job.budget import (
 )
 from exporters.job.results import exports_folder
 from exporters.job.wanted import Wanted, parse_to
-from exporters.parity.judge import EXACT
+from exporters.parity.measured import EXACT
 from exporters.parity.reference import reference_bytes
 from exporters.weights.merge import INPUT, Merged
 

@@ -18,7 +18,7 @@ from core.chat.protocol import Answer, Sampling
 from core.errors import AfinaError
 from exporters.exporter import Exporter, Working
 from exporters.parity.distributions import Carried, Expected, divergences, expected
-from exporters.parity.judge import EvalRows, Measured
+from exporters.parity.measured import EvalRows, Measured
 from exporters.parity.reference import ANSWERS_S, ROWS_S, Budget, OnProgress, Reference, ask
 from exporters.parity.weights import weigh
 from exporters.parity.words import equal, first_different, read_by_others

@@ -23,7 +23,7 @@ from core.targets import Target, of_run
 from exporters.exporter import Conversation
 from exporters.job.cancel import Requests
 from exporters.parity.distributions import Expected, Passage, divergences, expected
-from exporters.parity.judge import EXACT
+from exporters.parity.measured import EXACT
 from exporters.parity.questions import COUNT, questions
 from exporters.parity.rows import Question, Rows, rows_of
 from exporters.parity.snippets import hostile_snippets, opening, single_tokens

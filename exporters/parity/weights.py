@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from exporters.exporter import Excerpt
-from exporters.parity.judge import Weights
+from exporters.parity.measured import Weights
 
 if TYPE_CHECKING:
     import numpy as np

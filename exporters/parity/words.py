@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.data.visible import visible
 from exporters.exporter import Seen
-from exporters.parity.judge import Others
+from exporters.parity.measured import Others
 from exporters.parity.reference import Reference
 
 SHOWN = 80  # characters of a text, in a sentence
