@@ -17,7 +17,7 @@ from core.targets import Target
 from exporters.exporter import Item, Working
 from exporters.onnx.adapters import refuse_other_base, refuse_unfit
 from exporters.onnx.config import Companion
-from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of
+from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of, refuse_odd
 from exporters.onnx.shared import PREFIX, adapter_path, add_adapter, base_of, ensure_base
 from exporters.onnx.types import TYPES
 from exporters.weights.adapter import Adapter
@@ -59,6 +59,7 @@ class Multi:
         notes = [f'The base is shared: "{base_of(path)}".']
         memory = max(size * 3, of_base)  # the base is loaded to be asked
         if about(base_of(path)) is None:
+            refuse_odd(base, chosen)
             size += of_base
             notes += notes_of(base, chosen)
             memory = max(memory, memory_bytes(base))

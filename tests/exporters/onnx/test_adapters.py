@@ -387,3 +387,14 @@ def test_a_layer_without_a_place_is_refused(adapter: Path, tmp_path: Path) -> No
         write_adapter(
             peft, About(sites=(Site("q", (Piece(name, 0, 256),), 256, 256),)), tmp_path / "a"
         )
+
+
+def test_a_base_that_can_not_be_written_is_refused_before_it_is_built(
+    base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporters.onnx.memory.BLOCK", 10**6)  # a row has one block then
+    target = target_of(base, adapter)
+    multi = Multi(target, Onnx(target).model)
+    with pytest.raises(AfinaError, match="for even numbers of them only"):
+        multi.item("multi-int4-quality", tmp_path)
+    assert multi.item("multi-int4", tmp_path).type == "multi-int4"
