@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from core import samples
 from core.onnx_folder import ADAPTER, ADAPTERS
 from core.runs import Run, all_runs
+from exporters.job.publish import ASIDE
+from exporters.job.results import FAILED, PART
 
 EXPORTED = ("gguf", "onnx", "merged")
+NOT_OFFERED = {PART, FAILED, ASIDE}  # endings of what is at work, wrong, or about to go
 
 
 class Offer(NamedTuple):
@@ -68,20 +71,25 @@ def _of_run(run: Run) -> Iterator[Offer]:
 
 def _exports(folder: Path) -> Iterator[Offer]:
     """What of one exports' folder answers by itself; a GGUF adapter goes over a base."""
-    for path in sorted((folder / "gguf").glob("*.gguf")):
-        if not path.stem.endswith(("-lora", ".failed")):
+    for path in _whole((folder / "gguf").glob("*.gguf")):
+        if not path.stem.endswith("-lora"):
             yield Offer(str(path), path.stem, "gguf")
-    for path in sorted((folder / "onnx").glob("*/genai_config.json")):
-        yield from _onnx(path.parent)
-    for path in sorted((folder / "merged").glob("*/config.json")):
-        yield Offer(str(path.parent), path.parent.name, "merged")
+    for path in _whole(path.parent for path in (folder / "onnx").glob("*/genai_config.json")):
+        yield from _onnx(path)
+    for path in _whole(path.parent for path in (folder / "merged").glob("*/config.json")):
+        yield Offer(str(path), path.name, "merged")
 
 
 def _onnx(folder: Path) -> Iterator[Offer]:
     """An ONNX folder, or each adapter of one that runs share."""
-    adapters = sorted(folder.glob(f"{ADAPTERS}/*{ADAPTER}"))
+    adapters = _whole(folder.glob(f"{ADAPTERS}/*{ADAPTER}"))
     for path in adapters or [folder]:
         yield Offer(str(path), path.stem if adapters else path.name, "onnx")
+
+
+def _whole(paths: Iterable[Path]) -> list[Path]:
+    """Those that are finished and passed their check, in the order of their names."""
+    return sorted(path for path in paths if not NOT_OFFERED & {*path.suffixes[-2:]})
 
 
 def _origin_of_export(home: Path, path: Path) -> str | None:
