@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SURE = 1.0  # nats between the tuned model's token and the export's; below it is a near tie
 SPOKEN = 8  # tokens that an answer needs to count for the speed
 WARM_UP = 8  # tokens that are read and written before the speed counts
+MOST_NATS = 700.0  # a token, of which a float can hold the perplexity
 
 
 class Answered(NamedTuple):
@@ -164,9 +165,14 @@ def _rows(
         rows=len(kl),
         tokens=sum(each.size for each in kl),
         kl=_mean(kl),
-        perplexity=math.exp(-_mean(here)),
-        perplexity_tuned=math.exp(-_mean(tuned)),
+        perplexity=perplexity(here),
+        perplexity_tuned=perplexity(tuned),
     )
+
+
+def perplexity(log_p: list[np.ndarray]) -> float:
+    """Of tokens with these log p; finite also where a broken model excludes them."""
+    return math.exp(min(-_mean(log_p), MOST_NATS))
 
 
 def _check_size(p: Expected, q: Expected) -> None:
