@@ -10,7 +10,7 @@ import ctypes
 import importlib
 import json
 from collections.abc import Sequence
-from ctypes import POINTER, c_bool, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t, c_void_p
+from ctypes import POINTER, c_char_p, c_double, c_int, c_int32, c_int64, c_size_t, c_void_p
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,6 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {  # of the functions that return an Og
     "OgaCreateModelFromConfig": (c_void_p, OUT),
     "OgaCreateGeneratorParams": (c_void_p, OUT),
     "OgaGeneratorParamsSetSearchNumber": (c_void_p, c_char_p, c_double),
-    "OgaGeneratorParamsSetSearchBool": (c_void_p, c_char_p, c_bool),
     "OgaCreateGenerator": (c_void_p, c_void_p, OUT),
     "OgaGenerator_AppendTokens": (c_void_p, POINTER(c_int32), c_size_t),
     "OgaGenerator_GetLogits": (c_void_p, OUT),
@@ -45,6 +44,7 @@ SIGNATURES: dict[str, tuple[Any, ...]] = {  # of the functions that return an Og
 }
 DESTROYED = ("Config", "Model", "GeneratorParams", "Generator", "Adapters", "Tensor", "Result")
 FLOAT32 = 1  # OgaElementType
+VERSION = "0.18"
 
 
 class OgaError(Exception):
@@ -133,7 +133,7 @@ class Generator:
 def library() -> ctypes.CDLL:
     """The library, once for this process: silent, and telling nobody what it does.
 
-    Raises AfinaError where it is not installed.
+    Raises AfinaError where it is not installed, or has other functions.
     """
     try:
         og: Any = importlib.import_module("onnxruntime_genai")
@@ -144,9 +144,25 @@ def library() -> ctypes.CDLL:
         ) from error
     og.disable_telemetry_events()
     og.set_log_options(enabled=False, ansi_tags=False)
-    found = sorted(Path(og.__file__).parent.glob("*onnxruntime-genai.*"))
-    shared = next(path for path in found if path.suffix in (".so", ".dylib", ".dll"))
-    c = ctypes.CDLL(str(shared))
+    try:
+        return _bound(Path(og.__file__).parent)
+    except AttributeError as error:
+        raise AfinaError(
+            f"onnxruntime-genai {og.__version__} lacks what Afina calls: {error}.",
+            f"Install onnxruntime-genai {VERSION}.",
+        ) from error
+
+
+def _bound(folder: Path) -> ctypes.CDLL:
+    """The shared library in the package's folder, its functions with their types.
+
+    Raises AttributeError for one that it lacks.
+    """
+    found = sorted(folder.glob("*onnxruntime-genai.*"))
+    shared = [path for path in found if path.suffix in (".so", ".dylib", ".dll")]
+    if not shared:
+        raise AttributeError(f'no shared library is in "{folder}"')
+    c = ctypes.CDLL(str(shared[0]))
     for name, arguments in SIGNATURES.items():
         function = getattr(c, name)
         function.argtypes, function.restype = arguments, c_void_p

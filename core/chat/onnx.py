@@ -56,7 +56,11 @@ class OnnxGenai:
         self._threads = request.threads or default_threads()
         self._model: Model | None = None
         self._generator: Generator | None = None
-        self._open()
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
         self.loaded = Loaded(
             label=target.label or target.word,
             backend="onnxruntime",

@@ -190,8 +190,15 @@ def test_a_cancel_ends_a_batch_that_is_being_read(
 
 
 def test_an_adapter_of_another_model_is_refused(
-    onnx_folder: Path, files: list[Path], tmp_path: Path
+    onnx_folder: Path, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    close, closed = oga.Model.close, []
+
+    def noted(model: oga.Model) -> None:
+        closed.append(True)
+        close(model)
+
+    monkeypatch.setattr(oga.Model, "close", noted)
     folder = tmp_path / "onnx"
     shutil.copytree(onnx_folder, folder)
     sites = (Site("x", (), 4, 4),)
@@ -202,6 +209,7 @@ def test_an_adapter_of_another_model_is_refused(
         (folder / "afina.json").write_bytes(msgspec.json.encode(about))
         with pytest.raises(AfinaError, match=words):
             load(folder, files[0])
+    assert closed == [True, True]  # a model that was loaded doesn't stay in memory
 
 
 def test_what_is_broken_is_said_in_a_sentence_and_nothing_else_is_printed(
@@ -220,6 +228,16 @@ def test_what_is_broken_is_said_in_a_sentence_and_nothing_else_is_printed(
     with pytest.raises(AfinaError, match="holds no genai_config.json that describes a model"):
         load(broken)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_library_of_another_version_is_told(
+    onnx_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(oga.SIGNATURES, "OgaCreateNothing", ())
+    oga.library.cache_clear()
+    with pytest.raises(AfinaError, match=r"lacks what Afina calls: .*OgaCreateNothing"):
+        load(onnx_folder)
+    oga.library.cache_clear()
 
 
 def test_without_the_package_the_way_to_it_is_said(
