@@ -39,6 +39,8 @@ class Gguf:
         self.options = options
         self._base: Path | None = None  # of the base that an adapter was laid over
         self._converted: Converted | None = None
+        if options.imatrix:
+            require_texts(target, options.imatrix)
         try:
             self.prepared = prepare(target)
             self.notes = self.prepared.notes
@@ -88,7 +90,7 @@ class Gguf:
             write_lora(prepare_lora(self.prepared), adapter, report)
         if models:
             importance = self._importance(list(models), working)
-            write_gguf(self.prepared, models, report, importance)
+            write_gguf(self.prepared, models, report, importance, working.threads)
 
     def answering(self, type_name: str, path: Path, working: Working) -> Target:
         target = self.target
@@ -113,7 +115,8 @@ class Gguf:
         path = working.scratch / f"base-{BASE_TYPE}.gguf"
         if not path.is_file():
             part = path.with_suffix(".part")
-            write_gguf(base_of(self.prepared), {BASE_TYPE: part}, _reporting(working))
+            base, report = base_of(self.prepared), _reporting(working)
+            write_gguf(base, {BASE_TYPE: part}, report, threads=working.threads)
             os.replace(part, path)
         self._base = path
         return path
@@ -129,6 +132,8 @@ class Gguf:
             require_texts(prepared.target, self.options.imatrix)
             memory = max(memory, model_bytes(prepared))
         notes = []
+        if asked and not chosen.weighable:
+            notes.append("It rounds each value by itself: --imatrix changes nothing in it.")
         other = fallbacks(shapes, chosen, prepared.traits) if chosen.quantized else 0
         if other:
             notes.append(

@@ -151,14 +151,12 @@ def refuse(plan: Plan) -> None:
 
 
 def _idle(options: Options, kinds: Collection[str]) -> list[Problem]:
-    """Options that would do nothing, or can't."""
+    """Options that would do nothing."""
     found = []
     given = {"--imatrix": options.imatrix, "--llama-cpp": options.llama_cpp}
     for option, value in given.items():
         if value is not None and "gguf" not in kinds:
             found.append(Problem(f"{option} is for GGUF files.", f"Leave out {option}."))
-    if options.imatrix and not Path(options.imatrix).is_file():
-        found.append(Problem(f'There is no text file "{options.imatrix}".', "Check the path."))
     return found
 
 

@@ -53,7 +53,7 @@ def create_export(
         _lasting(target_word, target),
         [str(choice) for choice in wanted],
         plan.folder,
-        None if target.run else target.adapter,
+        target.adapter if adapter else None,  # a run knows its own
         options,
     )
     write_atomic(folder / REQUEST, msgspec.json.format(msgspec.json.encode(request)))

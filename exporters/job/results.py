@@ -199,14 +199,10 @@ def entry_of(result: Result, sha256: str, origin: Origin) -> Entry:
     return Entry(result.kind, result.type, result.bytes, sha256, origin, now)
 
 
-def record(folder: Path, result: Result, sha256: str, origin: Origin) -> None:
-    """Adds a result, in place of an older one of the same path."""
-    row = msgspec.structs.replace(result, path=place_of(folder, Path(result.path)))
-    enter(folder, row, entry_of(result, sha256, origin))
-
-
 def enter(folder: Path, row: Result, entry: Entry) -> None:
-    """Adds a result whose path begins at the folder; the manifest comes last."""
+    """Adds a result whose path begins at the folder, in place of an older one of that path; the
+    manifest comes last.
+    """
     parity, manifest = _read(folder / PARITY, Parity), read_manifest(folder)
     parity.results = [
         r for r in parity.results if r.path != row.path and (folder / r.path).exists()

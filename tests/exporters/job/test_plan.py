@@ -18,15 +18,17 @@ from core.errors import AfinaError
 from core.figures import size
 from core.jobs import State, process_identity
 from core.paths import ROOT
-from core.targets import Target
+from core.targets import Target, resolve
 from exporters.exporter import Options
 from exporters.job import budget
 from exporters.job import plan as plans
+from exporters.job import request as requests
 from exporters.job.plan import make_plan, narrowed
 from exporters.job.request import all_exports, create_export, read_request
-from exporters.job.results import Origin, Result, exports_folder, record
+from exporters.job.results import Origin, Result, enter, entry_of, exports_folder
 from exporters.job.wanted import Wanted
 from exporters.parity.reference import reference_bytes
+from tests.core.test_targets import finished_run, model_folder, peft
 from tests.exporters.tokenizers_of import train, write_model
 
 HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "llama_cpp", "gguf", "onnx")
@@ -136,6 +138,21 @@ def test_a_job_remembers_what_was_asked_from_anywhere(
     assert job.directory.name[11:].startswith("export-little-")
 
 
+def test_a_job_remembers_the_adapter_that_was_laid_over_a_run_s_base(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = finished_run(home, model_folder(tmp_path / "base").resolve(), "one")
+    empty = plans.Plan("", str(home / "exports"))
+    monkeypatch.setattr(requests, "plan_for", lambda *rest, **options: empty)
+    for adapter, own in ((str(peft(tmp_path / "other")), "other"), (None, None)):
+        job = create_export(home, f"{run.id}@base", "gguf:f16", adapter)
+        request = read_request(job)
+        target = resolve(home, request.target, request.adapter)
+        assert target == resolve(home, f"{run.id}@base", adapter)
+        assert own is None or target.adapter == str(tmp_path / own)
+        job.directory.rename(tmp_path / f"job-{own}")
+
+
 def test_a_second_export_of_the_same_model_waits_for_the_first(model: Path, home: Path) -> None:
     job = create_export(home, str(model), "gguf:f16")
     identity = process_identity(os.getpid())
@@ -158,8 +175,8 @@ def test_another_model_of_the_same_name_has_another_folder(home: Path, tmp_path:
     assert exports_folder(home, other) == folder
     (folder / "gguf").mkdir(parents=True)
     (folder / "gguf" / "m-f16.gguf").write_bytes(b"1234")
-    row = Result(str(folder / "gguf" / "m-f16.gguf"), "gguf", "f16", 4, "pass")
-    record(folder, row, "00", Origin("m", one.model))
+    row = Result("gguf/m-f16.gguf", "gguf", "f16", 4, "pass")
+    enter(folder, row, entry_of(row, "00", Origin("m", one.model)))
     assert exports_folder(home, one) == folder != exports_folder(home, other)
     assert exports_folder(home, other).name.startswith("m-")
 
@@ -220,7 +237,11 @@ def test_an_option_that_would_do_nothing_is_refused(
     assert "--imatrix is for GGUF files." in plan.problems[0].message
     missing = Options(imatrix=str(tmp_path / "nothing.txt"))
     plan = make_plan(home, str(model), "gguf:q4_k_m", options=missing)
-    assert "There is no text file" in plan.problems[0].message
+    assert ["There is no file" in problem.message for problem in plan.problems] == [True]
+    text = tmp_path / "text.txt"
+    text.write_text("Hello.")
+    plan = make_plan(home, str(model), "gguf:f16,q4_k_m", options=Options(imatrix=str(text)))
+    assert ["changes nothing" in " ".join(item.notes) for item in plan.items] == [True, False]
 
 
 def test_planning_loads_nothing_heavy(model: Path, home: Path) -> None:

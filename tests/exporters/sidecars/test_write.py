@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from core.config import Config, Data, config_io
 from core.errors import AfinaError
 from core.targets import Target
-from exporters.job.results import FAIL, PASS, Origin, Result, record
+from exporters.job.results import FAIL, PASS, Origin, Result, enter, entry_of
 from exporters.sidecars.write import UNTRANSLATED, write_sidecars
 from tests.exporters import models
 from tests.exporters.sidecars.test_modelfile import parse
@@ -59,7 +60,12 @@ def test_a_later_export_keeps_the_earlier_rows_and_one_that_failed_gets_no_model
     model: Path, tmp_path: Path
 ) -> None:
     target = Target("base", "hf", str(model), label="Base")
-    record(tmp_path, make_result(tmp_path, "gguf/base-f16.gguf", "f16"), "0", ORIGIN)
+    earlier = make_result(tmp_path, "gguf/base-f16.gguf", "f16")
+    enter(
+        tmp_path,
+        msgspec.structs.replace(earlier, path="gguf/base-f16.gguf"),
+        entry_of(earlier, "0", ORIGIN),
+    )
     failed = make_result(tmp_path, "gguf/base-q2_k.failed.gguf", "q2_k", verdict=FAIL)
     written = write_sidecars(tmp_path, [failed], ORIGIN, target)
     assert [path.name for path in written] == ["README.md", "base-f16.Modelfile"]
