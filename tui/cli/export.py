@@ -130,17 +130,21 @@ def _export(
     json: bool,
 ) -> None:
     from core.paths import home
+    from exporters.job.plan import make_plan, refuse
     from exporters.job.request import create_export
     from tui.cli.export_report import print_results
 
-    # all are planned before the first begins
-    jobs = [create_export(home(), target, to, adapter, options) for adapter in adapters]
-    if detach:
-        _print_started(jobs[0], jobs[0].start("export"), json)
-        return
+    if len(adapters) > 1:  # nothing begins before all are known to be possible
+        for adapter in adapters:
+            refuse(make_plan(home(), target, to, adapter, options))
     found: dict[str, list[Any]] = {"files": [], "parity": [], "failures": []}
-    for job in jobs:
-        job.start("export")
+    for adapter in adapters:
+        # after the one before, whose folder it must not take where two adapters have one name
+        job = create_export(home(), target, to, adapter, options)
+        pid = job.start("export")
+        if detach:
+            _print_started(job, pid, json)
+            return
         result = follow_export(job)
         for name, rows in found.items():
             rows += result[name]

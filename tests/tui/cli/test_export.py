@@ -15,6 +15,7 @@ from core.errors import AfinaError
 from core.events import EventWriter
 from core.jobs import Job, State
 from exporters.exporter import Options
+from exporters.job.plan import Plan
 from exporters.job.results import Check, Result, result_fields
 from tests.exporters.tokenizers_of import train, write_model
 from tui.cli.export import ExportCommand, export
@@ -127,12 +128,22 @@ def test_an_export_that_is_not_what_was_trained_ends_it_with_1(created: list[Any
     assert "gguf:q4_k_m: It babbles. Export again." in done.stdout
 
 
-def test_each_adapter_is_an_export_of_its_own(created: list[Any]) -> None:
+def test_each_adapter_is_an_export_of_its_own(
+    created: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[tuple[Any, int]] = []
+
+    def plan(home: Path, target: str, to: list[str], adapter: str, options: Options) -> Plan:
+        planned.append((adapter, len(created)))
+        return Plan(target, str(home))
+
+    monkeypatch.setattr("exporters.job.plan.make_plan", plan)
     done = run("base", "--to", "gguf:lora", "--adapter", "one", "--adapter", "two", "--json")
     assert [(target, adapter) for target, _, adapter, _ in created] == [
         ("base", "one"),
         ("base", "two"),
     ]
+    assert planned == [("one", 0), ("two", 0)]  # before the first begins
     assert [file["type"] for file in json.loads(done.stdout)["files"]] == ["q4_k_m", "int4", "int4"]
     with pytest.raises(AfinaError, match="Name one adapter"):
         run("base", "--to", "gguf:lora", "--adapter", "one", "--adapter", "two", "--detach")
