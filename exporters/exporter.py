@@ -86,7 +86,7 @@ class Exporter(Protocol):
     """One kind of export of one target."""
 
     CHOICES: dict[str, str]  # type: one line about it, in the order in which they are offered
-    notes: tuple[str, ...]  # on all types
+    notes: tuple[str, ...]  # on all types; `write` may add what it found
 
     def __init__(self, target: Target, options: Options = PLAIN) -> None:
         """Reads headers and tokenizer files. Raises AfinaError where this kind is impossible."""

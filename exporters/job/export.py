@@ -122,8 +122,11 @@ class Export:
         kind = items[0].kind
         self.phase("writing", f"{kind} {', '.join(outputs)}")
         try:
+            known = len(exporter.notes)
             with self.working(f"writing {kind}") as working:
                 exporter.write(outputs, working)
+            for note in exporter.notes[known:]:
+                self.worker.event("finding", message=f"{kind}: {note}", hint="")
             return list(items)
         except AfinaError as error:
             self.blame_the_export(error)

@@ -53,6 +53,7 @@ class Fake:
         return Item(self.KIND, type_name, str(path), SIZE, path.exists(), [], 2 * SIZE, 3 * SIZE)
 
     def write(self, outputs: dict[str, Path], working: Working) -> None:
+        self.notes += (f"wrote {', '.join(outputs)}",)
         for type_name, path in outputs.items():
             if type_name == "bad":
                 raise AfinaError("It can't be written.", "Choose another.")

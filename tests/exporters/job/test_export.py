@@ -115,6 +115,8 @@ def test_phases_and_progress_name_what_is_made(home: Path, model: Path) -> None:
     told = [(e["label"], e["detail"], e["unit"]) for e in events if e["kind"] == "progress"]
     assert ("writing gguf", "f16", "bytes") in told
     assert ("hashing merged bf16", "merged bf16", "bytes") in told
+    found = [event["message"] for event in events if event["kind"] == "finding"]
+    assert found[0] == "gguf: wrote f16, q8_0"  # what was found out while it was written
 
 
 def test_one_that_can_not_be_written_does_not_lose_the_others(home: Path, model: Path) -> None:
