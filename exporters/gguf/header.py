@@ -61,9 +61,11 @@ def _add_values(writer: GGUFWriter, prepared: Prepared, wanted: Type) -> None:
     writer.add_type("model")
     writer.add_name(prepared.name)
     writer.add_file_type(wanted.file_type)
-    for key, value in prepared.family.hyperparameters(prepared.merged.config).items():
+    values = prepared.family.hyperparameters(prepared.merged.config)
+    values["vocab_size"] = len(prepared.vocabulary.tokens)  # an adapter can bring rows with it
+    for key, value in values.items():
         _add_value(writer, f"{prepared.family.architecture}.{key}", value)
-    vocabulary, stops = prepared.vocabulary, prepared.stops
+    vocabulary, (eos, *others) = prepared.vocabulary, prepared.stops
     writer.add_tokenizer_model(vocabulary.model)
     writer.add_tokenizer_pre(vocabulary.pre)
     writer.add_token_list(vocabulary.tokens)
@@ -75,10 +77,8 @@ def _add_values(writer: GGUFWriter, prepared: Prepared, wanted: Type) -> None:
         writer.add_token_merges(vocabulary.merges)
     if vocabulary.unknown is not None:
         writer.add_unk_token_id(vocabulary.unknown)
-    writer.add_eos_token_id(stops.eos)
-    for add, token in zip(
-        (writer.add_eot_token_id, writer.add_eom_token_id), stops.others, strict=False
-    ):
+    writer.add_eos_token_id(eos)  # llama.cpp has three places for what ends a generation
+    for add, token in zip((writer.add_eot_token_id, writer.add_eom_token_id), others, strict=False):
         add(token)
     if vocabulary.bos is not None:
         writer.add_bos_token_id(vocabulary.bos)

@@ -21,12 +21,11 @@ from exporters.gguf.families import Family, family_of
 from exporters.gguf.families.family import option_of
 from exporters.gguf.mixes import Traits
 from exporters.gguf.sentencepiece import ALWAYS, FIRST, NEVER
-from exporters.gguf.template import portable, sample_prompt, turn_end, writes_bos
+from exporters.gguf.template import portable, sample_prompt, writes_bos
 from exporters.gguf.types import Type, tensor_types
 from exporters.gguf.vocabulary import Vocabulary, read_vocabulary
+from exporters.stops import stop_ids
 from exporters.weights.merge import INPUT, Merged
-
-EIGHTY = ("llama", "qwen2")  # architectures whose models of 80 layers llama.cpp calls "70B"
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -50,18 +49,6 @@ class Tensor(msgspec.Struct, frozen=True):
         return self.shape[-1] if len(self.shape) > 1 else 1
 
 
-class Stops(msgspec.Struct, frozen=True):
-    """The ids that end a generation; llama.cpp has three places for them."""
-
-    eos: int  # the one that ends a turn
-    others: tuple[int, ...]
-    named: tuple[str, ...]  # their texts, eos first
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        return (self.eos, *self.others)
-
-
 class Prepared(msgspec.Struct, frozen=True):
     """A target that can become GGUF."""
 
@@ -70,7 +57,7 @@ class Prepared(msgspec.Struct, frozen=True):
     merged: Merged
     family: Family
     vocabulary: Vocabulary
-    stops: Stops
+    stops: tuple[int, ...]  # the token that ends a turn first
     templates: dict[str, str]  # for other programs, by name
     add_bos: bool
     tensors: list[Tensor]
@@ -87,9 +74,11 @@ class Prepared(msgspec.Struct, frozen=True):
         config = self.merged.config
         heads = config["num_attention_heads"]
         key_heads = config.get("num_key_value_heads") or heads
-        eighty = config["num_hidden_layers"] == 80 and self.family.architecture in EIGHTY
+        # what llama.cpp calls "70B" (src/models/llama.cpp, qwen2.cpp)
+        named = {"llama": heads != key_heads, "qwen2": True}.get(self.family.architecture, False)
+        eighty = named and config["num_hidden_layers"] == 80
         experts = config.get("num_local_experts") or config.get("num_experts") or 0
-        return Traits(heads // key_heads, eighty and heads != key_heads, experts)
+        return Traits(heads // key_heads, eighty, experts)
 
     def kinds(self, wanted: Type, importance: bool = False) -> dict[str, str]:
         """The ggml type of each tensor in a file of a type, by GGUF name.
@@ -119,7 +108,7 @@ def prepare(target: Target) -> Prepared:
         merged=merged,
         family=family,
         vocabulary=vocabulary,
-        stops=_stops(folder, vocabulary, template),
+        stops=stop_ids(Tokenizer.load(folder), template, str(folder)),
         templates={
             name: portable(source, bos is not None) for name, source in template.sources.items()
         },
@@ -192,23 +181,6 @@ def _refuse_missing(merged: Merged, family: Family, found: set[str]) -> None:
                     f'The weights in "{merged.folder}" lack the tensor for "{name}".',
                     "The model is incomplete: copy or save it again.",
                 )
-
-
-def _stops(folder: Path, vocabulary: Vocabulary, template: ChatTemplate) -> Stops:
-    """The stop tokens, the one that the template ends a turn with first."""
-    ids = sorted(Tokenizer.load(folder).stop_ids)
-    if not ids:
-        raise AfinaError(
-            f'The model in "{folder}" names no stop token.',
-            "Give eos_token_id in its generation_config.json.",
-        )
-    texts = {token: vocabulary.tokens[token] for token in ids}
-    after = turn_end(template)
-    ending = [token for token in ids if after.startswith(texts[token])]
-    eos = (ending or [vocabulary.eos if vocabulary.eos in ids else ids[0]])[0]
-    assert eos is not None
-    others = tuple(token for token in ids if token != eos)
-    return Stops(eos, others, tuple(texts[token] for token in (eos, *others)))
 
 
 def _spaced(vocabulary: Vocabulary, prompt: str) -> Vocabulary:

@@ -29,6 +29,16 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
         "Qwen2",
         {"hidden_size": 256, "num_attention_heads": 8, "num_key_value_heads": 1},
     ),
+    "qwen2, eighty layers": (
+        "Qwen2",
+        {
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "num_hidden_layers": 80,
+        },
+    ),
     "phi3": ("Phi3", {"hidden_size": 256, "intermediate_size": 256}),
     "gemma3, tied": (
         "Gemma3Text",

@@ -207,7 +207,8 @@ def test_a_sentencepiece_of_another_structure_is_refused(change: Any, words: str
 
 def test_the_sample_model_can_be_exported_and_reads_the_same_everywhere(tmp_path: Path) -> None:
     prepared = prepare(Target("x", "hf", str(TINY_MODEL), label="x"))
-    assert (prepared.stops.named, prepared.add_bos, prepared.notes) == ((END,), False, ())
+    stops = [prepared.vocabulary.tokens[token] for token in prepared.stops]
+    assert (stops, prepared.add_bos, prepared.notes) == ([END], False, ())
     write_gguf(prepared, {"bf16": tmp_path / "x.gguf"}, lambda *values: None)
     snippets = hostile_snippets(prepared.vocabulary.special)
     seen = read_back(tmp_path / "x.gguf", snippets, [QUESTION])
@@ -295,7 +296,7 @@ def test_every_stop_token_of_the_model_stops_llama_cpp(tmp_path: Path) -> None:
     ids = [tokenizer.token_to_id(word) for word in (END, "z", "!")]
     write_model(tmp_path, tokenizer, stops=ids)
     prepared, file = export(tmp_path)
-    assert prepared.stops.eos == ids[0]  # the one that ends a turn
+    assert prepared.stops[0] == ids[0]  # the one that ends a turn
     assert set(ids) <= set(read_back(file, []).stop_ids)
 
 
