@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.environment import usable_cores
 from core.errors import AfinaError
 from exporters.gguf.prepare import Prepared, Tensor
 from exporters.gguf.quantize import encode
-from exporters.weights.products import on_one_thread
+from exporters.weights.ahead import AHEAD, in_order
 
 if TYPE_CHECKING:
     import numpy as np
 
 BLOCK_VALUES = 1 << 19  # twice as many, and the system takes back and clears the memory of each
-AHEAD = 2  # blocks that wait to be written, besides one on each thread
-CHECK_S = 0.1
 LARGEST_F16 = 65504.0
 
 
@@ -83,27 +79,8 @@ class Stream:
 
     def made(self) -> Generator[Made]:
         """Every block of every tensor, in order."""
-        waiting: deque[Future[Made]] = deque()
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="export")
-        with on_one_thread(), pool:
-            try:
-                for block in blocks(self._prepared):
-                    waiting.append(pool.submit(self._make, block))
-                    if len(waiting) >= self._threads + AHEAD:
-                        yield self._wait(waiting.popleft())
-                while waiting:
-                    yield self._wait(waiting.popleft())
-            finally:
-                self._ended.set()
-                pool.shutdown(cancel_futures=True)
-
-    def _wait(self, future: Future[Made]) -> Made:
-        while True:
-            self._check()
-            try:
-                return future.result(timeout=CHECK_S)
-            except NotYet:
-                continue
+        tasks = (partial(self._make, block) for block in blocks(self._prepared))
+        return in_order(tasks, self._threads, self._check, self._ended.set)
 
     def _make(self, block: Block) -> Made:
         tensor = block.tensor

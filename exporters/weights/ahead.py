@@ -15,11 +15,15 @@ CHECK_S = 0.1
 
 
 def in_order(
-    tasks: Iterable[Callable[[], T]], threads: int, check: Callable[[], None]
+    tasks: Iterable[Callable[[], T]],
+    threads: int,
+    check: Callable[[], None],
+    on_end: Callable[[], None] = lambda: None,
 ) -> Generator[T]:
     """What each task returns, in their order. What one raises, or `check`, ends all of them.
 
-    check: called several times a second. numpy's products stay on the thread of their task.
+    check: called several times a second. on_end: called before the end waits for tasks at work.
+    numpy's products stay on the thread of their task.
     """
     waiting: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="export")
@@ -32,6 +36,7 @@ def in_order(
             while waiting:
                 yield _wait(waiting.popleft(), check)
         finally:
+            on_end()
             pool.shutdown(cancel_futures=True)
 
 
