@@ -17,7 +17,9 @@ from typing import Any
 import msgspec
 
 from core.data.visible import visible
+from core.environment import usable_cores
 from core.errors import AfinaError
+from exporters.gguf.types import TYPES
 
 VARIABLE = "LLAMA_CPP_DIR"
 WAY = (
@@ -95,7 +97,7 @@ def convert(
 
 def refuse_unquantizable(type_name: str) -> None:
     """Raises AfinaError for a type that needs more than the weights."""
-    if type_name.startswith(("iq1", "iq2", "iq3_xxs")):
+    if TYPES[type_name].needs_importance:
         raise AfinaError(
             f"{type_name} needs an importance matrix, and there is none for a model that llama.cpp "
             "converts itself.",
@@ -186,7 +188,6 @@ def _failure(words: str, code: int) -> AfinaError:
 
 
 def _quantize(source: Path, out: Path, type_name: str, check: Callable[[], None]) -> None:
-    from exporters.gguf.types import TYPES
     from exporters.job.aside import run_aside
 
     order = (str(source), str(out), TYPES[type_name].file_type)
@@ -204,7 +205,7 @@ def _quantize_aside(send: Callable[..., None], source: str, out: str, file_type:
     llama_cpp.llama_backend_init()
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype = file_type
-    settings.nthread = os.cpu_count() or 1
+    settings.nthread = usable_cores()
     order: Any = ctypes.byref(settings)
     if llama_cpp.llama_model_quantize(source.encode(), out.encode(), order):
         raise AfinaError(
