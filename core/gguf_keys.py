@@ -46,7 +46,7 @@ def read_keys(path: Path, wanted: Collection[str]) -> dict[str, Value]:
                     "Convert it anew with a current program.",
                 )
             return _read(file, count, wanted)
-    except (EOFError, UnicodeDecodeError, KeyError) as error:
+    except (EOFError, ValueError, KeyError) as error:
         raise AfinaError(
             f'The header of "{path}" is broken.', "The file is cut short: copy it again."
         ) from error

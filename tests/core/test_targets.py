@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,9 @@ def test_what_is_no_gguf_file_is_said_to_be_none(home: Path, tmp_path: Path) -> 
     whole = gguf(tmp_path / "whole.gguf", **MODEL).read_bytes()
     (tmp_path / "cut.gguf").write_bytes(whole[:60])
     assert "header" in refused(home, tmp_path / "cut.gguf")
+    endless = whole[:24] + struct.pack("<Q1sIIQ", 1, b"k", 9, 4, 2**62)  # an array of numbers
+    (tmp_path / "endless.gguf").write_bytes(endless)
+    assert "header" in refused(home, tmp_path / "endless.gguf")
     assert "There is no file" in refused(home, tmp_path / "none.gguf")
 
 
