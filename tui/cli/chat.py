@@ -299,7 +299,7 @@ def _obey(line: str, histories: list[History]) -> bool:
         "/system": system,
     }
     if word not in commands:
-        hint = nearest(word, commands) or HELP
+        hint = nearest(word, [*commands, "/adapter", "/quit"]) or HELP
         typer.echo(f'There is no command "{word}". {hint}', err=True)
         return False
     for history in histories:
