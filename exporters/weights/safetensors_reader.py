@@ -55,12 +55,6 @@ class Weights:
                     )
                 self.entries[entry.name] = entry
 
-    def __contains__(self, name: str) -> bool:
-        return name in self.entries
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
     @property
     def parameters(self) -> int:
         return sum(entry.parameters for entry in self.entries.values())
