@@ -54,8 +54,9 @@ def _build(send: Send, order: Order, merged: Merged) -> None:
     for name in ("onnxruntime.quantization", "neural_compressor"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they tell of every matrix
     builder, base = load_builder()
-    patches.check(builder, base)
-    patches.search_in_pieces(importlib.import_module(SEARCH))
+    search = importlib.import_module(SEARCH)
+    patches.check(builder, base, search)
+    patches.search_in_pieces(search)
     total = merged.parameters * 4
     done = 0
 

@@ -17,6 +17,7 @@ import onnx_ir as ir
 import torch
 
 from core.errors import AfinaError
+from exporters.onnx.families import FAMILIES
 
 if TYPE_CHECKING:
     from typing import Any as Base  # a class of the builder
@@ -135,12 +136,13 @@ def mended(family: type) -> type:
     return type(f"Mended{family.__name__}", (Mended, family), {})
 
 
-def check(builder: Any, base: Any) -> None:
+def check(builder: Any, base: Any, search: Any) -> None:
     """Raises AfinaError where the builder isn't the one that the patches were written for.
 
-    builder, base: its modules models/builder.py and models/builders/base.py.
+    builder, base: its modules models/builder.py and models/builders/base.py; search: onnxruntime's
+    weight_only.py.
     """
-    for name, (holder, words) in _expected(builder, base).items():
+    for name, (holder, words) in _expected(builder, base, search).items():
         try:
             source = inspect.getsource(holder())
         except (AttributeError, OSError, TypeError):
@@ -156,13 +158,24 @@ def check(builder: Any, base: Any) -> None:
             )
 
 
-def _expected(builder: Any, base: Any) -> dict[str, tuple[Callable[[], Any], tuple[str, ...]]]:
+def _expected(
+    builder: Any, base: Any, search: Any
+) -> dict[str, tuple[Callable[[], Any], tuple[str, ...]]]:
     """What each patch stands on: the code, and words that must be in it."""
     model = base.Model
+    classes = {family.builder for family in FAMILIES.values()}
     return {
+        "the choice of a class": (
+            lambda: builder.create_model,
+            tuple(f"onnx_model = {name}(config," for name in sorted(classes)),
+        ),
         "the window": (
             lambda: model.is_local,
             ('self.layer_types[layer_id] == "sliding_attention"',),
+        ),
+        "the window's size": (
+            lambda: model.make_context_length_init,
+            ('self.window_size = getattr(config, "sliding_window", -1)',),
         ),
         "Gemma's embedding": (lambda: builder.GemmaModel, ('self.embed_attrs["scale"]',)),
         "the rotation of Llama": (lambda: builder.LlamaModel.make_rope_init, ('"llama3"',)),
@@ -177,6 +190,10 @@ def _expected(builder: Any, base: Any) -> dict[str, tuple[Callable[[], Any], tup
         "SmolLM 3": (
             lambda: builder.SmolLM3Model.make_attention,
             ('self.attention_attrs["use_rope_in_attn"] = bool(self.no_rope_layers[layer_id])',),
+        ),
+        "the norms of OLMo 2": (
+            lambda: model.make_attention_qk_norm,
+            ('self.attention_attrs["q_norm"]', "self.make_qk_norm(layer_id, attention)"),
         ),
         "rotary attention": (
             lambda: model.make_attention_qk_rope,
@@ -199,4 +216,8 @@ def _expected(builder: Any, base: Any) -> dict[str, tuple[Callable[[], Any], tup
             ("self.load_weights(input_path)", "self.make_layer(self.layer_id, module)"),
         ),
         "the quantizer": (lambda: model.to_nbits, ("return ir.from_proto(model_proto)",)),
+        "the search": (
+            lambda: search,
+            ("= quant_tensor_k_quant_cuda(", "def quant_tensor_k_quant_cpu(data, num_bits="),
+        ),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import time
 from pathlib import Path
@@ -131,7 +132,7 @@ def test_every_family_is_tested() -> None:
 
 def test_a_builder_that_was_changed_stops_the_export() -> None:
     with pytest.raises(AfinaError, match=r"builds models in another way than 0\.18"):
-        patches.check(SimpleNamespace(), SimpleNamespace(Model=SimpleNamespace))
+        patches.check(SimpleNamespace(), SimpleNamespace(Model=SimpleNamespace), math)
 
 
 def build_plainly(send: Send, orders: list[Order]) -> None:
