@@ -68,6 +68,7 @@ class Multi:
     def write(self, type_name: str, path: Path, build: Build, working: Working) -> None:
         """Writes the adapter to its unfinished `path`, and the base where it isn't there."""
         adapter, base = self._fit(), self.base
+        refuse_other_base(adapter, base.merged)
         bare = type_name.removeprefix(PREFIX)
         there = ensure_base(
             base_of(path),
@@ -78,7 +79,6 @@ class Multi:
             working.check,
         )
         working.check()
-        refuse_other_base(adapter, base.merged)
         add_adapter(adapter, there, self.target, path)
 
     def answering(self, type_name: str, path: Path) -> Target:

@@ -75,9 +75,11 @@ def ensure_base(
     builds the same. Raises AfinaError.
     """
     make_folder(folder.parent)
+    files = base_files(target)
     with _sole_builder(folder, check):
         there = about(folder)
         if there is not None:
+            _refuse_other(folder, there, files)
             return there
         _refuse_occupied(folder)
         part = folder.with_name(f"{folder.name}.part")
@@ -87,7 +89,7 @@ def ensure_base(
             made = About(
                 type=type_name,
                 base=target.model,
-                base_files=base_files(target),
+                base_files=files,
                 sites=tuple(open_for_adapters(part, shapes)),
             )
             (part / ADAPTERS).mkdir()
@@ -113,6 +115,15 @@ def add_adapter(adapter: Adapter, there: About, target: Target, path: Path) -> N
         name = path.name.removesuffix(".part")
         write_atomic(
             (path.parent / name).with_suffix(".jinja"), template_text(target.chat_template)
+        )
+
+
+def _refuse_other(folder: Path, there: About, files: dict[str, str]) -> None:
+    """Raises AfinaError where another base took the place since it was planned."""
+    if there.base_files != files:
+        raise AfinaError(
+            f'"{folder}" holds another base model since this export was planned: "{there.base}".',
+            "Export again: the base gets a folder of its own then.",
         )
 
 

@@ -8,6 +8,7 @@ the same bytes in it, and holds one layer.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,11 @@ class Store:
             base_dir=str(self.output),
         )
 
+    def sync(self) -> None:
+        """Waits for the disk here, where a cancel can kill the process that waits."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
     def close(self) -> None:
         self._file.close()
 
@@ -125,6 +131,7 @@ class Streaming(Base):
 
     def save_model(self, out_dir: str) -> None:
         self._settle()
+        self.store.sync()
         self.store.close()
         self.model.graph.sort()
         self.stamp_build_metadata(self.model)

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -264,6 +265,43 @@ def test_a_folder_with_something_else_in_it_is_refused_and_left_as_it_is(
     with pytest.raises(AfinaError, match='holds "thesis.txt"'):
         ensure_base(folder, target, "int4", build, {}, lambda: None)
     assert (folder / "thesis.txt").read_text() == "mine"
+
+
+def test_a_base_that_another_model_took_the_place_of_since_the_plan_is_refused(
+    base: Path, exported: list[Path]
+) -> None:
+    folder = base_of(exported[0])
+    before = (folder / "afina.json").read_bytes()
+    there = about(folder)
+    assert there is not None
+    other = msgspec.structs.replace(there, base_files={"config.json": "another"})
+    (folder / "afina.json").write_bytes(msgspec.json.encode(other))
+    try:
+        with pytest.raises(AfinaError, match="holds another base model since"):
+            ensure_base(
+                folder, Target("b", "hf", str(base)), "fp32", lambda _: None, {}, lambda: None
+            )
+    finally:
+        (folder / "afina.json").write_bytes(before)
+
+
+def test_an_adapter_over_another_output_matrix_is_refused_before_a_base_is_built(
+    base: Path, tmp_path: Path
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    folder = tmp_path / "adapter"
+    models.make_adapter(folder, base, target_modules=["lm_head"])
+    tensors = load_file(folder / "adapter_model.safetensors")
+    head = load_file(base / "model.safetensors")
+    rows = head.get("lm_head.weight", head["model.embed_tokens.weight"]).astype(np.float32)
+    tensors["base_model.model.lm_head.base_layer.weight"] = rows + 1
+    save_file(tensors, folder / "adapter_model.safetensors")
+    target = target_of(base, folder)
+    multi = Multi(target, Onnx(target).model)
+    path = Path(multi.item("multi-fp32", tmp_path).path)
+    with pytest.raises(AfinaError, match='holds another "lm_head.weight" than its base'):
+        multi.write("multi-fp32", path, lambda *_: pytest.fail("built"), working(tmp_path / "s"))
 
 
 def test_a_cancel_is_heard_while_another_export_builds_the_same_base(
