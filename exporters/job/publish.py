@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from core.paths import make_folder, sync_folder, write_atomic
+from core.targets import ONNX_ADAPTER
 from exporters.exporter import EXPORTERS
 from exporters.job.results import (
     MANIFEST,
@@ -38,7 +39,10 @@ from exporters.job.results import (
 )
 
 ASIDE = ".old"
-MODELFILE = ".Modelfile"  # beside a GGUF, see exporters/sidecars/modelfile.py
+BESIDE = {  # what lies beside an export, by its ending
+    ".gguf": ".Modelfile",  # exporters/sidecars/modelfile.py
+    ONNX_ADAPTER: ".jinja",  # exporters/onnx/shared.py
+}
 UNFINISHED = tuple(f"{place}*{PART}{more}" for place in ("", "*/") for more in ("", ".*"))
 BLOCK = 8 * 2**20  # bytes that are hashed at once
 
@@ -62,7 +66,8 @@ def discard(folder: Path, path: Path) -> None:
     """Deletes an export with its result and what lies beside it, if it is there."""
     forget(folder, path)
     delete(path)
-    path.with_suffix(MODELFILE).unlink(missing_ok=True)
+    if path.suffix in BESIDE:
+        path.with_suffix(BESIDE[path.suffix]).unlink(missing_ok=True)
 
 
 def mend(folder: Path, elsewhere: Collection[Path] = ()) -> None:

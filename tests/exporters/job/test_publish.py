@@ -170,6 +170,19 @@ def test_a_discarded_export_is_gone_with_its_result(tmp_path: Path) -> None:
         assert state(tmp_path) == [] and not (tmp_path / place).exists()
 
 
+def test_what_lies_beside_an_export_goes_with_it(tmp_path: Path) -> None:
+    for place, ending in ((FILE, ".Modelfile"), ("onnx/b/adapters/m.onnx_adapter", ".jinja")):
+        offer(tmp_path, place, "old")
+        beside, other = (
+            (tmp_path / place).with_suffix(ending),
+            (tmp_path / place).with_suffix(".txt"),
+        )
+        beside.touch()
+        other.touch()
+        discard(tmp_path, tmp_path / place)
+        assert not beside.exists() and other.exists()
+
+
 def test_a_folder_that_lost_a_file_is_no_result(tmp_path: Path) -> None:
     offer(tmp_path, FOLDER, "old")
     (tmp_path / FOLDER / "config.json").unlink()
