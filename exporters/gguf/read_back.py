@@ -15,7 +15,8 @@ import msgspec
 from core.chat.llamacpp_log import Log
 from core.errors import AfinaError
 from exporters.exporter import Conversation, Seen
-from exporters.job.aside import Send, run_aside
+from exporters.job.aside import Send
+from exporters.job.reading import read_aside
 
 
 def read_back(
@@ -28,14 +29,7 @@ def read_back(
 
     What `on_wait` raises ends that process.
     """
-    seen: list[Seen] = []
-    run_aside(
-        _read_back,
-        (str(path), list(texts), list(conversations)),
-        lambda values: seen.append(msgspec.convert(values, Seen)),
-        on_wait,
-    )
-    return seen[0]
+    return read_aside(_read_back, path, texts, conversations, on_wait)
 
 
 def _read_back(send: Send, path: str, texts: list[str], conversations: list[Conversation]) -> None:

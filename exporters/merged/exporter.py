@@ -15,9 +15,10 @@ from core.hub import model_folder
 from core.runs import Run
 from core.targets import Target
 from exporters.exporter import PLAIN, Conversation, Excerpt, Item, Options, Seen, Working
+from exporters.job.reading import read_aside
 from exporters.job.results import file_path
 from exporters.merged.excerpts import excerpts
-from exporters.merged.reading import read_folder
+from exporters.merged.reading import read
 from exporters.weights.companions import NAMES, companions_bytes
 from exporters.weights.merge import INPUT, Merged
 from exporters.weights.safetensors_writer import (
@@ -95,7 +96,7 @@ class MergedModel:
         conversations: Sequence[Conversation],
         check: Callable[[], None],
     ) -> Seen | None:
-        return read_folder(path, texts, conversations, check)
+        return read_aside(read, path, texts, conversations, check)
 
     def excerpts(self, type_name: str, path: Path) -> Iterator[Excerpt] | None:
         return excerpts(self.merged, type_name, path)

@@ -5,7 +5,6 @@ Asked in a process of its own, offline and with no code out of the folder.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,14 @@ import msgspec
 
 from core.errors import AfinaError
 from exporters.exporter import Conversation, Seen
-from exporters.job.aside import Send, run_aside
-
-
-def read_folder(
-    path: Path,
-    texts: Sequence[str],
-    conversations: Sequence[Conversation],
-    check: Callable[[], None],
-) -> Seen:
-    """Opens the folder in another process. Raises AfinaError when it can't be opened or rendered.
-
-    What `check` raises ends that process.
-    """
-    seen: list[Seen] = []
-    run_aside(
-        read,
-        (str(path), list(texts), list(conversations)),
-        lambda values: seen.append(msgspec.convert(values, Seen)),
-        check,
-    )
-    return seen[0]
+from exporters.job.aside import Send
 
 
 def read(send: Send, path: str, texts: list[str], conversations: list[Conversation]) -> None:
-    """The work of that process: sends a Seen as plain values."""
+    """The work of that process: sends a Seen as plain values.
+
+    Raises AfinaError when the folder can't be opened or rendered.
+    """
     from jinja2 import TemplateError
     from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 

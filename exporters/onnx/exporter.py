@@ -15,13 +15,14 @@ from core.errors import AfinaError
 from core.hub import model_folder
 from core.targets import Target
 from exporters.exporter import PLAIN, Conversation, Excerpt, Item, Options, Seen, Working
+from exporters.job.reading import read_aside
 from exporters.job.results import file_path
 from exporters.onnx import multi
 from exporters.onnx.builder import write_folders
 from exporters.onnx.config import Companion
 from exporters.onnx.families import family_of
 from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of, refuse_odd
-from exporters.onnx.seen import read_folder
+from exporters.onnx.seen import read
 from exporters.onnx.shared import base_of
 from exporters.onnx.tokenizer import notes_on
 from exporters.onnx.types import TYPES
@@ -98,7 +99,7 @@ class Onnx:
         check: Callable[[], None],
     ) -> Seen | None:
         folder = path if type_name in TYPES else base_of(path)
-        return read_folder(folder, texts, conversations, check)
+        return read_aside(read, folder, texts, conversations, check)
 
     def excerpts(self, type_name: str, path: Path) -> Iterator[Excerpt] | None:
         return None  # the builder names, turns and packs them in its own way

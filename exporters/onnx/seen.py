@@ -6,7 +6,6 @@ import importlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +13,19 @@ import msgspec
 
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
+from core.onnx_folder import CONFIG
 from exporters.exporter import Conversation, Seen
-from exporters.job.aside import Send, run_aside
-from exporters.onnx.config import GENAI
+from exporters.job.aside import Send
 
 END_OF_TEXT = "\0"  # where the library's C interface takes a text to end
 
 
-def read_folder(
-    path: Path,
-    texts: Sequence[str],
-    conversations: Sequence[Conversation],
-    check: Callable[[], None],
-) -> Seen:
-    """Asks in a process of its own. Raises AfinaError where the folder can't be read or rendered.
+def read(send: Send, path: str, texts: list[str], conversations: list[Conversation]) -> None:
+    """The work of a process of its own: sends a Seen as plain values.
 
-    Texts with a NUL can't be asked: theirs are the ids of tokenizer.json. What `check` raises ends
-    that process.
+    Texts with a NUL can't be asked: theirs are the ids of tokenizer.json. Raises AfinaError where
+    the folder can't be read or rendered.
     """
-    found: list[Seen] = []
-    run_aside(
-        _read,
-        (str(path), list(texts), list(conversations)),
-        lambda values: found.append(msgspec.convert(values, Seen)),
-        check,
-    )
-    return found[0]
-
-
-def _read(send: Send, path: str, texts: list[str], conversations: list[Conversation]) -> None:
     og: Any = importlib.import_module("onnxruntime_genai")
     og.disable_telemetry_events()
     ours = Tokenizer.load(path)
@@ -61,7 +44,7 @@ def _read(send: Send, path: str, texts: list[str], conversations: list[Conversat
             f"onnxruntime-genai can't read the folder or render its chat template: {error}.",
             "Write the template in plainer Jinja, or hand the library ids of your own.",
         ) from error
-    size = json.loads((Path(path) / GENAI).read_bytes())["model"]["vocab_size"]
+    size = json.loads((Path(path) / CONFIG).read_bytes())["model"]["vocab_size"]
     seen = Seen(ids=ids, prompts=prompts, stop_ids=stops, add_bos=False, tokens=size)
     send(msgspec.to_builtins(seen))
 
