@@ -80,7 +80,7 @@ def matrices(adapter: Adapter, sites: Iterable[Site]) -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     placed: set[str] = set()
     for site in sites:
-        tensors = [name for name in dict.fromkeys(p.tensor for p in site.pieces)]
+        tensors = dict.fromkeys(piece.tensor for piece in site.pieces)
         changed = [name for name in tensors if name in adapter.changes]
         if changed:
             found[site.a], found[site.b] = _matrices_at(adapter, site, changed)

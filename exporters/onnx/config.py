@@ -14,13 +14,14 @@ import msgspec
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer, read_json
 from core.errors import AfinaError
+from core.onnx_folder import ABOUT
+from core.onnx_folder import CONFIG as GENAI
 from core.paths import write_atomic
 from exporters.onnx.template import written_out
 from exporters.onnx.tokenizer import for_genai
 from exporters.weights.companions import CONFIG, TEMPLATE, TEMPLATES, TOKENIZER, write_companions
 from exporters.weights.merge import Merged
 
-GENAI, ABOUT = "genai_config.json", "afina.json"
 LONGEST = 8192  # tokens that memory is reserved for, unless a program asks for more
 SEARCH = {  # of generation_config.json, with what transformers takes where it is silent
     "do_sample": False,
@@ -46,7 +47,8 @@ def finish(folder: Path, model: Companion, type_name: str) -> None:
     _write_json(folder / GENAI, genai_config(read_json(folder, GENAI), model))
     write_companions(model.merged, folder, "f32")
     (folder / CONFIG).unlink()  # with it the folder would pass for one of transformers
-    _write_templates(folder, model)
+    default = _write_templates(folder, model)
+    _write_tokenizer(folder, model, default)
     _write_json(folder / ABOUT, {"type": type_name})
 
 
@@ -77,8 +79,8 @@ def genai_config(values: dict[str, Any], model: Companion) -> dict[str, Any]:
     }
 
 
-def _write_templates(folder: Path, model: Companion) -> None:
-    """The templates that were trained, in the words of other programs."""
+def _write_templates(folder: Path, model: Companion) -> str | None:
+    """The templates that were trained, in the words of other programs; returns the usual one."""
     has_bos = model.tokenizer.bos is not None
     texts = {name: written_out(text, has_bos) for name, text in model.template.sources.items()}
     default = texts.pop("default", None)
@@ -89,6 +91,11 @@ def _write_templates(folder: Path, model: Companion) -> None:
     for name, text in texts.items():
         (folder / TEMPLATES).mkdir(exist_ok=True)
         write_atomic(folder / TEMPLATES / f"{name}.jinja", text)
+    return default
+
+
+def _write_tokenizer(folder: Path, model: Companion, template: str | None) -> None:
+    """tokenizer.json and its settings as onnxruntime-genai reads them."""
     settings, tokenizer = read_json(folder, TOKENIZER), read_json(folder, "tokenizer.json")
     before = msgspec.json.encode(tokenizer)
     for_genai(tokenizer, settings)
@@ -97,8 +104,8 @@ def _write_templates(folder: Path, model: Companion) -> None:
     length = model.merged.config.get("max_position_embeddings")
     if length:  # many say 10^30 here, which not every program can read
         settings["model_max_length"] = length
-    if default is not None:
-        settings["chat_template"] = default
+    if template is not None:
+        settings["chat_template"] = template
     _write_json(folder / TOKENIZER, settings)
 
 

@@ -15,8 +15,6 @@ NFC_NOTE = (
     "The tokenizer composes letters and accents (NFC) first, and onnxruntime-genai doesn't: text "
     "that isn't composed yet has other tokens in programs that let it read text."
 )
-
-
 DIGITS_NOTE = (
     "The tokenizer takes signs such as ½ and Ⅷ for digits, and onnxruntime-genai doesn't: text "
     "with them has other tokens in programs that let it read text."
