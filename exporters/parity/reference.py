@@ -160,11 +160,11 @@ class Reference:
         budget = Budget(ROWS_S)
         for done, whole in enumerate(rows.passages):
             progress(done)
+            if left < 1 or budget.over(len(self.passages)):
+                break
             passage = whole.cut(self._longest, min(window, left))
             if passage is None:
                 continue
-            if left < 1 or budget.over(len(self.passages)):
-                break
             read = expected(client, passage, self.passing)
             read.keep(self._path("row", len(self.passages)))
             self.passages.append(passage)

@@ -219,10 +219,8 @@ def _licence(base: Base) -> str:
         licence = base.licence
         name = escaped(licence.name or licence.id)
         said = f"The base model's: {name}."
-        if licence.link.startswith("https://"):
-            said = (
-                f"The base model's: {name}, <{licence.link}>." if _is_plain(licence.link) else said
-            )
+        if _is_plain(licence.link):
+            said = f"The base model's: {name}, <{licence.link}>."
     return f"## Licence\n\n{said} It holds for the tuned model too."
 
 
