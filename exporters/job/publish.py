@@ -43,7 +43,8 @@ BESIDE = {  # what lies beside an export, by its ending
     ".gguf": ".Modelfile",  # exporters/sidecars/modelfile.py
     ONNX_ADAPTER: ".jinja",  # exporters/onnx/shared.py
 }
-UNFINISHED = tuple(f"{place}*{PART}{more}" for place in ("", "*/") for more in ("", ".*"))
+PLACES = ("", *(f"{kind}/" for kind in EXPORTERS))  # not those of other points of the run
+UNFINISHED = tuple(f"{place}*{PART}{more}" for place in PLACES for more in ("", ".*"))
 BLOCK = 8 * 2**20  # bytes that are hashed at once
 
 
@@ -78,7 +79,7 @@ def mend(folder: Path, elsewhere: Collection[Path] = ()) -> None:
     if begun is not None and not published(folder, begun):
         (folder / PUBLISHING).unlink()  # before its .part goes: without one it counts as named
         begun = None
-    for aside in folder.glob(f"*/*{ASIDE}"):
+    for aside in _asides(folder):
         final = aside.with_name(aside.name.removesuffix(ASIDE))
         if not final.exists():
             os.rename(aside, final)
@@ -89,7 +90,7 @@ def mend(folder: Path, elsewhere: Collection[Path] = ()) -> None:
         delete(unfinished)
     if begun is not None:
         _complete(folder, begun)
-    for aside in folder.glob(f"*/*{ASIDE}"):
+    for aside in _asides(folder):
         delete(aside)
     places = [place for final in elsewhere for place in (final.parent, final.parent.parent)]
     for place in [*(folder / kind for kind in EXPORTERS), *places]:
@@ -147,6 +148,10 @@ def _complete(folder: Path, begun: Publishing) -> None:
 
 def _aside(path: Path) -> Path:
     return path.with_name(path.name + ASIDE)
+
+
+def _asides(folder: Path) -> list[Path]:
+    return [path for kind in EXPORTERS for path in folder.glob(f"{kind}/*{ASIDE}")]
 
 
 def delete(path: Path) -> None:

@@ -163,6 +163,14 @@ def test_folders_that_hold_nothing_go(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["exports", "shared"]
 
 
+def test_an_export_of_another_point_of_the_run_works_on(tmp_path: Path) -> None:
+    at_work = [tmp_path / "25" / name for name in ("compared.part", "scratch.part")]
+    for path in at_work:
+        path.mkdir(parents=True)
+    mend(tmp_path)
+    assert all(path.is_dir() for path in at_work)
+
+
 def test_a_discarded_export_is_gone_with_its_result(tmp_path: Path) -> None:
     for place in (FILE, FOLDER):
         offer(tmp_path, place, "old")
