@@ -82,7 +82,14 @@ class MergedModel:
                 working.check()
                 working.progress(name, done, total, "bytes")
 
-            write_model_folder(self.merged, folder, type_name, report, self.target.chat_template)
+            write_model_folder(
+                self.merged,
+                folder,
+                type_name,
+                report,
+                self.target.chat_template,
+                working.threads,
+            )
 
     def answering(self, type_name: str, path: Path, working: Working) -> Target:
         label = self.target.label or self.target.word

@@ -62,15 +62,16 @@ def write_model_folder(
     dtype: str = "bf16",
     on_bytes: OnBytes = lambda name, done, total: None,
     chat_template: str | None = None,
+    threads: int | None = None,
 ) -> None:
     """Writes a folder that transformers and converters load: weights, config, tokenizer, template.
 
     dtype: "f32", "f16" or "bf16". `on_bytes` is called several times a second, and what it raises
     ends the work. `chat_template` is a Jinja file or built-in name in place of the model's own
-    template. Raises AfinaError for weights that don't fit the type.
+    template. threads: all cores by default. Raises AfinaError for weights that don't fit the type.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    write_weights(merged, folder, dtype, on_bytes)
+    write_weights(merged, folder, dtype, on_bytes, threads=threads)
     write_companions(merged, folder, dtype, chat_template)
     sync_folder(folder)
 
@@ -81,14 +82,15 @@ def write_weights(
     dtype: str,
     on_bytes: OnBytes = lambda name, done, total: None,
     shard_bytes: int = SHARD_BYTES,
+    threads: int | None = None,
 ) -> None:
-    """Writes the safetensors files and, for more than one, their index; on all cores."""
+    """Writes the safetensors files and, for more than one, their index; on all cores by default."""
     found = shards(merged.shapes, dtype, shard_bytes)
     total, done, at = weights_bytes(merged.shapes, dtype), 0, ""
     blocks = [block for name in merged.shapes for block in _blocks(merged, name)]
     made = in_order(
         (partial(_make, merged, block, dtype) for block in blocks),
-        usable_cores(),
+        threads or usable_cores(),
         lambda: on_bytes(at, done, total),
     )
     with closing(made):

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from core.targets import Target
+from exporters.exporter import Working, exporter_class
+from exporters.weights import ahead
 from exporters.weights.ahead import AHEAD, in_order
 
 
@@ -51,3 +57,36 @@ def test_a_check_is_heard_while_a_task_is_at_work() -> None:
     with pytest.raises(KeyboardInterrupt):
         next(in_order([slow], 1, check))
     assert calls == [True, True, True]
+
+
+def test_tasks_at_work_are_told_of_the_end() -> None:
+    begun, ended = threading.Event(), threading.Event()
+    heard = []
+
+    def slow() -> None:
+        begun.set()
+        heard.append(ended.wait(60))
+
+    def check() -> None:
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        next(in_order([slow], 1, check, ended.set))
+    assert heard == [True]
+
+
+@pytest.mark.parametrize(("kind", "type_name"), [("gguf", "f16"), ("merged", "bf16")])
+def test_an_export_keeps_to_the_threads_that_it_is_lent(
+    tuned: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, type_name: str
+) -> None:
+    counts: list[int] = []
+
+    def pool(threads: int, **options: Any) -> ThreadPoolExecutor:
+        counts.append(threads)
+        return ThreadPoolExecutor(threads, **options)
+
+    monkeypatch.setattr(ahead, "ThreadPoolExecutor", pool)
+    working = Working(lambda *said: None, lambda: None, tmp_path, 3)
+    exporter_class(kind)(tuned).write({type_name: tmp_path / "x"}, working)
+    assert counts == [3]
