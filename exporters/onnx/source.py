@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from exporters.onnx.families import family_of, rotations
+from exporters.onnx.families import family_of
 from exporters.weights.companions import CONFIG, write_companions
 from exporters.weights.merge import Merged
 from exporters.weights.safetensors_reader import read_json
@@ -18,8 +18,8 @@ def write_source(folder: Path, merged: Merged) -> None:
     write_companions(merged, folder, "f32")
     values = read_json(folder / CONFIG)
     values["architectures"] = [family_of(values).architecture]
-    if values["model_type"] == "phi3" and "longrope" not in rotations(values):
-        # the builder takes it for one with two rotations where these differ
+    if values["model_type"] == "phi3":
+        # where these differ, the builder takes it for longrope, which family_of refuses
         values["original_max_position_embeddings"] = values.setdefault(
             "max_position_embeddings", 4096
         )

@@ -27,8 +27,8 @@ SAMPLING = {
     "min_p": "min_p",
     "repetition_penalty": "repeat_penalty",
 }
-# What a literal can't hold: the opening brace of an action, the quotes that end it for Ollama, and
-# what Ollama's parser drops because it is not printable.
+# How a template says what a literal can't hold: the opening brace of an action, the quotes that end
+# it for Ollama, and what Ollama's parser drops because it is not printable.
 _ACTION = '{{ "%s" }}'
 
 
