@@ -182,9 +182,10 @@ def choose_adapter(adapters: Sequence[str], word: str) -> str:
     path = word if word in adapters else names.get(word)
     if path is None:
         known = ", ".join(sorted(names)) or "none"
-        raise AfinaError(
-            f'There is no adapter "{word}" here.', f"{nearest(word, names)} There are: {known}."
-        )
+        hint = f"{nearest(word, names)} There are: {known}.".lstrip()
+        if not word:
+            raise AfinaError("No adapter is named.", hint)
+        raise AfinaError(f'There is no adapter "{word}" here.', hint)
     return path
 
 

@@ -178,6 +178,10 @@ def test_what_is_no_gguf_file_is_said_to_be_none(home: Path, tmp_path: Path) -> 
 def test_adapters_are_chosen_by_name_or_path() -> None:
     paths = ["/a/one.gguf", "/b/two", "/c/three.onnx_adapter"]
     assert choose_adapter(paths, "one") == "/a/one.gguf"
+    with pytest.raises(AfinaError) as unnamed:
+        choose_adapter(paths, "")
+    assert str(unnamed.value).startswith("No adapter is named.")
+    assert unnamed.value.hint.startswith("There are: ")
     assert choose_adapter(paths, "/b/two") == "/b/two"
     assert choose_adapter(paths, "three") == "/c/three.onnx_adapter"
     with pytest.raises(AfinaError, match='Did you mean "three"') as error:
