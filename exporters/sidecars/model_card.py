@@ -113,7 +113,7 @@ def _row(result: Result) -> str:
     figures = (
         size(result.bytes),
         _verdict(result.verdict),
-        short(result.kl),
+        short(result.kl if result.row_kl is None else result.row_kl),  # as in the pane
         agreement,
         short(result.perplexity),
         short(result.tokens_per_s),

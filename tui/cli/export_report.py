@@ -105,7 +105,7 @@ def _figures(row: dict[str, Any]) -> dict[str, str]:
         "prompts": equal(row["prompts_equal"]),
         "stops": equal(row["stops_equal"]),
         "greedy": show(row["agreement"], ".0%"),
-        "KL": show(row["kl"], ".4f"),
+        "KL": show(row["kl"] if row["row_kl"] is None else row["row_kl"], ".4f"),  # as in the pane
         PERPLEXITY: show(row["perplexity"], ",.2f"),
         "tokens/s": show(row["tokens_per_s"], ",.0f"),
     }

@@ -139,3 +139,9 @@ def test_escaped_text_is_one_line_without_anything_that_marks_up(text: str) -> N
     assert "\n" not in found
     assert not re.search(r"(?<!\\)(?:\\\\)*[`*{}\[\]<>|~]", found)
     assert not re.match(r"\s*([-+#=]|\d+[.)])", found)
+
+
+def test_the_distance_is_the_one_on_evaluation_rows_where_it_was_measured() -> None:
+    text = Card("a", BASE, [result("gguf/a-q8_0.gguf", kl=0.5, row_kl=0.0123)]).text()
+    (row,) = [line for line in text.splitlines() if line.startswith("| `")]
+    assert "| 0.0123 |" in row and "0.5" not in row

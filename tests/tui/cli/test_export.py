@@ -69,7 +69,7 @@ FAILURES: list[dict[str, str]] = []
 def outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the job ends with."""
     figures = {
-        "prompts_equal": True, "stops_equal": True, "agreement": 0.91, "kl": 0.0214,
+        "prompts_equal": True, "stops_equal": True, "agreement": 0.91, "kl": 0.5, "row_kl": 0.0214,
         "perplexity": 12.345, "tokens_per_s": 46.3, "threads": 2,
     }  # fmt: skip
     rows = [
