@@ -171,13 +171,16 @@ def build(folder: Path, family: str, shape: Shape) -> int:
     return parameters
 
 
-def write_tokenizer(folder: Path, rows: int = 257) -> None:
-    """As many words as rows, so that each way writes the same vocabulary."""
+def write_tokenizer(folder: Path, rows: int) -> None:
+    """As many words as rows, so that each way writes the same vocabulary: a stop token, the bytes,
+    one merge (llama.cpp wants some), and names for the other rows.
+    """
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = ["</s>", *letters, *(f"w{place}" for place in range(rows - 1 - len(letters)))]
-    tokenizer = Tokenizer(models.BPE(vocab={w: i for i, w in enumerate(words)}, merges=[]))
+    known = ["</s>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "ab"]
+    known += [f"w{place}" for place in range(rows - len(known))]
+    vocabulary = {word: place for place, word in enumerate(known)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[("a", "b")]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.add_special_tokens(["</s>"])
     tokenizer.save(str(folder / "tokenizer.json"))

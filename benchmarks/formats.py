@@ -14,7 +14,7 @@ process's largest resident set, mapped files included.
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import os
 import random
 import statistics
@@ -23,6 +23,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.export_ways import write_tokenizer
 from core.chat.client import ModelClient
 from core.chat.protocol import Sampling
 from core.errors import AfinaError
@@ -164,12 +165,14 @@ def write(word: str, original: Target, folder: Path, threads: int) -> Target:
 
 
 def speeds(client: ModelClient, ids: list[int]) -> Row:
-    """One process: warmed up, then a long prompt, then a short one with an answer."""
+    """One process: warmed up, then a long prompt, then a short one with an answer; no speed (nan)
+    where a model stops at once.
+    """
     generate(client, ids[-16:], 8)
     long = generate(client, ids[:LONG], 1)
     short = generate(client, ids[LONG : LONG + SHORT], DECODED)
     return {
-        "decode tokens/s": short.tokens_per_s,
+        "decode tokens/s": short.tokens_per_s or math.nan,
         "prompt tokens/s": LONG / long.first_token_s,
         "first token ms": 1000 * short.first_token_s,
     }
@@ -222,25 +225,6 @@ def build(name: str, folder: Path) -> None:
         model.model.embed_tokens.weight[0] = 0.0
     model.to(torch.bfloat16).save_pretrained(folder)
     write_tokenizer(folder, config.vocab_size)
-
-
-def write_tokenizer(folder: Path, rows: int) -> None:
-    """Bytes, one merge (llama.cpp wants some), and names for the other rows."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-
-    known = ["</s>", *sorted(pre_tokenizers.ByteLevel.alphabet()), "ab"]
-    known += [f"w{place}" for place in range(rows - len(known))]
-    vocabulary = {word: place for place, word in enumerate(known)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[("a", "b")]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.add_special_tokens(["</s>"])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": "</s>",
-        "chat_template": "{% for m in messages %}{{ m.content }}</s>{% endfor %}",
-    }
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 def bytes_of(path: Path) -> int:
