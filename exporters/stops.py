@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from core.data.encode.template import ChatTemplate
+from core.data.encode.template import ChatTemplate, TemplateRefusal
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
-from exporters.gguf.template import turn_end
 
 
 def stop_ids(tokenizer: Tokenizer, template: ChatTemplate, place: str) -> tuple[int, ...]:
@@ -19,9 +18,20 @@ def stop_ids(tokenizer: Tokenizer, template: ChatTemplate, place: str) -> tuple[
             f'The model in "{place}" names no stop token.',
             "Give eos_token_id in its generation_config.json.",
         )
-    after = turn_end(template)
+    after = after_answer(template)
     texts = {token: tokenizer.token_text(token) for token in ids}
     ending = [token for token in ids if texts[token] and after.startswith(texts[token])]
     first = (ending or [tokenizer.eos_id if tokenizer.eos_id in ids else ids[0]])[0]
     assert first is not None
     return (first, *(token for token in ids if token != first))
+
+
+def after_answer(template: ChatTemplate) -> str:
+    """What a template writes right after an answer: the token that ends a turn, and the rest."""
+    mark = "afina-answer"
+    turns = [{"role": "user", "content": "afina-question"}, {"role": "assistant", "content": mark}]
+    try:
+        text = template.render(turns, add_generation_prompt=False).text
+    except TemplateRefusal:  # it wants more than a question and an answer
+        return ""
+    return text.rpartition(mark)[2] if mark in text else ""

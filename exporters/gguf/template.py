@@ -23,29 +23,21 @@ def portable(source: str, has_bos: bool) -> str:
     return plain if has_bos or "bos_token" not in plain else _NO_BOS + plain
 
 
-def turn_end(template: ChatTemplate) -> str:
-    """What the template writes right after an answer: the token that ends a turn, and the rest."""
-    mark = "afina-answer"
-    turns = [{"role": "user", "content": "afina-question"}, {"role": "assistant", "content": mark}]
-    text = _render(template, turns, open_turn=False)
-    return text.rpartition(mark)[2] if mark in text else ""
-
-
 def writes_bos(template: ChatTemplate, bos: str) -> bool:
     """Whether a prompt begins with the BOS token's own text."""
     turns = [{"role": "user", "content": "afina-question"}]
-    return _render(template, turns, open_turn=True).startswith(bos)
+    return _prompt(template, turns).startswith(bos)
 
 
 def sample_prompt(template: ChatTemplate) -> str:
     """A prompt of three turns as it is fed; empty for a template that wants more than that."""
     turns = [{"role": "user", "content": "afina-question"}]
     turns += [{"role": "assistant", "content": "afina-answer"}, *turns]
-    return _render(template, turns, open_turn=True)
+    return _prompt(template, turns)
 
 
-def _render(template: ChatTemplate, turns: list[dict[str, str]], open_turn: bool) -> str:
+def _prompt(template: ChatTemplate, turns: list[dict[str, str]]) -> str:
     try:
-        return template.render(turns, add_generation_prompt=open_turn).text
+        return template.render(turns, add_generation_prompt=True).text
     except TemplateRefusal:  # it wants more than a question and an answer
         return ""

@@ -27,6 +27,7 @@ from exporters.parity.measured import EXACT
 from exporters.parity.questions import COUNT, questions
 from exporters.parity.rows import Question, Rows, rows_of
 from exporters.parity.snippets import hostile_snippets, opening, single_tokens
+from exporters.stops import after_answer
 
 MAX_TOKENS = 64  # of an answer
 EVAL_TOKENS = 4096  # supervised ones, of rows
@@ -185,13 +186,7 @@ class Reference:
 
 def turn_end(template: ChatTemplate, tokenizer: Tokenizer) -> list[int]:
     """The special token that a template ends an answer with, as training saw it, if any."""
-    mark = "afina-answer"
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
-    try:
-        text = template.render(turns, add_generation_prompt=False).text
-    except TemplateRefusal:  # it wants more than a question and an answer
-        return []
-    after = tokenizer.encode(text.rpartition(mark)[2]).ids if mark in text else []
+    after = tokenizer.encode(after_answer(template)).ids
     return [token for token in after[:1] if token in tokenizer.specials.values()]
 
 
