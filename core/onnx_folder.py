@@ -17,6 +17,7 @@ from core.errors import AfinaError
 CONFIG, ABOUT = "genai_config.json", "afina.json"
 ADAPTERS = "adapters"  # the folder in it with the adapters that were exported for it
 ADAPTER = ".onnx_adapter"
+BUILDING = ".building"  # ends the name of a base for adapters that isn't whole
 
 
 class Piece(msgspec.Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 It belongs to the base and the type, not to a run: the first run builds it, each later one only
 adds its adapter. It is built beside its place and renamed when it is whole, and never written
-again; afina.json in it says which base it is and where its layers take an adapter.
+again; afina.json in it says which base it is and where its layers take an adapter. Several jobs
+meet here: what is unfinished belongs to who holds the lock, and no job's cleaning knows its name.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import msgspec
 from core.data.encode.template import template_text
 from core.errors import AfinaError
 from core.hub import model_folder
-from core.onnx_folder import ABOUT, ADAPTER, ADAPTERS, About, about
+from core.onnx_folder import ABOUT, ADAPTER, ADAPTERS, BUILDING, About, about
 from core.paths import make_folder, sync_folder, write_atomic
 from core.runs import slug
 from core.targets import Target, adapter_name
@@ -82,7 +83,7 @@ def ensure_base(
             _refuse_other(folder, there, files)
             return there
         _refuse_occupied(folder)
-        part = folder.with_name(f"{folder.name}.part")
+        part = folder.with_name(f"{folder.name}{BUILDING}")
         shutil.rmtree(part, ignore_errors=True)  # of a build that ended early
         try:
             build(part)

@@ -45,6 +45,7 @@ def test_folders_of_exports_are_offered_by_kind_and_adapters_one_by_one(
     for name in ("onnx/travel-lora-int4/genai_config.json", "merged/travel-lora-bf16/config.json",
                  "onnx/travel-lora-int8.failed/genai_config.json",
                  "onnx/travel-lora-fp32.part/genai_config.json",
+                 "onnx/tiny-multi-fp32.building/genai_config.json",
                  "merged/travel-lora-f16.old/config.json",
                  "gguf/travel-lora-lora.gguf", "gguf/travel-lora-q4_0.failed.gguf"):  # fmt: skip
         (exports / name).parent.mkdir(parents=True, exist_ok=True)

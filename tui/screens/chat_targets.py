@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core import samples
-from core.onnx_folder import ADAPTER, ADAPTERS
+from core.onnx_folder import ADAPTER, ADAPTERS, BUILDING
 from core.runs import Run, all_runs
 from exporters.job.publish import ASIDE
 from exporters.job.results import FAILED, PART
 
 EXPORTED = ("gguf", "onnx", "merged")
-NOT_OFFERED = {PART, FAILED, ASIDE}  # endings of what is at work, wrong, or about to go
+NOT_OFFERED = {PART, BUILDING, FAILED, ASIDE}  # endings of what is at work, wrong, or about to go
 
 
 class Offer(NamedTuple):
