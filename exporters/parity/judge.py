@@ -34,6 +34,7 @@ NOISE = 0.5  # of the tuning's effect: what is lost besides is as loud as it the
 # tokenizers do, and differ in 3 to 4 % of them alone
 FEW_ODD, FEW_SINGLE = 0.06, 0.02
 FEW_TOKENS = 100  # of rows; the perplexity of fewer says little
+NOT_TRAINED = "The export is not what was trained: export again, and report it if it stays."
 
 
 def tell(measured: Measured, result: Result) -> Result:
@@ -74,6 +75,8 @@ def judge(measured: Measured, kind: str, type_name: str) -> list[Check]:
         checks.append(_delta(measured, bounds.delta))
     if measured.rows is not None:
         checks += [_rows(measured.rows, bounds), _perplexity(measured.rows, bounds)]
+    elif measured.rows_missing:
+        checks.append(_no_rows(measured))
     checks.append(_tuning(measured))
     if measured.weights is not None:
         checks.append(_weights(measured.weights))
@@ -196,8 +199,7 @@ def _agreement(m: Measured, bounds: Bounds) -> Check:
         f"Greedy answers agree over {m.agreement:.0%} of their length, {m.common_prefix:.1f} "
         f"tokens; {m.parted} of {m.prompts} part where the tuned model was sure."
     )
-    state = _above(m.parted / max(m.prompts, 1), bounds.parted)
-    return Check("agreement", state, message, _more_bits(state))
+    return _bounded("agreement", message, m.parted / max(m.prompts, 1), bounds.parted)
 
 
 def _divergence(m: Measured, bounds: Bounds) -> Check:
@@ -205,14 +207,12 @@ def _divergence(m: Measured, bounds: Bounds) -> Check:
         f"KL against the tuned model is {m.kl:.4f} nats a token over {m.tokens:,} tokens of its "
         "answers."
     )
-    state = _above(m.kl, bounds.kl)
-    return Check("divergence", state, message, _more_bits(state))
+    return _bounded("divergence", message, m.kl, bounds.kl)
 
 
 def _delta(m: Measured, bounds: tuple[float, float]) -> Check:
     message = f"The log p of a token is off by {m.max_delta_log_p:.4f} at most."
-    state = _above(m.max_delta_log_p, bounds)
-    return Check("log p", state, message, _more_bits(state))
+    return _bounded("log p", message, m.max_delta_log_p, bounds)
 
 
 def _rows(rows: EvalRows, bounds: Bounds) -> Check:
@@ -220,8 +220,16 @@ def _rows(rows: EvalRows, bounds: Bounds) -> Check:
         f"KL is {rows.kl:.4f} nats a token over {rows.tokens:,} supervised tokens of {rows.rows} "
         "rows."
     )
-    state = _above(rows.kl, bounds.kl)
-    return Check("eval rows", state, message, _more_bits(state))
+    return _bounded("eval rows", message, rows.kl, bounds.kl)
+
+
+def _no_rows(m: Measured) -> Check:
+    return Check(
+        "rows",
+        WARN,
+        f"No held-out rows were compared: {m.rows_missing}",
+        "The figures are those of the tuned model's own answers; bring the run's data back.",
+    )
 
 
 def _perplexity(rows: EvalRows, bounds: Bounds) -> Check:
@@ -232,8 +240,8 @@ def _perplexity(rows: EvalRows, bounds: Bounds) -> Check:
     if rows.tokens < FEW_TOKENS:
         message = f"{message} That is {rows.tokens} tokens, too few to judge by."
         return Check("perplexity", PASS, message)
-    state = _above(math.log(rows.perplexity / rows.perplexity_tuned), bounds.kl)
-    return Check("perplexity", state, message, _more_bits(state))
+    lost = math.log(rows.perplexity / rows.perplexity_tuned)
+    return _bounded("perplexity", message, lost, bounds.kl)
 
 
 def _tuning(m: Measured) -> Check:
@@ -266,7 +274,7 @@ def _weights(w: Weights) -> Check:
             FAIL,
             f"{w.off} of {w.tensors} tensors are not the tuned model's, first "
             f'"{w.first_off}", which is off by {w.first_error:.0%} of its size.',
-            "The export is not what was trained: export again, and report it if it stays.",
+            NOT_TRAINED,
         )
     message = f"Some rows of each of {w.tensors} tensors were compared with the tuned model's."
     if w.carried is None:
@@ -290,13 +298,16 @@ def _lost(share: float) -> str:
     return "The adapter is too strong in it: its scale is wrong. Export again."
 
 
+def _bounded(name: str, message: str, lost: float, bounds: tuple[float, float]) -> Check:
+    """A loss that more bits make smaller."""
+    hints = {
+        PASS: "",
+        WARN: "Try your own questions on it, or choose a type with more bits.",
+        FAIL: NOT_TRAINED,
+    }
+    state = _above(lost, bounds)
+    return Check(name, state, message, hints[state])
+
+
 def _above(value: float, bounds: tuple[float, float]) -> str:
     return PASS if value <= bounds[0] else WARN if value <= bounds[1] else FAIL
-
-
-def _more_bits(state: str) -> str:
-    if state == PASS:
-        return ""
-    if state == WARN:
-        return "Try your own questions on it, or choose a type with more bits."
-    return "The export is not what was trained: export again, and report it if it stays."
