@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SURE = 1.0  # nats between the tuned model's token and the export's; below it is a near tie
 SPOKEN = 8  # tokens that an answer needs to count for the speed
 WARM_UP = 8  # tokens that are read and written before the speed counts
-MOST_NATS = 700.0  # a token, of which a float can hold the perplexity
+MOST_NATS = 25.0  # a token, in a perplexity that can be read; chance loses 12 of 150k words
 
 
 class Answered(NamedTuple):
@@ -103,6 +103,7 @@ def measure(
         max_delta_log_p=max(float(each.delta.max()) for each in answers),
         tokens=sum(each.kl.size for each in answers),
         rows=found.rows,
+        rows_missing=reference.rows_missing,
         weights=weigh(excerpts, working.check) if excerpts else None,
         effect=reference.effect if reference.untuned else None,
         carried=found.carried,
