@@ -133,8 +133,8 @@ def test_without_a_run_and_without_a_text_it_is_refused_before_anything_starts(
         Gguf(tuned).item("iq3_xxs", tmp_path)
     assert "--imatrix FILE" in caught.value.hint and "q2_k" in caught.value.hint
     with pytest.raises(AfinaError, match="There is no file"):
-        Gguf(tuned, Options(imatrix=str(tmp_path / "gone.txt"))).item("q4_k_m", tmp_path)
-    assert Gguf(tuned, Options(imatrix=str(tmp_path / "gone.txt"))).item("f16", tmp_path).bytes
+        Gguf(tuned, Options(imatrix=str(tmp_path / "gone.txt")))
+    assert "changes nothing" in Gguf(tuned, Options(imatrix="")).item("f16", tmp_path).notes[0]
 
 
 def test_an_empty_text_is_refused(tuned: Target, tmp_path: Path) -> None:
