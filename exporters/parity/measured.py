@@ -63,6 +63,7 @@ class Measured(msgspec.Struct, kw_only=True):
     max_delta_log_p: float  # largest over those tokens
     tokens: int
     rows: EvalRows | None  # None: the target has no rows
+    rows_missing: str  # why a run gives none, a sentence
     weights: Weights | None  # None: they can't be read back
     effect: float | None  # KL of the untuned model
     carried: float | None  # how much of the tuning's way the export goes: 1 all, 0 none

@@ -75,6 +75,7 @@ class Reference:
         self.threads = threads
         self.requests = requests
         self._own_words(rows := rows_of(target))
+        self.rows_missing = rows.missing
         self.answers: list[Answer] = []
         self.questions: list[Question] = []
         self.passages: list[Passage] = []  # rows as far as they were read

@@ -17,6 +17,7 @@ from core.data.sample import Conversation, Judged, Preference, Sample
 from core.errors import AfinaError
 from core.runs import Run
 from core.targets import Target
+from core.train.safety import facts
 from exporters.parity.distributions import Passage
 
 MOST_ROWS = 256  # that are looked at, spread over all of them
@@ -35,16 +36,24 @@ class Rows(msgspec.Struct):
 
     questions: list[Question] = []
     passages: list[Passage] = []  # whole rows; the supervised tokens are their places
+    missing: str = ""  # why a run gives none, a sentence
 
 
 def rows_of(target: Target) -> Rows:
-    """The rows of a target's run; none where it has no run or its data has been moved since."""
+    """The rows of a target's run; none where it has no run, or other data by now.
+
+    Of changed data other rows would be held out, among them some that were trained on.
+    """
     if target.run is None:
         return Rows()
+    run = Run(target.run)
+    known = facts.read(run.directory)
     try:
-        return _read(target, Run(target.run).config)
-    except AfinaError:
-        return Rows()
+        if known is not None and facts.data_of(run.config) != known.data:
+            return Rows(missing="The data is not what the run was trained on any more.")
+        return _read(target, run.config)
+    except AfinaError as error:
+        return Rows(missing=error.message)
 
 
 def _read(target: Target, config: Config) -> Rows:

@@ -52,7 +52,7 @@ def look(config: Config, base: Path | None, device: str | None = None, dtype: st
         versions=versions(),
         device=read.kind,
         device_name=read.name,
-        data=_data(config),
+        data=data_of(config),
         base=str(base) if base else "",
         base_files=fingerprints(base) if base else {},
         dtype=dtype,
@@ -102,7 +102,7 @@ def _sampled(path: Path) -> str:
     return f"{size}:{hashed.hexdigest()}"
 
 
-def _data(config: Config) -> dict[str, str]:
+def data_of(config: Config) -> dict[str, str]:
     """The files that rows and their form come from; a dataset on the hub is left to the run.
 
     Not that of a custom loss: a run has its own copy of it, and says itself that the file changed.

@@ -44,6 +44,7 @@ GOOD = Measured(
     max_delta_log_p=0.0,
     tokens=400,
     rows=ROWS,
+    rows_missing="",
     weights=WEIGHTS,
     effect=0.5,
     carried=1.0,
@@ -174,3 +175,10 @@ def test_a_row_of_the_table_says_how_much_was_compared() -> None:
     assert (row.kl, row.row_kl, row.perplexity, row.carried) == (0.01, 0.0, 3.0, 1.0)
     assert row.prompts_equal is True and row.stops_equal is True
     assert tell(changed(**others(prompts_equal=1)), row).prompts_equal is False
+
+
+def test_held_out_rows_that_can_not_be_had_are_a_warning_and_no_run_is_none() -> None:
+    checks = judge(changed(rows=None, rows_missing="The data is gone."), "gguf", "f16")
+    (found,) = [check for check in checks if check.name == "rows"]
+    assert found.verdict == WARN and "The data is gone." in found.message
+    assert not [c for c in judge(changed(rows=None), "gguf", "f16") if c.name == "rows"]

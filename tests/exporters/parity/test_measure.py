@@ -12,7 +12,7 @@ from exporters.parity.measure import perplexity
 
 
 def test_perplexity_is_the_exponential_of_the_mean_loss_over_all_tokens() -> None:
-    parts = [np.log(np.float32([0.5, 0.5, 0.5])), np.log(np.float32([0.125]))]
+    parts = [np.log(np.array(each, np.float32)) for each in ([0.5, 0.5, 0.5], [0.125])]
     assert perplexity(parts) == pytest.approx(2**1.5)
 
 

@@ -13,6 +13,7 @@ from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer
 from core.runs import Run, create_run
 from core.targets import Target
+from core.train.safety import facts
 from exporters.parity.questions import COUNT, PLAIN, questions
 from exporters.parity.reference import KEPT_BYTES, WINDOW_BYTES, eval_tokens, reference_bytes
 from exporters.parity.rows import rows_of
@@ -52,8 +53,25 @@ def test_where_the_data_is_gone_plain_questions_do(base: Path, home: Path, tmp_p
     run = create_run(home, config_io.from_values(values))
     target = Target("r", "hf", str(base), run=str(run.directory))
     assert texts(target, 2) == [["Watch me."], [PLAIN[0]]]
-    assert rows_of(target).passages == []
+    assert rows_of(target).passages == [] and "gone.jsonl" in rows_of(target).missing
     assert texts(msgspec.structs.replace(target, run=None), 1) == [[PLAIN[0]]]
+
+
+def test_of_data_that_has_changed_no_row_counts_as_held_out(
+    base: Path, home: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "rows.jsonl"
+    rows = [{"prompt": f"Question {place}?", "completion": "Yes."} for place in range(20)]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    values = {"model": {"name_or_path": str(base)}, "data": {"path": str(data)}}
+    run = create_run(home, config_io.from_values(values))
+    facts.keep(run.directory, facts.look(run.config, base))
+    target = Target("r", "hf", str(base), run=str(run.directory))
+    assert rows_of(target).passages
+    with open(data, "a") as file:
+        file.write("\n" + json.dumps(rows[0]))
+    found = rows_of(target)
+    assert found.passages == found.questions == [] and "not what the run" in found.missing
 
 
 def test_of_preferences_the_chosen_answer_is_read(base: Path, home: Path, tmp_path: Path) -> None:
