@@ -83,7 +83,7 @@ def mend(folder: Path, elsewhere: Collection[Path] = ()) -> None:
         final = aside.with_name(aside.name.removesuffix(ASIDE))
         if not final.exists():
             os.rename(aside, final)
-    here = [path for like in UNFINISHED for path in folder.glob(like) if not _locked(path)]
+    here = [path for like in UNFINISHED for path in folder.glob(like)]
     for name in (PARITY, MANIFEST, PUBLISHING):
         here += folder.glob(f".{name}.*")  # what write_atomic was at
     for unfinished in [*here, *map(part, elsewhere)]:
@@ -148,13 +148,6 @@ def _complete(folder: Path, begun: Publishing) -> None:
 
 def _aside(path: Path) -> Path:
     return path.with_name(path.name + ASIDE)
-
-
-def _locked(unfinished: Path) -> bool:
-    """Whether it is a base that exports of several folders share: whoever holds its lock mends it
-    (exporters/onnx/shared.py).
-    """
-    return unfinished.with_name(f".{unfinished.name.removesuffix(PART)}.lock").exists()
 
 
 def _asides(folder: Path) -> list[Path]:
