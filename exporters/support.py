@@ -26,7 +26,7 @@ def why_not(config: Config) -> FieldProblem | None:
     """
     if config.train.objective == "classification":
         return FieldProblem(
-            FIELD,
+            "train.objective",
             "A classifier can't become GGUF.",
             "Load it with transformers: AutoModelForSequenceClassification.",
             severity="warning",

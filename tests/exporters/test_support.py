@@ -69,3 +69,4 @@ def test_a_classifier_is_warned_of(tmp_path: Path) -> None:
     config = Config().laid_over({"train.objective": "classification"})
     problem = why_not(config)
     assert problem is not None and "classifier" in problem.message
+    assert problem.field == "train.objective"
