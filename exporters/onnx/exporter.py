@@ -23,7 +23,6 @@ from exporters.onnx.config import Companion
 from exporters.onnx.families import family_of
 from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of, refuse_odd
 from exporters.onnx.seen import read
-from exporters.onnx.shared import base_of
 from exporters.onnx.tokenizer import notes_on
 from exporters.onnx.types import TYPES
 from exporters.stops import stop_ids
@@ -98,8 +97,7 @@ class Onnx:
         conversations: Sequence[Conversation],
         check: Callable[[], None],
     ) -> Seen | None:
-        folder = path if type_name in TYPES else base_of(path)
-        return read_aside(read, folder, texts, conversations, check)
+        return read_aside(read, path, texts, conversations, check)
 
     def excerpts(self, type_name: str, path: Path) -> Iterator[Excerpt] | None:
         return None  # the builder names, turns and packs them in its own way

@@ -18,7 +18,15 @@ from exporters.exporter import Item, Working
 from exporters.onnx.adapters import refuse_other_base, refuse_unfit
 from exporters.onnx.config import Companion
 from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of, refuse_odd
-from exporters.onnx.shared import PREFIX, adapter_path, add_adapter, base_of, ensure_base
+from exporters.onnx.shared import (
+    PREFIX,
+    adapter_path,
+    add_adapter,
+    base_of,
+    ensure_base,
+    template_path,
+)
+from exporters.onnx.template import written_out
 from exporters.onnx.types import TYPES
 from exporters.weights.adapter import Adapter
 from exporters.weights.companions import companions_bytes
@@ -57,6 +65,11 @@ class Multi:
         of_base = folder_bytes(base, chosen) + companions_bytes(base.folder)
         size = _adapter_bytes(adapter)
         notes = [f'The base is shared: "{base_of(path)}".']
+        if self.target.chat_template:
+            notes.append(
+                f'Its chat template lies beside it, "{template_path(path).name}": programs other '
+                "than Afina take the base's unless they are given it."
+            )
         memory = max(size * 3, of_base)  # the base is loaded to be asked
         if about(base_of(path)) is None:
             refuse_odd(base, chosen)
@@ -79,7 +92,7 @@ class Multi:
             working.check,
         )
         working.check()
-        add_adapter(adapter, there, self.target, path)
+        add_adapter(adapter, there, path, self._own_template())
 
     def answering(self, type_name: str, path: Path) -> Target:
         """The base under the adapter at `path`, finished or not."""
@@ -88,6 +101,13 @@ class Multi:
         return Target(
             str(path), "onnx", str(base_of(path)), str(path), chat_template=template, label=label
         )
+
+    def _own_template(self) -> str | None:
+        """The template that was trained in place of the base's, in words that all programs read."""
+        if not self.target.chat_template:
+            return None
+        tuned = self._tuned
+        return written_out(tuned.template.source(), tuned.tokenizer.bos is not None)
 
     def _fit(self) -> Adapter:
         if self._adapter is None:

@@ -16,6 +16,7 @@ from core.errors import AfinaError
 from core.onnx_folder import CONFIG
 from exporters.exporter import Conversation, Seen
 from exporters.job.aside import Send
+from exporters.onnx.shared import base_of, template_path
 
 END_OF_TEXT = "\0"  # where the library's C interface takes a text to end
 
@@ -23,28 +24,33 @@ END_OF_TEXT = "\0"  # where the library's C interface takes a text to end
 def read(send: Send, path: str, texts: list[str], conversations: list[Conversation]) -> None:
     """The work of a process of its own: sends a Seen as plain values.
 
-    Texts with a NUL can't be asked: theirs are the ids of tokenizer.json. Raises AfinaError where
-    the folder can't be read or rendered.
+    path: a folder, or an adapter, whose own template is handed to the library with each
+    conversation. Texts with a NUL can't be asked: theirs are the ids of tokenizer.json. Raises
+    AfinaError where the folder can't be read or rendered.
     """
     og: Any = importlib.import_module("onnxruntime_genai")
     og.disable_telemetry_events()
-    ours = Tokenizer.load(path)
+    adapter = Path(path) if Path(path).is_file() else None
+    source = base_of(adapter) if adapter else Path(path)
+    own = template_path(adapter) if adapter else None
+    template = own.read_text(encoding="utf-8") if own and own.is_file() else None
+    ours = Tokenizer.load(source)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            _without_weights(Path(path), Path(folder))
+            _without_weights(source, Path(folder))
             tokenizer = og.Tokenizer(og.Model(folder))
             ids = [
                 ours.encode(text).ids if END_OF_TEXT in text else tokenizer.encode(text).tolist()
                 for text in texts
             ]
-            prompts = [_prompt(tokenizer, each) for each in conversations]
+            prompts = [_prompt(tokenizer, each, template) for each in conversations]
             stops = [int(token) for token in tokenizer.eos_token_ids]
     except RuntimeError as error:
         raise AfinaError(
             f"onnxruntime-genai can't read the folder or render its chat template: {error}.",
             "Write the template in plainer Jinja, or hand the library ids of your own.",
         ) from error
-    size = json.loads((Path(path) / CONFIG).read_bytes())["model"]["vocab_size"]
+    size = json.loads((source / CONFIG).read_bytes())["model"]["vocab_size"]
     seen = Seen(ids=ids, prompts=prompts, stop_ids=stops, add_bos=False, tokens=size)
     send(msgspec.to_builtins(seen))
 
@@ -67,10 +73,11 @@ def _without_weights(path: Path, folder: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / "model.onnx")
 
 
-def _prompt(tokenizer: Any, conversation: Conversation) -> list[int]:
+def _prompt(tokenizer: Any, conversation: Conversation, template: str | None) -> list[int]:
     tools = conversation.get("tools")
     text = tokenizer.apply_chat_template(
         messages=json.dumps(conversation["messages"], ensure_ascii=False),
+        template_str=template,
         tools=json.dumps(tools, ensure_ascii=False) if tools else None,
         add_generation_prompt=True,
     )

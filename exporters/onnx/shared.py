@@ -19,13 +19,13 @@ from pathlib import Path
 
 import msgspec
 
-from core.data.encode.template import template_text
 from core.errors import AfinaError
 from core.hub import model_folder
 from core.onnx_folder import ABOUT, ADAPTER, ADAPTERS, BUILDING, About, about
 from core.paths import make_folder, sync_folder, write_atomic
 from core.runs import slug
 from core.targets import Target, adapter_name
+from exporters.job.results import PART
 from exporters.onnx.adapters import write_adapter
 from exporters.onnx.lora_inputs import Shapes, open_for_adapters
 from exporters.weights.adapter import Adapter
@@ -106,17 +106,19 @@ def ensure_base(
         return made
 
 
-def add_adapter(adapter: Adapter, there: About, target: Target, path: Path) -> None:
+def template_path(adapter: Path) -> Path:
+    """Where the template of an adapter lies that has one of its own; `adapter` may be unfinished"""
+    return adapter.with_name(adapter.name.removesuffix(PART)).with_suffix(".jinja")
+
+
+def add_adapter(adapter: Adapter, there: About, path: Path, template: str | None) -> None:
     """Writes an adapter to its unfinished `path`, and beside it, under its final name, the template
     that it was trained with, where that isn't the base's own.
     """
     make_folder(path.parent)
     write_adapter(adapter, there, path)
-    if target.chat_template:
-        name = path.name.removesuffix(".part")
-        write_atomic(
-            (path.parent / name).with_suffix(".jinja"), template_text(target.chat_template)
-        )
+    if template is not None:
+        write_atomic(template_path(path), template)
 
 
 def _refuse_other(folder: Path, there: About, files: dict[str, str]) -> None:

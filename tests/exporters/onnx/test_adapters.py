@@ -337,6 +337,24 @@ def test_the_item_counts_the_base_only_where_it_isnt_there(
     assert both.bytes > 4 * 512 * 256 * 2 + alone.bytes
 
 
+def test_other_programs_that_are_given_an_adapters_own_template_read_what_was_trained(
+    base: Path, adapter: Path, exported: list[Path], built: dict[str, Path], tmp_path: Path
+) -> None:
+    own = tmp_path / "own.jinja"
+    own.write_text("{% for m in messages %}\n[{{ m.role }}] {{ m.content }}\n{% endfor %}\n> ")
+    target = msgspec.structs.replace(target_of(base, adapter), chat_template=str(own))
+    path, _ = export(target, tmp_path, "multi-fp32", built, tmp_path / "s")
+    conversation = {"messages": [{"role": "user", "content": "Where to?"}]}
+    for trained, there in ((target, path), (target_of(base, adapter), exported[0])):
+        exporter = Onnx(trained)
+        seen = exporter.seen("multi-fp32", there, ["a b"], [conversation], lambda: None)
+        model = exporter.model
+        text = model.template.render(conversation["messages"], None, True).text
+        assert seen is not None and seen.prompts == [model.tokenizer.encode(text).ids]
+    notes = Onnx(target).item("multi-fp32", tmp_path).notes
+    assert any(f"{path.stem}.jinja" in note for note in notes)
+
+
 def test_joined_layers_get_one_pair_of_matrices_with_zeros_between(
     base: Path, adapter: Path
 ) -> None:
