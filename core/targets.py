@@ -22,8 +22,9 @@ from core.onnx_folder import CONFIG as GENAI_CONFIG
 from core.runs import Run, find_run
 
 GGUF = ".gguf"
+NAME = "general.name"
 BASE_NAME = "general.base_model.0.name"  # in a GGUF adapter: the model that it goes with
-MODEL_KEYS = ("general.type", "general.architecture")  # every file begins with them
+MODEL_KEYS = ("general.type", "general.architecture", NAME)  # files begin with them
 ADAPTER_KEYS = (*MODEL_KEYS, "adapter.type", BASE_NAME)
 
 
@@ -239,7 +240,13 @@ def _gguf_adapter(home: Path, target: Target, word: str) -> str:
             f'"{word}" is an adapter of the type "{keys.get("adapter.type")}".',
             "llama.cpp knows adapters of the type lora.",
         )
-    there = _keys(Path(target.model)).get("general.architecture")
+    model = _keys(Path(target.model))
+    there = model.get("general.architecture")
+    if NAME in keys and keys[NAME] == model.get(NAME):  # both are of one run: it would count twice
+        raise AfinaError(
+            f'"{target.word}" holds "{keys[NAME]}" already, which "{word}" would add once more.',
+            f"Lay it over a GGUF of {_base_of(keys)}: afina export RUN@base --to gguf:q8_0.",
+        )
     if keys.get("general.architecture") != there:
         raise AfinaError(
             f'"{word}" goes with {_base_of(keys)}, and "{target.word}" is of the architecture '

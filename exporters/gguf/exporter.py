@@ -57,6 +57,7 @@ class Gguf:
             self._converted = Converted(target, llama_cpp)
             self.notes = self._converted.notes
         if options.llama_cpp and self._converted is None:
+            find(options.llama_cpp)  # a name that is wrong is said, used or not
             self.notes += ("Afina knows this model itself: llama.cpp's converter is not used.",)
 
     def item(self, type_name: str, folder: Path) -> Item:

@@ -72,6 +72,17 @@ def test_a_gguf_file_takes_adapter_files_of_its_architecture(home: Path, tmp_pat
     assert resolve(home, str(model)).adapter is None
 
 
+def test_an_adapter_is_not_laid_over_the_file_that_it_is_merged_into(
+    home: Path, tmp_path: Path
+) -> None:
+    merged = gguf(tmp_path / "m.gguf", **MODEL | {"general.name": "travel"})
+    base = gguf(tmp_path / "b.gguf", **MODEL | {"general.name": "tiny"})
+    keys = {"adapter.type": "lora", "general.name": "travel", "general.base_model.0.name": "tiny"}
+    lora = gguf(tmp_path / "lora.gguf", **ADAPTER | keys)
+    assert 'holds "travel" already' in refused(home, merged, lora)
+    assert resolve(home, str(base), str(lora)).adapter == str(lora)
+
+
 def test_a_gguf_file_without_a_type_is_a_model(home: Path, tmp_path: Path) -> None:
     model = gguf(tmp_path / "old.gguf")
     assert resolve(home, str(model), str(lora(tmp_path / "one.gguf"))).adapter is not None

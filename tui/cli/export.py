@@ -182,5 +182,6 @@ def follow_export(job: Job) -> dict[str, Any]:
             state = until_end(job, tail, shown)
     result = last(job.events(), "result")
     if result is None:
-        raise AfinaError(f"The export {state.state}: {state.reason}", f"Its log: {job.log_path}")
+        hint = "" if state.state == "stopped" else f"Its log: {job.log_path}"
+        raise AfinaError(f"The export {state.state}: {state.reason}", hint)
     return result

@@ -90,3 +90,5 @@ def test_a_model_that_ours_knows_is_not_handed_on(llama_cpp: Path, tmp_path: Pat
     exporter = Gguf(target, Options(llama_cpp=str(llama_cpp)))
     assert "llama.cpp's converter is not used" in exporter.notes[-1]
     assert exporter.item("f16", tmp_path).temporary_bytes == 0
+    with pytest.raises(AfinaError, match="lacks convert_hf_to_gguf.py"):
+        Gguf(target, Options(llama_cpp=str(tmp_path)))
