@@ -37,6 +37,7 @@ class Card(msgspec.Struct, frozen=True):
     results: Sequence[Result]  # paths from the card's folder on
     training: Training | None = None  # None: no run of Afina's
     adapter_sha256: str | None = None
+    own_template: bool = False  # trained in place of the base's; lies beside an ONNX adapter
 
     def text(self) -> str:
         parts = [_front_matter(self), f"# {escaped(self.label)}", _opening(self), *_parity(self)]
@@ -152,7 +153,7 @@ def _commands(card: Card) -> Iterator[str]:
     if "merged" in folders:
         yield _code(*_transformers(folders["merged"]), language="python")
     if "onnx" in folders:
-        yield _code(*_genai(folders["onnx"]), language="python")
+        yield _code(*_genai(folders["onnx"], card.own_template), language="python")
     yield _code(f"afina chat {_chatted(sound[0])}")
 
 
@@ -179,9 +180,12 @@ def _transformers(path: str) -> tuple[str, ...]:
     )
 
 
-def _genai(path: str) -> tuple[str, ...]:
+def _genai(path: str, own_template: bool) -> tuple[str, ...]:
     """For a folder, or for an adapter whose base is the folder above its own."""
     apart = path.endswith(ADAPTER)
+    own = apart and own_template
+    template = f'template = open("{Path(path).with_suffix(".jinja").as_posix()}").read()'
+    given = "messages=messages, template_str=template" if own else "messages=messages"
     folder = Path(path).parent.parent.as_posix() if apart else path
     loaded = ("adapters = og.Adapters(model)", f'adapters.load("{path}", "tuned")')
     return (
@@ -191,7 +195,8 @@ def _genai(path: str) -> tuple[str, ...]:
         *(loaded if apart else ()),
         "tokenizer = og.Tokenizer(model)",
         """messages = '[{"role": "user", "content": "Hello!"}]'""",
-        "prompt = tokenizer.apply_chat_template(messages=messages, add_generation_prompt=True)",
+        *((template,) if own else ()),
+        f"prompt = tokenizer.apply_chat_template({given}, add_generation_prompt=True)",
         "generator = og.Generator(model, og.GeneratorParams(model))",
         *(('generator.set_active_adapter(adapters, "tuned")',) if apart else ()),
         "generator.append_tokens(tokenizer.encode(prompt))",

@@ -55,6 +55,7 @@ def write_sidecars(
         results=[_relative(result, folder) for result in shown.values()],
         training=_training(target),
         adapter_sha256=origin.adapter_sha256,
+        own_template=bool(target.chat_template),
     )
     try:
         write_atomic(folder / CARD, card.text())

@@ -94,7 +94,11 @@ def test_each_kind_says_how_it_is_run_and_what_failed_is_not_offered() -> None:
     assert f'adapters.load("{apart}", "tuned")' in other
     assert f"afina chat ../../exports/onnx/base-multi-int4 --adapter {apart}" in other
     assert "`f00`" in other and "`f00`" not in text
-    for block in re.findall(r"```python\n(.*?)```", commands + other, re.DOTALL):
+    assert "template" not in other.split("apply_chat_template(")[1].split(")")[0]
+    own = Card("a", BASE, [result(apart, "onnx", "multi-int4")], own_template=True).text()
+    assert f'template = open("{apart.removesuffix("onnx_adapter")}jinja").read()' in own
+    assert "template_str=template" in own
+    for block in re.findall(r"```python\n(.*?)```", commands + other + own, re.DOTALL):
         compile(block, "README.md", "exec")
     assert "## Run" not in Card("a", BASE, results[:1]).text()
 
