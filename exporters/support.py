@@ -15,8 +15,6 @@ from exporters.gguf.converter import Refused
 from exporters.gguf.families import family_of
 from exporters.gguf.vocabulary import check_tokenizer
 
-FIELD = "model.name_or_path"
-
 
 def why_not(config: Config) -> FieldProblem | None:
     """A warning where the model's family or its tokenizer can't become GGUF; None where they can,
@@ -46,7 +44,7 @@ def why_not(config: Config) -> FieldProblem | None:
         return None  # there is no such model: other checks say so
     if reason is None:
         return None
-    return FieldProblem(FIELD, reason.message, reason.hint, severity="warning")
+    return FieldProblem("model.name_or_path", reason.message, reason.hint, severity="warning")
 
 
 def refusal(folder: Path) -> Refused | None:

@@ -15,11 +15,11 @@ from exporters.exporter import Item, Working
 from exporters.gguf.converter import WRITES, convert, refuse_unquantizable
 from exporters.gguf.lora import LORA
 from exporters.gguf.types import BLOCKS, TYPES, tensor_bytes
+from exporters.job.budget import LIBRARIES_BYTES
 from exporters.job.results import file_path
 from exporters.merged.exporter import MergedModel
 from exporters.weights.merge import Merged
 
-LIBRARIES_BYTES = 700 * 2**20  # the converter loads torch and transformers
 LARGER = 1.15  # mixed types keep some tensors in more bits; which, llama.cpp decides
 
 
@@ -52,7 +52,7 @@ class Converted:
             self._bytes(type_name),
             path.is_file(),
             [],
-            memory_bytes=self._largest() * 16 + LIBRARIES_BYTES,
+            memory_bytes=self._largest() * 16 + LIBRARIES_BYTES,  # it loads torch too
             temporary_bytes=whole if type_name in WRITES else whole * 2,
         )
 

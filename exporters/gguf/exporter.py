@@ -16,14 +16,16 @@ from exporters.exporter import PLAIN, Conversation, Excerpt, Item, Options, Prog
 from exporters.gguf.converted import Converted
 from exporters.gguf.converter import Refused, find
 from exporters.gguf.excerpts import excerpts
-from exporters.gguf.importance import Importance, collect, model_bytes, require_texts
+from exporters.gguf.importance import Importance, collect, require_texts
 from exporters.gguf.lora import DESCRIPTION, LORA, Lora, base_of, prepare_lora, write_lora
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.read_back import read_back
 from exporters.gguf.stream import memory_bytes
 from exporters.gguf.types import TYPES, fallbacks, file_bytes
 from exporters.gguf.write import write_gguf
+from exporters.job.budget import asking_bytes
 from exporters.job.results import file_path
+from exporters.parity.measured import EXACT
 
 BASE_TYPE = "f16"  # of the base that an adapter is checked over
 LIBRARIES_BYTES = 120 * 2**20  # Python, numpy, ggml
@@ -131,7 +133,7 @@ class Gguf:
         memory = memory_bytes(prepared) + LIBRARIES_BYTES
         if chosen.needs_importance or (asked and chosen.weighable):
             require_texts(prepared.target, self.options.imatrix)
-            memory = max(memory, model_bytes(prepared))
+            memory = max(memory, asking_bytes(prepared.merged.parameters, EXACT))
         notes = []
         if asked and not chosen.weighable:
             notes.append("It rounds each value by itself: --imatrix changes nothing in it.")

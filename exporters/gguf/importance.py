@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 TOKENS = 50_000  # llama.cpp's people find little gain beyond
 BUDGET_S = 600.0  # a large model on few cores sees fewer tokens
 FLOOR = 1e-6  # of a matrix's mean: what ggml searches with must not be nothing at all
-LIBRARIES_BYTES = 700 * 2**20  # torch and transformers themselves
 WITHOUT = "Choose q2_k or a larger type, which needs none."
 
 
@@ -74,11 +73,6 @@ def require_texts(target: Target, text: str | None) -> None:
             "of columns on.",
             f"Give a text like those it will read: --imatrix FILE. {without}".strip(),
         )
-
-
-def model_bytes(prepared: Prepared) -> int:
-    """Memory that the tuned model takes while importance is collected."""
-    return prepared.merged.parameters * 4 * 5 // 4 + LIBRARIES_BYTES
 
 
 def collect(prepared: Prepared, text: str | None, working: Working) -> Importance:
