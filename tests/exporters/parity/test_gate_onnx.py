@@ -11,7 +11,7 @@ import pytest
 
 from core.targets import Target
 from exporters.exporter import Working
-from exporters.job.results import FAIL, PASS, Check
+from exporters.job.results import FAIL, PASS, Check, part
 from exporters.onnx.exporter import Onnx
 from exporters.parity.judge import judge
 from exporters.parity.measure import measure
@@ -93,3 +93,14 @@ def test_a_wrong_template_in_a_folder_is_caught(
         (wrong / "tokenizer_config.json").write_text(json.dumps(settings))
     found = checked(wrong)
     assert found["prompts"].verdict == found["bos"].verdict == FAIL
+
+
+def test_an_adapter_apart_passes_over_its_base(
+    tuned: Target, reference: Reference, working: Working, tmp_path: Path
+) -> None:
+    exporter, type_name = Onnx(tuned), f"multi-{TYPE}"
+    path = part(Path(exporter.item(type_name, tmp_path).path))
+    exporter.write({type_name: path}, working)
+    m = measure(exporter, type_name, path, reference, working, lambda done, total: None)
+    assert [check for check in judge(m, "onnx", type_name) if check.verdict != PASS] == []
+    assert m.others is not None and m.carried == pytest.approx(1.0, abs=0.1)
