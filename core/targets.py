@@ -242,9 +242,11 @@ def _gguf_adapter(home: Path, target: Target, word: str) -> str:
         )
     model = _keys(Path(target.model))
     there = model.get("general.architecture")
-    if NAME in keys and keys[NAME] == model.get(NAME):  # both are of one run: it would count twice
+    own = keys.get(NAME)
+    # both are of one run, which isn't called as its base: it would count twice
+    if own is not None and own == model.get(NAME) and own != keys.get(BASE_NAME):
         raise AfinaError(
-            f'"{target.word}" holds "{keys[NAME]}" already, which "{word}" would add once more.',
+            f'"{target.word}" holds "{own}" already, which "{word}" would add once more.',
             f"Lay it over a GGUF of {_base_of(keys)}: afina export RUN@base --to gguf:q8_0.",
         )
     if keys.get("general.architecture") != there:

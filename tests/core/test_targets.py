@@ -81,6 +81,8 @@ def test_an_adapter_is_not_laid_over_the_file_that_it_is_merged_into(
     lora = gguf(tmp_path / "lora.gguf", **ADAPTER | keys)
     assert 'holds "travel" already' in refused(home, merged, lora)
     assert resolve(home, str(base), str(lora)).adapter == str(lora)
+    alike = gguf(tmp_path / "alike.gguf", **ADAPTER | keys | {"general.name": "tiny"})
+    assert resolve(home, str(base), str(alike)).adapter == str(alike)  # a run named as its base
 
 
 def test_a_gguf_file_without_a_type_is_a_model(home: Path, tmp_path: Path) -> None:
