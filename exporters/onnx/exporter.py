@@ -20,8 +20,8 @@ from exporters.job.results import file_path
 from exporters.onnx import multi
 from exporters.onnx.builder import write_folders
 from exporters.onnx.config import Companion
-from exporters.onnx.families import family_of
-from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of, refuse_odd
+from exporters.onnx.families import family_of, refuse_odd
+from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of
 from exporters.onnx.seen import read
 from exporters.onnx.tokenizer import notes_on
 from exporters.onnx.types import TYPES

@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 
 from core.errors import AfinaError
+from exporters.onnx.types import BLOCK, Type
+from exporters.weights.merge import Merged
 
 
 class Family(msgspec.Struct, frozen=True):
@@ -57,6 +59,18 @@ def family_of(config: dict[str, Any]) -> Family:
                 f"Known: {', '.join(ROTATIONS)}. Export it as GGUF.",
             )
     return FAMILIES[kind]
+
+
+def refuse_odd(merged: Merged, chosen: Type) -> None:
+    """Raises AfinaError where onnxruntime's search can't pack the zero points of a row in pairs."""
+    for name, shape in merged.shapes.items() if chosen.mixed else ():
+        blocks = -(-shape[-1] // BLOCK)
+        if len(shape) == 2 and blocks % 2:
+            raise AfinaError(
+                f'The rows of "{name}" have {blocks} blocks of {BLOCK} weights, and onnxruntime '
+                f"writes {chosen.name} for even numbers of them only.",
+                "Choose onnx:int4 or onnx:int8.",
+            )
 
 
 def rotations(config: dict[str, Any]) -> set[str]:

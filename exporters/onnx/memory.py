@@ -6,9 +6,8 @@ import math
 import re
 from typing import Any
 
-from core.errors import AfinaError
 from core.figures import size
-from exporters.onnx.types import BLOCK, Type, matrix_bytes
+from exporters.onnx.types import Type, matrix_bytes
 from exporters.weights.merge import INPUT, OUTPUT, Merged
 
 LIBRARIES_BYTES = 900 * 2**20  # Python, torch, transformers, onnxruntime, onnx
@@ -68,18 +67,6 @@ def largest_part(shapes: dict[str, tuple[int, ...]]) -> int:
         part = ".".join(name.split(".")[:3]) if name.startswith("model.layers.") else name
         sizes[part] = sizes.get(part, 0) + math.prod(shape) * 4
     return max(sizes.values())
-
-
-def refuse_odd(merged: Merged, chosen: Type) -> None:
-    """Raises AfinaError where onnxruntime's search can't pack the zero points of a row in pairs."""
-    for name, shape in merged.shapes.items() if chosen.mixed else ():
-        blocks = -(-shape[-1] // BLOCK)
-        if len(shape) == 2 and blocks % 2:
-            raise AfinaError(
-                f'The rows of "{name}" have {blocks} blocks of {BLOCK} weights, and onnxruntime '
-                f"writes {chosen.name} for even numbers of them only.",
-                "Choose onnx:int4 or onnx:int8.",
-            )
 
 
 def notes_of(merged: Merged, chosen: Type) -> list[str]:

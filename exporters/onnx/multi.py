@@ -17,7 +17,8 @@ from core.targets import Target
 from exporters.exporter import Item, Working
 from exporters.onnx.adapters import refuse_other_base, refuse_unfit
 from exporters.onnx.config import Companion
-from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of, refuse_odd
+from exporters.onnx.families import refuse_odd
+from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of
 from exporters.onnx.shared import (
     PREFIX,
     adapter_path,

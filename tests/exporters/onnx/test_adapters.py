@@ -451,7 +451,7 @@ def test_a_layer_without_a_place_is_refused(adapter: Path, tmp_path: Path) -> No
 def test_a_base_that_can_not_be_written_is_refused_before_it_is_built(
     base: Path, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exporters.onnx.memory.BLOCK", 10**6)  # a row has one block then
+    monkeypatch.setattr("exporters.onnx.families.BLOCK", 10**6)  # a row has one block then
     target = target_of(base, adapter)
     multi = Multi(target, Onnx(target).model)
     with pytest.raises(AfinaError, match="for even numbers of them only"):
