@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from core.config import Config
 from core.data.files.hub import is_dataset_id
@@ -11,7 +12,7 @@ from core.data.files.source import begin_source
 from core.data.recipe import Recipe
 from core.data.sample import Conversation, Judged, Preference
 from core.errors import AfinaError
-from core.runs import Run
+from core.runs import Run, runs_folder
 from core.targets import Target
 
 MOST_S = 1.0  # for the first row: somebody waits for the chat
@@ -20,12 +21,27 @@ MOST_S = 1.0  # for the first row: somebody waits for the chat
 def system_prompt_of(targets: Iterable[Target]) -> str:
     """What the rows of the first run among the targets begin with; empty when there is none."""
     for target in targets:
-        if target.run is not None:
+        if (run := _run_of(target)) is not None:
             try:
-                return first_system_prompt(Run(target.run).config)
+                return first_system_prompt(run.config)
             except AfinaError:
                 return ""
     return ""
+
+
+def _run_of(target: Target) -> Run | None:
+    """The run that a target is, or was exported from: `<run>/exports/...`, or by the name of an
+    adapter that lies beside others in `<home>/exports/...`.
+    """
+    if target.run is not None:
+        return Run(target.run)
+    for folder in Path(target.model).parents:
+        if folder.name == "exports":
+            found = [folder.parent]
+            if target.adapter is not None:
+                found.append(runs_folder(folder.parent) / Path(target.adapter).stem)
+            return next((Run(each) for each in found if (each / "config.yaml").is_file()), None)
+    return None
 
 
 def first_system_prompt(config: Config) -> str:

@@ -38,6 +38,7 @@ class Modelfile(msgspec.Struct, frozen=True):
     model: str  # a path from its own folder on
     adapter: str | None = None
     turns: Turns | None = None  # None: the chat template could not be translated
+    system: str = ""  # what the rows it was trained on begin with; an answer without it is another
     stops: tuple[str, ...] = ()
     parameters: Mapping[str, float] = {}
     comments: tuple[str, ...] = ()
@@ -48,6 +49,8 @@ class Modelfile(msgspec.Struct, frozen=True):
             lines.append(f"ADAPTER {self.adapter}")
         if self.turns is not None:
             lines += [*_comments(self.turns.notes), f'TEMPLATE """{go_template(self.turns)}"""']
+        if self.turns is not None and can_quote(self.system):
+            lines.append(f'SYSTEM """{self.system}"""')
         lines += [f"PARAMETER stop {quoted(stop)}" for stop in self.stops]
         lines += [f"PARAMETER {name} {_number(value)}" for name, value in self.parameters.items()]
         return "\n".join(lines) + "\n"

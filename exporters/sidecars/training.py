@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from core.chat.opening import first_system_prompt
 from core.config import Config
 from core.curves import curve
 from core.events import Event
@@ -68,6 +69,7 @@ def _data(run: Run, events: list[Event]) -> list[tuple[str, str]]:
     if template and "data.chat_template" not in told:
         rows.append(("data.chat_template", Path(template).name))
     planned = _last(events, "plan")
+    rows.append(("system prompt of the rows", first_system_prompt(run.config)))
     if isinstance(planned.get("rows"), int):
         held_out = f", {planned['eval_rows']:,} held out" if planned.get("eval_rows") else ""
         rows.append(("rows", f"{planned['rows']:,}{held_out}"))

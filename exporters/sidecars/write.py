@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from core.chat.opening import system_prompt_of
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer, read_json
 from core.disk import reason_of
@@ -122,6 +123,7 @@ def _common(target: Target) -> Modelfile:
     return Modelfile(
         model="",
         turns=turns,
+        system=system_prompt_of([target]),
         stops=tuple(stop for stop in stops if can_quote(stop)),
         parameters=parameters_of(read_json(folder, "generation_config.json"), _context(target)),
         comments=() if turns is not None else (UNTRANSLATED,),

@@ -30,6 +30,20 @@ def test_a_runs_models_are_asked_under_the_system_prompt_of_its_rows(home: Path)
     assert system_prompt_of([other, target]) == "Be kind."
 
 
+def test_an_export_of_a_run_is_asked_as_the_run_is(home: Path) -> None:
+    row = {"system": "Be kind.", "prompt": "Hi", "completion": "Hello"}
+    run = Path(str(target_over(home, row).run))
+    file = run / "exports" / "20" / "gguf" / "x.gguf"
+    shared = home / "exports" / "base" / "onnx" / "base-multi-int4"
+    adapter = shared / "adapters" / f"{run.name}.onnx_adapter"
+    for target in (
+        Target(str(file), "gguf", str(file)),
+        Target(str(adapter), "onnx", str(shared), adapter=str(adapter)),
+    ):
+        assert system_prompt_of([target]) == "Be kind."
+    assert system_prompt_of([Target(str(shared), "onnx", str(shared))]) == ""
+
+
 @pytest.mark.parametrize(
     "answers",
     [{"chosen": "Hello", "rejected": "Go"}, {"completion": "Hello", "label": True}],

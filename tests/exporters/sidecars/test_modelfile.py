@@ -50,10 +50,12 @@ def unquote(value: str) -> str | None:
 def test_a_template_survives_the_parser(name: str) -> None:
     turns = turns_of(template_of(FORMATS[name]))
     assert turns is not None
-    text = Modelfile("./x.gguf", turns=turns, stops=("</s>",)).text()
+    system = 'Be "kind".\nAlways.'
+    text = Modelfile("./x.gguf", turns=turns, system=system, stops=("</s>",)).text()
     assert parse(text) == [
         ("FROM", "./x.gguf"),
         ("TEMPLATE", go_template(turns)),
+        ("SYSTEM", system),
         ("PARAMETER stop", "</s>"),
     ]
 
