@@ -61,7 +61,7 @@ class Converted:
         MergedModel(self.target).write({"f32": merged}, working)
         for done, (type_name, path) in enumerate(outputs.items()):
             working.progress("llama.cpp's converter", done, len(outputs), "files")
-            convert(merged, path, self._llama_cpp, type_name, working.check)
+            convert(merged, path, self._llama_cpp, type_name, working.check, working.threads)
 
     def _bytes(self, type_name: str) -> int:
         """Nearly; llama.cpp decides which tensors get more bits."""

@@ -72,14 +72,20 @@ def find(given: str | None) -> Path | None:
 
 
 def convert(
-    merged: Path, out: Path, llama_cpp: Path, type_name: str, check: Callable[[], None]
+    merged: Path,
+    out: Path,
+    llama_cpp: Path,
+    type_name: str,
+    check: Callable[[], None],
+    threads: int | None = None,
 ) -> None:
     """Writes a merged safetensors folder as a GGUF file of a type to `out`.
 
     The folder is ours to change: its chat templates lose what other programs stop at, and its
     settings say whether there is a BOS in front of prompts.
-    `check` is called several times a second, and what it raises ends the work. Raises AfinaError
-    with the converter's last words when it fails. Needs as much disk again as the merged model
+    `check` is called several times a second, and what it raises ends the work. threads: of
+    llama.cpp's quantizer, all cores by default. Raises AfinaError with the converter's last words
+    when it fails. Needs as much disk again as the merged model
     where the type is one that the converter doesn't write itself.
     """
     _adapt(merged)
@@ -90,7 +96,7 @@ def convert(
     whole = out.with_name(f"{out.name}.whole")
     try:
         _run(merged, whole, llama_cpp, _stored(merged), check)
-        _quantize(whole, out, type_name, check)
+        _quantize(whole, out, type_name, threads or usable_cores(), check)
     finally:
         whole.unlink(missing_ok=True)
 
@@ -187,14 +193,18 @@ def _failure(words: str, code: int) -> AfinaError:
     return AfinaError(f"llama.cpp's converter failed: {last}", hint)
 
 
-def _quantize(source: Path, out: Path, type_name: str, check: Callable[[], None]) -> None:
+def _quantize(
+    source: Path, out: Path, type_name: str, threads: int, check: Callable[[], None]
+) -> None:
     from exporters.job.aside import run_aside
 
-    order = (str(source), str(out), TYPES[type_name].file_type)
+    order = (str(source), str(out), TYPES[type_name].file_type, threads)
     run_aside(_quantize_aside, order, lambda *values: None, check)
 
 
-def _quantize_aside(send: Callable[..., None], source: str, out: str, file_type: int) -> None:
+def _quantize_aside(
+    send: Callable[..., None], source: str, out: str, file_type: int, threads: int
+) -> None:
     import ctypes
 
     import llama_cpp
@@ -205,7 +215,7 @@ def _quantize_aside(send: Callable[..., None], source: str, out: str, file_type:
     llama_cpp.llama_backend_init()
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype = file_type
-    settings.nthread = usable_cores()
+    settings.nthread = threads
     order: Any = ctypes.byref(settings)
     if llama_cpp.llama_model_quantize(source.encode(), out.encode(), order):
         raise AfinaError(
