@@ -15,6 +15,7 @@ from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError
 
 CONFIG, ABOUT = "genai_config.json", "afina.json"
+GRAPH, DATA = "model.onnx", "model.onnx.data"  # as Afina names them
 ADAPTERS = "adapters"  # the folder in it with the adapters that were exported for it
 ADAPTER = ".onnx_adapter"
 BUILDING = ".building"  # ends the name of a base for adapters that isn't whole

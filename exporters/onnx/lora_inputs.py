@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import AfinaError
-from core.onnx_folder import Piece, Site
+from core.onnx_folder import GRAPH, Piece, Site
 from core.paths import sync_folder
 
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto, TensorProto
 
-GRAPH = "model.onnx"
 MULTIPLIES = ("MatMul", "MatMulNBits")
 # "/model/layers.0/attn/q_proj/MatMul" as onnxruntime-genai's builder names it; quantizing adds _Q4
 _LAYER = re.compile(r"^/model/layers\.(\d+)/(attn|mlp)/(\w+)/MatMul(?:NBits)?(?:_Q\d+)?$")

@@ -13,7 +13,7 @@ import msgspec
 
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
-from core.onnx_folder import CONFIG
+from core.onnx_folder import CONFIG, GRAPH
 from exporters.exporter import Conversation, Seen
 from exporters.job.aside import Send
 from exporters.onnx.shared import base_of, template_path
@@ -61,7 +61,7 @@ def _without_weights(path: Path, folder: Path) -> None:
     from onnx import TensorProto, helper
 
     for file in path.iterdir():
-        if file.is_file() and not file.name.startswith("model.onnx"):
+        if file.is_file() and not file.name.startswith(GRAPH):
             shutil.copyfile(file, folder / file.name)
     values = [
         helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
@@ -70,7 +70,7 @@ def _without_weights(path: Path, folder: Path) -> None:
     node = helper.make_node("Identity", ["input_ids"], ["logits"])
     graph = helper.make_graph([node], "nothing", values[:1], values[1:])
     opset = [helper.make_opsetid("", 17)]
-    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / "model.onnx")
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), folder / GRAPH)
 
 
 def _prompt(tokenizer: Any, conversation: Conversation, template: str | None) -> list[int]:

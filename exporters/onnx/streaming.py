@@ -18,6 +18,7 @@ import onnx_ir as ir
 import torch
 
 from core.errors import AfinaError
+from core.onnx_folder import DATA, GRAPH
 from core.train.release import give_back
 from exporters.weights.merge import INPUT, OUTPUT, Merged
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 else:
     Base = object
 
-GRAPH, DATA = "model.onnx", "model.onnx.data"
 INLINE_BYTES = 1024  # smaller tensors stay in model.onnx
 ALIGNED_BYTES = 2**20  # larger ones begin at a page, so that onnxruntime can map them
 PAGE = 4096
