@@ -68,8 +68,6 @@ class Seen(msgspec.Struct):
     ids: list[list[int]]  # of each text, nothing added, special tokens read as such
     prompts: list[list[int]]  # of each conversation, as a chat program feeds it
     stop_ids: list[int]
-    add_bos: bool
-    tokens: int  # size of the vocabulary
 
 
 class Excerpt(NamedTuple):

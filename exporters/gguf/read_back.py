@@ -57,8 +57,6 @@ def _read_back(send: Send, path: str, texts: list[str], conversations: list[Conv
                     for token in range(file.size)
                     if file.c.llama_vocab_is_eog(file.vocab, token)
                 ],
-                add_bos=file.add_bos,
-                tokens=file.size,
             )
         )
     )

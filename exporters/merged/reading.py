@@ -46,8 +46,6 @@ def read(send: Send, path: str, texts: list[str], conversations: list[Conversati
         ids=[tokenizer.encode(text, add_special_tokens=False) for text in texts],
         prompts=prompts,
         stop_ids=sorted(stops),
-        add_bos=tokenizer.encode("a")[:1] == [tokenizer.bos_token_id],
-        tokens=config.get_text_config().vocab_size,
     )
     send(msgspec.to_builtins(seen))
 

@@ -13,7 +13,7 @@ import msgspec
 
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
-from core.onnx_folder import CONFIG, GRAPH
+from core.onnx_folder import GRAPH
 from exporters.exporter import Conversation, Seen
 from exporters.job.aside import Send
 from exporters.onnx.shared import base_of, template_path
@@ -50,9 +50,7 @@ def read(send: Send, path: str, texts: list[str], conversations: list[Conversati
             f"onnxruntime-genai can't read the folder or render its chat template: {error}.",
             "Write the template in plainer Jinja, or hand the library ids of your own.",
         ) from error
-    size = json.loads((source / CONFIG).read_bytes())["model"]["vocab_size"]
-    seen = Seen(ids=ids, prompts=prompts, stop_ids=stops, add_bos=False, tokens=size)
-    send(msgspec.to_builtins(seen))
+    send(msgspec.to_builtins(Seen(ids=ids, prompts=prompts, stop_ids=stops)))
 
 
 def _without_weights(path: Path, folder: Path) -> None:
