@@ -32,7 +32,7 @@ def test_each_expert_has_its_rows(tmp_path: Path, kind: str, gate: str, up: str,
     weights(tmp_path, gate_up_proj=both, down_proj=back)
     found = open_weights(tmp_path)
     found.entries = split_experts(found.entries, kind)
-    assert len(found) == 9
+    assert len(found.entries) == 9
     for expert in range(3):
         parts = {gate: both[expert, :4], up: both[expert, 4:], down: back[expert]}
         for name, expected in parts.items():
