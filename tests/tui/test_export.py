@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.pilot import Pilot
 
@@ -19,7 +20,7 @@ from core.jobs import Job, State, process_identity
 from core.runs import Run
 from exporters.job.plan import Item, Plan, Problem
 from exporters.job.request import all_exports, create_export, read_request
-from exporters.job.results import Check, Origin, Result, record
+from exporters.job.results import Check, Origin, Result, enter, entry_of
 from exporters.job.wanted import Wanted
 from tests.tui.homes import write_run
 from tests.tui.pilots import lines_of, text_of, until
@@ -97,7 +98,8 @@ def add_result(run: Run, type_name: str, verdict: str, *checks: Check, **fields:
         "tokens_per_s": 46.3,
     } | fields  # fmt: skip
     result = Result(str(path), "gguf", type_name, 4000, verdict, checks=list(checks), **values)  # type: ignore[arg-type]
-    record(folder, result, "0" * 64, Origin("travel-lora", "base"))
+    entry = entry_of(result, "0" * 64, Origin("travel-lora", "base"))
+    enter(folder, msgspec.structs.replace(result, path=str(path.relative_to(folder))), entry)
     return path
 
 

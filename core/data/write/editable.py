@@ -39,7 +39,11 @@ def dump_row(value: Any) -> str:
         if len(as_json) > YAML_CHARACTERS:
             return as_json
         as_yaml = _dump_yaml(value)
-        return as_yaml if as_yaml is not None and _is_exact(as_yaml, value) else as_json
+        if as_yaml is not None and _is_exact(as_yaml, value):
+            return as_yaml
+        # a text alone is read as YAML, which folds line ends of its own, as U+0085
+        plain = not isinstance(value, str) or _is_exact(as_json, value)
+        return as_json if plain else json.dumps(value) + "\n"
     except RecursionError as error:
         raise AfinaError("The row is nested too deeply to be edited.") from error
 

@@ -30,6 +30,7 @@ VALUES = st.recursive(
 @settings(max_examples=250, deadline=None)
 @given(VALUES)
 @example({"a": -0.0, "b": 1e400, "c": 10**30, "d": float("nan"), "": {}, "e": []})
+@example("\x85")
 def test_any_value_comes_back_the_very_same(value: Any) -> None:
     assert same(parse_row(dump_row(value)), value)
 
