@@ -25,7 +25,8 @@ from gguf import GGUFReader
 from core.targets import Target
 from exporters.gguf.prepare import prepare
 from exporters.gguf.write import write_gguf
-from tests.exporters.gguf.test_families import MODELS, make_model
+from tests.exporters.families import make_model
+from tests.exporters.gguf.test_families import MODELS
 from tests.exporters.gguf.test_write import LLAMA3
 from tests.exporters.models import END, PAD
 from tests.exporters.tokenizers_of import (

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
-import transformers
 from gguf import GGUFReader
 
 from core.errors import AfinaError
@@ -20,38 +18,16 @@ from exporters.gguf.prepare import prepare
 from exporters.gguf.write import write_gguf
 from exporters.weights.safetensors_reader import open_weights
 from tests.exporters import models
+from tests.exporters.families import GEMMA, KINDS, SCALES, YARN, config, make_model
 from tests.exporters.gguf.test_write import IDS, LLAMA3
 from tests.exporters.logits import llama_cpp_log_p, transformers_log_p
 
-SHAPE = {
-    "vocab_size": 512,
-    "hidden_size": 128,
-    "intermediate_size": 192,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-}
-GEMMA = {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 8}
-KINDS = ["sliding_attention", "full_attention"]
-YARN = {
-    "rope_type": "yarn",
-    "rope_theta": 1e4,
-    "factor": 4.0,
-    "original_max_position_embeddings": 16,
-}
 LONG = {
     "rope_type": "longrope",
     "rope_theta": 1e4,
     "long_factor": [1.0 + place / 4 for place in range(16)],
     "short_factor": [1.0 + place / 9 for place in range(16)],
     "original_max_position_embeddings": 512,
-}
-SCALES = {
-    "attention_multiplier": 0.3,
-    "embedding_multiplier": 3.0,
-    "residual_multiplier": 0.7,
-    "logits_scaling": 2.0,
 }
 EXPERTS = {"num_experts_per_tok": 3, "moe_intermediate_size": 96, "head_dim": 64}
 # what is tested: (the class in transformers, its options)
@@ -170,29 +146,6 @@ def test_a_window_that_llama_cpp_does_not_slide_bounds_the_context() -> None:
     assert family_of(values).context_length(values) == 64
     older = config("Qwen2", {}).to_dict() | {"sliding_window": 64, "use_sliding_window": False}
     assert family_of(older).context_length(older) == 512
-
-
-def config(name: str, options: dict[str, Any]) -> Any:
-    ids = {"bos_token_id": None, "eos_token_id": 2, "pad_token_id": 0}
-    return getattr(transformers, f"{name}Config")(**SHAPE | ids | options)
-
-
-def make_model(folder: Path, name: str, options: dict[str, Any]) -> Any:
-    """A random model whose norms and biases are random too, so that each of them shows."""
-    torch.manual_seed(0)
-    models.make_tokenizer(folder)
-    model = getattr(transformers, f"{name}ForCausalLM".replace("TextFor", "For"))(
-        config(name, options)
-    )
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            if parameter.dim() == 1:
-                parameter.add_(torch.randn_like(parameter) * 0.3)
-            elif "embed" not in key:
-                parameter.mul_(4.0)
-    model.generation_config.eos_token_id = [2]
-    model.save_pretrained(folder)
-    return model
 
 
 def write(folder: Path, path: Path) -> None:

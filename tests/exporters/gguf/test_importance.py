@@ -21,7 +21,8 @@ from exporters.gguf.exporter import Gguf
 from exporters.gguf.importance import Order, floored, order_for
 from exporters.gguf.prepare import prepare
 from tests.exporters import models
-from tests.exporters.gguf.test_families import MODELS, make_model
+from tests.exporters.families import make_model
+from tests.exporters.gguf.test_families import MODELS
 from tests.exporters.gguf.test_quantize import tensors
 
 TEXTS = [list(range(3, 60, 2)), list(range(4, 200, 3))]

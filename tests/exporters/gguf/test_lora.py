@@ -20,7 +20,8 @@ from exporters.gguf.lora import base_of, prepare_lora, write_lora
 from exporters.gguf.prepare import prepare
 from exporters.gguf.write import write_gguf
 from tests.exporters import models
-from tests.exporters.gguf.test_families import MODELS, make_model
+from tests.exporters.families import make_model
+from tests.exporters.gguf.test_families import MODELS
 
 IDS = list(range(3, 250, 7))
 BOUND = 1e-3  # of log p, with the key-value cache in f32 too

@@ -19,7 +19,7 @@ from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.quantize import CHUNK_VALUES, encode
 from exporters.gguf.types import TYPES
 from exporters.gguf.write import write_gguf
-from tests.exporters.gguf.test_families import SHAPE, make_model
+from tests.exporters.families import SHAPE, make_model
 
 LAYERS = 17  # so that every rule about first, last and third layers applies
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -11,7 +11,8 @@ import pytest
 from core.errors import AfinaError
 from exporters.gguf.families import family_of
 from exporters.gguf.rope import read_rope
-from tests.exporters.gguf.test_families import config, make_model, write
+from tests.exporters.families import config, make_model
+from tests.exporters.gguf.test_families import write
 from tests.exporters.gguf.test_write import LLAMA3
 from tests.exporters.logits import llama_cpp_log_p, transformers_log_p
 

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import transformers
 
 from core.targets import Target
 from exporters.exporter import Working
@@ -15,28 +14,8 @@ from exporters.onnx.build_worker import Order
 from exporters.onnx.builder import build
 from exporters.onnx.source import write_source
 from exporters.weights.merge import Merged
-from tests.exporters import models
+from tests.exporters.families import GEMMA, KINDS, SCALES, YARN, make_model
 
-SHAPE = {
-    "vocab_size": 512,
-    "hidden_size": 128,
-    "intermediate_size": 192,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 512,
-    "bos_token_id": None,
-    "eos_token_id": 2,
-    "pad_token_id": 0,
-}
-GEMMA = {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 8}
-KINDS = ["sliding_attention", "full_attention"]
-YARN = {
-    "rope_type": "yarn",
-    "rope_theta": 1e4,
-    "factor": 4.0,
-    "original_max_position_embeddings": 16,
-}
 LLAMA3 = {
     "rope_type": "llama3",
     "rope_theta": 500.0,
@@ -44,12 +23,6 @@ LLAMA3 = {
     "low_freq_factor": 1.0,
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
-}
-SCALES = {
-    "attention_multiplier": 0.3,
-    "embedding_multiplier": 3.0,
-    "residual_multiplier": 0.7,
-    "logits_scaling": 2.0,
 }
 # what is tested: (the class in transformers, its options)
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -93,30 +66,12 @@ class Built(NamedTuple):
     types: dict[str, Path]
 
 
-def make_model(folder: Path, name: str) -> Any:
-    """A random model whose norms and biases are random too, so that each of them shows."""
-    kind, options = MODELS[name]
-    torch.manual_seed(0)
-    models.make_tokenizer(folder)
-    config = getattr(transformers, f"{kind}Config")(**SHAPE | options)
-    model = getattr(transformers, f"{kind}ForCausalLM".replace("TextFor", "For"))(config)
-    with torch.no_grad():
-        for key, parameter in model.named_parameters():
-            if parameter.dim() == 1:
-                parameter.add_(torch.randn_like(parameter) * 0.3)
-            elif "embed" not in key:
-                parameter.mul_(4.0)
-    model.generation_config.eos_token_id = [2]
-    model.save_pretrained(folder)
-    return model.eval()
-
-
 def build_all(folder: Path, wanted: dict[str, tuple[str, ...]]) -> dict[str, Built]:
     """Models by name with the types of each, built one after the other."""
     found, orders = {}, []
     for place, (name, types) in enumerate(wanted.items()):
         base = folder / str(place)
-        model = make_model(base, name)
+        model = make_model(base, *MODELS[name]).eval()
         source = folder / f"{place}-source"
         write_source(source, Merged(base))
         made = {each: folder / f"{place}-{each}" for each in types}

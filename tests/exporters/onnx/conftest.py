@@ -13,7 +13,8 @@ from exporters.onnx.builder import build
 from exporters.onnx.config import finish
 from exporters.onnx.exporter import Onnx
 from exporters.onnx.source import write_source
-from tests.exporters.onnx.built import make_model
+from tests.exporters.families import make_model
+from tests.exporters.onnx.built import MODELS
 
 
 def working(scratch: Path) -> Working:
@@ -26,7 +27,7 @@ def working(scratch: Path) -> Working:
 def phi3(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model with joined layers, which the builder takes apart."""
     folder = tmp_path_factory.mktemp("phi3") / "phi3"
-    make_model(folder, "phi3")
+    make_model(folder, *MODELS["phi3"])
     return folder
 
 
