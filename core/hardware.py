@@ -87,14 +87,20 @@ def processor_name() -> str:
     return f"{name}, {os.cpu_count()} cores"
 
 
-@lru_cache
 def has_fast_bfloat16() -> bool:
     """Whether the processor multiplies bfloat16 by itself; a guess until a run measures it."""
+    return not processor_flags().isdisjoint(("avx512_bf16", "amx_bf16", "bf16"))
+
+
+@lru_cache
+def processor_flags() -> frozenset[str]:
+    """What the first core can do, in the words of /proc/cpuinfo; empty where it can't be read."""
     try:
-        flags = Path("/proc/cpuinfo").read_text()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return False
-    return any(word in flags for word in ("avx512_bf16", "amx_bf16", " bf16"))
+        return frozenset()
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return frozenset(flags.partition(":")[2].split())
 
 
 def _gpu() -> Device | None:

@@ -24,6 +24,7 @@ from core.chat.llamacpp_log import log
 from core.chat.protocol import Load, Loaded
 from core.data.encode.template import ChatTemplate
 from core.errors import AfinaError
+from core.hardware import processor_flags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,6 +76,9 @@ class LlamaCpp:
         self._log.clear()
         settings = c.llama_model_default_params()
         settings.n_gpu_layers = 0  # people look here for what the file does without a GPU
+        # llama.cpp's products on AMX tiles end the process where the compiler has left out their
+        # configuration (ggml-org/llama.cpp#26954): weights stay in plain buffers there
+        settings.use_extra_bufts = "amx_tile" not in processor_flags()
         self._model = c.llama_model_load_from_file(str(self._path).encode(), settings)
         if not self._model:
             raise self._refusal()
