@@ -84,8 +84,8 @@ def run(folder: Path, way: str, to: str) -> dict[str, Any]:
 
 
 def afina(folder: Path, to: str) -> None:
-    from core.targets import Target
-    from exporters.exporter import Working
+    from core.runs.target import Target
+    from exporters.contract import Working
     from exporters.onnx.exporter import Onnx
 
     scratch = folder / "out/scratch"

@@ -45,7 +45,7 @@ def timed(stages: dict[str, float], name: str) -> Iterator[None]:
 def afina(options: argparse.Namespace, stages: dict[str, float]) -> None:
     """Our way, over the merged tensors."""
     with timed(stages, "imports"):
-        from core.targets import Target
+        from core.runs.target import Target
         from exporters.gguf.prepare import prepare
         from exporters.gguf.write import write_gguf
 
@@ -117,7 +117,7 @@ def quantize(options: argparse.Namespace, stages: dict[str, float]) -> None:
 
 def copy(options: argparse.Namespace, stages: dict[str, float]) -> None:
     """The bytes of the base read once, and as many as the result has written once."""
-    from core.targets import Target
+    from core.runs.target import Target
     from exporters.gguf.prepare import prepare
     from exporters.gguf.types import TYPES, file_bytes
 

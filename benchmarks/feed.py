@@ -26,19 +26,19 @@ import numpy as np
 
 import afina  # noqa: F401 - claims core
 from core.config import Config, config_io
+from core.data.analysis.job import Subject
+from core.data.analysis.pool import cores
 from core.data.files.source import open_source
 from core.data.recipe import Recipe
-from core.data.survey.crew import cores
-from core.data.survey.subject import Subject
 from core.jobs import JobWorker
-from core.runs import create_run
+from core.runs.run import create_run
 from core.samples import TINY_MODEL
-from core.train.feed.encode import Encoding, encode_source
-from core.train.feed.kept import KeptRows
-from core.train.feed.mixture import Drawn
-from core.train.feed.packing import pack
-from core.train.feed.rows import Rows
-from core.train.requests import Requests
+from core.train.control import Requests
+from core.train.loader.encode import Encoding, encode_source
+from core.train.loader.encoded_cache import EncodedCache
+from core.train.loader.mixture import Drawn
+from core.train.loader.packing import pack
+from core.train.loader.rows import Rows
 from core.train.training import Training, quiet_libraries
 
 BATCH, MAX_LENGTH = 8, 512
@@ -94,7 +94,7 @@ def encoding(config: Config, folder: Path) -> Rows:
         first, rows = 0.0, Rows()
         ways = {"one process": (1, "one"), f"{cores()} processes": (None, "all")}
         for name, (processes, place) in {**ways, "kept": (None, "all")}.items():
-            how = Encoding(processes, 0.0, KeptRows(folder / place))
+            how = Encoding(processes, 0.0, EncodedCache(folder / place))
             began = time.perf_counter()
             rows = encode_source(subject, lambda done, total: None, how).rows(Drawn(range(count)))
             seconds = time.perf_counter() - began
@@ -107,7 +107,7 @@ def laying(rows: Rows) -> None:
     """Prints how full bins and padded batches are."""
     from trl.data_utils import pack_dataset
 
-    from core.train.feed.order import LikeLengths, filled_share, lengths_of
+    from core.train.loader.sampler import LengthSampler, filled_share, lengths_of
 
     dataset, first = rows.to_dataset(), 0.0
     packers: dict[str, Callable[[], Any]] = {
@@ -123,7 +123,7 @@ def laying(rows: Rows) -> None:
     random = np.random.default_rng(0).permutation(len(dataset))
     shares = [
         filled_share(dataset, order, BATCH)
-        for order in (random, LikeLengths(lengths_of(dataset), BATCH, 0).order(0))
+        for order in (random, LengthSampler(lengths_of(dataset), BATCH, 0).order(0))
     ]
     for name, share in zip(("random", "of like length"), shares, strict=True):
         tell(f"padded rows, {name}", f"{share:.1%} of tokens are real", share / shares[0])
@@ -131,11 +131,11 @@ def laying(rows: Rows) -> None:
 
 def waiting(home: Path, config: Config, options: argparse.Namespace) -> None:
     """Prints the share of the training time that goes by waiting, with and without the thread."""
-    from core.train.feed import feeding
+    from core.train.loader import feeding
 
-    real = feeding.Ahead
+    real = feeding.Prefetch
     for name, ahead in {"in the step": InTheStep, "ahead": real}.items():
-        feeding.Ahead = ahead  # type: ignore[assignment]
+        feeding.Prefetch = ahead  # type: ignore[assignment]
         limited = msgspec.structs.replace(
             config,
             train=msgspec.structs.replace(config.train, max_steps=options.steps, packing="on"),
@@ -146,7 +146,7 @@ def waiting(home: Path, config: Config, options: argparse.Namespace) -> None:
         worker.close()
         (result,) = [event for event in run.events() if event["kind"] == "result"]
         tell(f"batches made {name}", f"{result['data_wait_share']:.2%} waited", None)
-    feeding.Ahead = real
+    feeding.Prefetch = real
 
 
 class InTheStep:

@@ -27,8 +27,8 @@ from benchmarks.export_ways import write_tokenizer
 from core.chat.client import ModelClient
 from core.chat.protocol import Sampling
 from core.errors import AfinaError
-from core.targets import Target
-from exporters.exporter import Working, exporter_class
+from core.runs.target import Target
+from exporters.contract import Working, exporter_class
 from exporters.parity.distributions import Expected, Passage, divergences, expected
 
 FORMATS = (

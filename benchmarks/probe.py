@@ -27,7 +27,7 @@ from core.jobs import ENDED  # noqa: E402
 from core.paths import SAMPLE_DATA  # noqa: E402
 from core.plan.plan import look_at_data, make_plan  # noqa: E402
 from core.plan.probe import Probe, Probing  # noqa: E402
-from core.runs import create_run  # noqa: E402
+from core.runs.run import create_run  # noqa: E402
 
 PACKED = "train.packing=on"
 # name: (hidden, blocks), and what is laid over the defaults

@@ -17,7 +17,7 @@ from core.chat.client import ModelClient
 from core.chat.protocol import Sampling
 from core.evaluate.style import asks_for_lodging, ends_in_question, recommends_lodging, share
 from core.paths import SAMPLE_DATA, home
-from core.targets import Target, resolve
+from core.runs.target import Target, resolve
 from sample_data.build.world import fold, load_cities, names_fact
 
 HOTELS = tuple(city.facts["en"]["hotel"] for city in load_cities())

@@ -14,8 +14,8 @@ import sys
 # kind: module and function; a job's takes its directory
 JOBS = {"train": "core.train.worker:main", "export": "exporters.job.worker:main"}
 PIPES = {
-    "data": "core.data.worker:main",
-    "survey": "core.data.survey.crew_worker:main",
+    "data": "core.data.worker.worker:main",
+    "survey": "core.data.analysis.pool_worker:main",
     "model": "core.chat.worker:main",
     "probe": "core.train.probe.worker:main",
 }

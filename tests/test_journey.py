@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from core.runs import all_runs
-from core.targets import resolve
+from core.runs.run import all_runs
+from core.runs.target import resolve
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -77,18 +77,18 @@ LIGHT = [
     "tui.app",
     "core.config",
     "core.config.config_io",
-    "core.runs",
+    "core.runs.run",
     "core.events",
     "core.jobs",
-    "core.targets",
-    "core.data.survey.checks",
+    "core.runs.target",
+    "core.data.analysis.checks",
     "core.data.encode.encoder",
-    "core.data.worker",
+    "core.data.worker.worker",
     "core.chat.client",
     "exporters.job.request",
     "exporters.job.plan",
     "tui.cli.main",
-    *(f"tui.screens.{name}" for name in ("data", "train", "runs", "chat", "export")),
+    *(f"tui.{name}.pane" for name in ("data", "train", "runs", "chat", "export")),
 ]
 
 

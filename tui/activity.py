@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from core.events import EventTail, number
 from core.jobs import ACTIVE
-from core.runs import Run, all_runs
+from core.runs.run import Run, all_runs
 
 INTERVAL_S = 1.0
 QUIET_S = 20.0  # a step or an evaluation may take this long before its run counts as quiet

@@ -12,25 +12,26 @@ from textual.screen import Screen
 from textual.widgets import ContentSwitcher
 
 from core.config import Config, config_io
+from core.data.escape import visible
 from core.data.files.hub import is_dataset_id
-from core.data.visible import visible
-from tui import clipboard, keymap, session, terminal
+from tui import keymap, session
 from tui.actions import Action, Scoped, bindings, of_scope, scoped_chain
 from tui.activity import Activity, ActivityThread
+from tui.data.messages import ActivityTick
 from tui.data_facts import DataFacts
-from tui.messages import ActivityTick
-from tui.screens.pane import Pane
+from tui.pane import Pane
+from tui.shell import clipboard, terminal
 from tui.theme import ASCII, THEME, UNICODE, Symbols, use_ascii_scrollbars
 from tui.widgets.footer import Footer, key_label
 from tui.widgets.status_bar import StatusBar, TooSmall
 
 # imported at the first visit
 PANES = {
-    "data": "tui.screens.data:DataPane",
-    "train": "tui.screens.train:TrainPane",
-    "runs": "tui.screens.runs:RunsPane",
-    "chat": "tui.screens.chat:ChatPane",
-    "export": "tui.screens.export:ExportPane",
+    "data": "tui.data.pane:DataPane",
+    "train": "tui.train.pane:TrainPane",
+    "runs": "tui.runs.pane:RunsPane",
+    "chat": "tui.chat.pane:ChatPane",
+    "export": "tui.export.pane:ExportPane",
 }
 
 
@@ -245,12 +246,12 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
         self.screen.focus_previous()
 
     def action_help(self) -> None:
-        from tui.screens.help import Help
+        from tui.dialogs.help import Help
 
         self.push_screen(Help(self.scoped_focus()))
 
     def action_palette(self) -> None:
-        from tui.palette import Doable, Palette
+        from tui.dialogs.palette import Doable, Palette
 
         async def do(chosen: Doable | None) -> None:
             if chosen is not None:

@@ -8,7 +8,7 @@ import msgspec
 
 from core.config import Config
 from core.errors import AfinaError
-from core.train.beginning import settled
+from core.runs.continue_from import resolve_config
 
 
 def going_on(home: Path, config: Config, word: str) -> Config:
@@ -18,7 +18,7 @@ def going_on(home: Path, config: Config, word: str) -> Config:
     """
     model = msgspec.structs.replace(config.model, name_or_path="", continue_from=word)
     try:
-        real = settled(home, msgspec.structs.replace(config, model=model))
+        real = resolve_config(home, msgspec.structs.replace(config, model=model))
     except AfinaError:
         kept = msgspec.structs.replace(config.model, continue_from=word)
         return msgspec.structs.replace(config, model=kept)

@@ -8,15 +8,15 @@ from core.config import Config
 from core.config.objective_problems import shape_problems
 from core.data.shapes.detect import SHAPES
 from core.errors import FieldProblem
-from tui.data_words import count, steps_per_epoch, training_share
-from tui.form_groups import objective_now
+from tui.data.text import count, steps_per_epoch, training_share
+from tui.train.groups import objective_now
 
 if TYPE_CHECKING:
     from core.plan.plan import DataFacts as PlanFacts
 
 
 class DataFacts(NamedTuple):
-    """Facts about one file under one configuration; stats as core.data.survey.stats has them."""
+    """Facts about one file under one configuration; stats as core.data.analysis.stats has them."""
 
     path: str
     rows: int

@@ -27,6 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data.mutants import mutants
+from core.data.analysis.checks import Inquiry, check_file
+from core.data.edit.convert import TARGETS
+from core.data.edit.editable import dump_row, parse_row, same
+from core.data.edit.split_files import SplitTask, split_file
+from core.data.edit.writer import Fixes, Task, write_file
 from core.data.encode.encoder import Encoder, walk_rows
 from core.data.files.source import Source, open_source
 from core.data.problems import ERROR
@@ -34,11 +39,6 @@ from core.data.recipe import Recipe
 from core.data.report import row_fields
 from core.data.shapes.detect import SHAPES
 from core.data.shapes.read import Reader
-from core.data.survey.checks import Inquiry, check_file
-from core.data.write.convert import TARGETS
-from core.data.write.editable import dump_row, parse_row, same
-from core.data.write.halves import SplitTask, split_file
-from core.data.write.writer import Fixes, Task, write_file
 from core.errors import AfinaError
 from core.paths import ROOT, SAMPLE_DATA
 

@@ -18,11 +18,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from core.data.analysis.analysis import Options, Progress
+from core.data.analysis.checks import Inquiry, surveyed
+from core.data.analysis.passes import examine_form
+from core.data.analysis.pool import cores
 from core.data.recipe import Recipe
-from core.data.survey.checks import Inquiry, surveyed
-from core.data.survey.crew import cores
-from core.data.survey.passes import examine_form
-from core.data.survey.survey import Options, Progress
 from core.environment import worker_environment
 from core.paths import SAMPLE_DATA
 from core.pipe import PipeWorker

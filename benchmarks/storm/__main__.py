@@ -16,7 +16,7 @@ from benchmarks.storm import disk, files, inside, kills
 from benchmarks.storm.fleet import Fleet
 from benchmarks.storm.model import write_model, write_rows
 from benchmarks.storm.stage import Scenario, Stage, Verdict, timed
-from core.runs import Run
+from core.runs.run import Run
 
 
 def scenarios(count: int) -> dict[str, Scenario]:

@@ -11,8 +11,8 @@ from benchmarks.storm import fleet
 from benchmarks.storm.fleet import losses, of_kind, weights
 from benchmarks.storm.model import write_rows
 from benchmarks.storm.stage import LORA, Stage, holds, interrupted_at, sentence, trainings
-from core.runs import Run
-from core.train.safety import checkpoints
+from core.runs.run import Run
+from core.train.checkpoint import manifest
 
 Harm = Callable[[Path, random.Random], None]
 
@@ -51,9 +51,9 @@ def damaged_checkpoint(stage: Stage, count: int = 16) -> None:
             harm(newest / name, stage.random)
             fleet.start(other).wait()
             stage.ended_well(other, LORA)
-            manifest_gone = name == checkpoints.MANIFEST and harm is _remove
+            manifest_gone = name == manifest.MANIFEST and harm is _remove
             told = [e for e in of_kind(other, "finding") if newest.name in e["message"]]
-            harmless = name == checkpoints.MANIFEST and harm is _flip  # a digit of its date
+            harmless = name == manifest.MANIFEST and harm is _flip  # a digit of its date
             holds(bool(told) or manifest_gone or harmless, f"{other.id} does not say it")
             if told:
                 begun = trainings(other)[-1]
@@ -139,7 +139,7 @@ def _same_files(stage: Stage, run: Run) -> None:
     whole = stage.undisturbed(*LORA).result
     assert whole is not None and run.result is not None
     for path in whole.iterdir():
-        if path.name != checkpoints.MANIFEST and path.is_file():
+        if path.name != manifest.MANIFEST and path.is_file():
             holds((run.result / path.name).read_bytes() == path.read_bytes(), f"other {path.name}")
 
 

@@ -19,14 +19,14 @@ from core.config import config_io
 from core.events import read_events
 from core.jobs import BIRTH, ENDED, process_identity, worker_environment
 from core.paths import ROOT, write_atomic
-from core.runs import Run, create_run
+from core.runs.run import Run, create_run
 
 INJECT = Path(__file__).parent / "inject"
 PRELOAD = [
     "afina",
     "core.train.worker",
     "core.train.objectives.sft",
-    "core.train.watch",
+    "core.train.watch_prompts",
     "datasets",
 ]
 PATIENCE_S = 300.0

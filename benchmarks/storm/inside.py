@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.storm import fleet
 from benchmarks.storm.fleet import Fault, losses, of_kind
 from benchmarks.storm.stage import LORA, STEPS, Stage, holds, interrupted_at, sentence
-from core.runs import Run
+from core.runs.run import Run
 
 DAY_S = 86_400.0
 CLOSE = 5e-3  # losses at half the batch and twice the passes, where no dropout is drawn

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from benchmarks.storm import fleet
 from benchmarks.storm.fleet import Life, losses, of_kind
 from benchmarks.storm.stage import EVERY, FULL, LORA, STREAMED, Stage, holds, newest_step, sentence
-from core.runs import Run, is_complete, step_folders
+from core.runs.run import Run, is_complete, step_folders
 
 KINDS = {"lora": LORA, "full": FULL, "streamed": STREAMED}
 WEIGHTS = (6, 2, 2)  # how often each of the three

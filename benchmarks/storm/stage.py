@@ -12,8 +12,8 @@ import msgspec
 
 from benchmarks.storm import fleet
 from benchmarks.storm.fleet import Fault, Fleet, Life, losses, of_kind, weights
-from core.runs import Run
-from core.train.safety import checkpoints
+from core.runs.run import Run
+from core.train.checkpoint import manifest
 
 STEPS, EVERY = 24, 4
 LORA = (
@@ -98,7 +98,7 @@ class Stage:
         holds(not other, f"{run.id} has other losses at the steps {other}")
         holds(bool(mine) and max(mine) == max(theirs), f"{run.id} ends at step {max(mine)}")
         holds(weights(run) == weights(whole), f"{run.id} has other weights")
-        holds(checkpoints.damage(run.result or run.directory) is None, f"{run.id}: damaged result")
+        holds(manifest.damage(run.result or run.directory) is None, f"{run.id}: damaged result")
         proofs = of_kind(run, "proof")
         holds(bool(proofs) and proofs[-1]["difference"] == 0.0, f"{run.id} has not proven itself")
 
@@ -123,8 +123,8 @@ def trainings(run: Run) -> list[str]:
 
 def newest_step(run: Run) -> int:
     """The step of the newest checkpoint whose files hold; 0 when there is none."""
-    folder, _ = checkpoints.newest_whole(run.directory)
-    return checkpoints.step_of(folder) if folder else 0
+    folder, _ = manifest.newest_whole(run.directory)
+    return manifest.step_of(folder) if folder else 0
 
 
 def interrupted_at(stage: Stage, step: int, *words: str) -> Run:

@@ -5,7 +5,7 @@
 
 Full tuning where it fits, LoRA, and QLoRA of the largest, each beside TRL as it comes, TRL packed
 with sdpa, and Unsloth where --peers has an environment of it. Batches hold 16,384 tokens: 8 bins
-of 2,048, or as many rows. MFU is by core/train/flops.py over the best product of two matrices that
+of 2,048, or as many rows. MFU is by core/plan/flops.py over the best product of two matrices that
 this GPU shows. Everything together is meant to take less than ten minutes of an H100.
 """
 
@@ -149,8 +149,8 @@ def needed(task: Task) -> float:
     """
     from benchmarks.train.ways.afina_run import words
     from core.config import config_io
+    from core.plan.flops import Batch, step_flops
     from core.plan.memory import read_shape
-    from core.train.flops import Batch, step_flops
 
     config = config_io.parse("", words(task._replace(checkpointing=False)))
     batch = Batch.of_rows(1e6, TOKENS_A_ROW)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from core.chat.protocol import Load, Loaded
 from core.errors import AfinaError
-from core.targets import Target, adapter_name
+from core.runs.target import Target, adapter_name
 
 if TYPE_CHECKING:
     import numpy as np

@@ -28,8 +28,8 @@ from core.environment import worker_environment
 from core.errors import AfinaError
 from core.paths import home
 from core.pipe import PipeWorker
-from core.runs import active_runs
-from core.targets import Target
+from core.runs.run import active_runs
+from core.runs.target import Target
 
 OnMessage = Callable[[int, Message], None]
 T = TypeVar("T", bound=Message)

@@ -24,8 +24,8 @@ from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer, read_json
 from core.errors import AfinaError
 from core.hub import fetch
-from core.targets import adapter_name
-from core.train.beginning import PLAIN_STARTS
+from core.runs.continue_from import PLAIN_STARTS
+from core.runs.target import adapter_name
 
 if TYPE_CHECKING:
     import numpy as np

@@ -27,7 +27,7 @@ from core.chat.protocol import Load, Loaded
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
-from core.targets import Target
+from core.runs.target import Target
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from core.targets import Target
+from core.runs.target import Target
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """What is wrong with how a run learns: methods, and what can't be combined with them.
 
 What PEFT, bitsandbytes and TRL refuse, and above all what they ignore in silence. What only the
-model's own files can tell is in core/train/model/fit.py.
+model's own files can tell is in core/train/model/target_modules.py.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from core.config import Config
+from core.data.escape import visible
 from core.data.shapes.detect import SHAPES, objectives_of
-from core.data.visible import visible
 from core.errors import FieldProblem
 
 # where the targets are no distribution over tokens or classes, nor a verdict that can be doubted

@@ -15,14 +15,14 @@ from core.data.files.source import looks_like_data
 from core.errors import FieldProblem
 from core.hub import is_hub_id
 from core.paths import home
-from core.train.beginning import beginning_problems
+from core.runs.continue_from import continue_from_problems
 
 
 def problems(config: Config) -> list[FieldProblem]:
     """Every problem and warning, by the field that it belongs to."""
     return [
         *_model_problems(config),
-        *beginning_problems(home(), config),
+        *continue_from_problems(home(), config),
         *_path_problems(config),
         *_template_problems(config),
         *_eval_problems(config),

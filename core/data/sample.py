@@ -39,7 +39,7 @@ class Preference(msgspec.Struct):
     rejected: Conversation
 
 
-class Judged(msgspec.Struct):
+class UnpairedPreference(msgspec.Struct):
     """One answer and whether it is wanted (KTO)."""
 
     answer: Conversation
@@ -61,7 +61,7 @@ class Tokens(msgspec.Struct):
     labels: list[int] | None = None
 
 
-Sample = Conversation | Text | Preference | Judged | Labelled | Tokens
+Sample = Conversation | Text | Preference | UnpairedPreference | Labelled | Tokens
 
 
 class Reading(msgspec.Struct):

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 from core.config import Config
-from core.train.model.counting import trainable_parameters
+from core.plan.counting import trainable_parameters
 
 if TYPE_CHECKING:
     from core.plan.memory import ModelShape

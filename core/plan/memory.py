@@ -15,8 +15,8 @@ import msgspec
 from core.config import Config
 from core.errors import AfinaError
 from core.plan import costs
-from core.train.feed.dataset import should_pack
-from core.train.model.counting import trainable_parameters
+from core.plan.counting import trainable_parameters
+from core.train.loader.dataset import should_pack
 
 if TYPE_CHECKING:
     from core.plan.plan import DataFacts

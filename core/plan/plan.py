@@ -17,16 +17,16 @@ from core.data.files.rows import Span
 from core.errors import AfinaError
 from core.hardware import Device, has_fast_bfloat16, read_device
 from core.hub import model_folder
-from core.plan import kept, memory
+from core.plan import memory, probe_cache
 from core.plan.costs import optimizer_bytes
+from core.plan.counting import trainable_parameters
 from core.plan.memory import Memory
+from core.plan.objective import objective_of
 from core.plan.probe import Probe
 from core.plan.speed import Load, Speed, expected
-from core.train.beginning import settled
-from core.train.feed.dataset import LARGE_SHARE, encoded_bytes, open_rows, should_pack
-from core.train.model.counting import trainable_parameters
-from core.train.objectives.choice import objective_of
-from core.train.optimize.schedule import falling_steps, warmup_steps
+from core.runs.continue_from import resolve_config
+from core.train.loader.dataset import LARGE_SHARE, encoded_bytes, open_rows, should_pack
+from core.train.optim.schedule import falling_steps, warmup_steps
 
 SAMPLED_ROWS = 200
 # Bits of a parameter in the usual types of GGUF; of q4_k_m the mean over its two types
@@ -108,7 +108,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan:
     """The plan of a configuration; raises AfinaError when the model's files can't be read."""
-    config = settled(home, config)
+    config = resolve_config(home, config)
     folder = model_folder(config.model.name_or_path, config.model.revision)
     shape = memory.read_shape(folder)
     device = read_device(config.launch.device)
@@ -117,7 +117,7 @@ def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan
     checkpoint, result = _folder_bytes(shape, config, bfloat16)
     steps, tokens_per_step = _steps(config, data)
     tokens = None if steps is None else steps * tokens_per_step
-    probe = kept.read(home, config, device)
+    probe = probe_cache.read(home, config, device)
     if probe is not None and probe.tokens_per_s:
         speed = Speed(probe.tokens_per_s, "probe")
         probe = msgspec.structs.replace(probe, seconds=tokens and tokens / probe.tokens_per_s)
@@ -182,7 +182,7 @@ def look_at_data(config: Config) -> DataFacts:
     from core.data.encode.encoder import encode_rows
     from core.data.recipe import Recipe
 
-    config = settled(paths.home(), config)
+    config = resolve_config(paths.home(), config)
     recipe = Recipe.of(config)
     encoder = recipe.encoder()
     with open_rows(config) as source:

@@ -21,8 +21,8 @@ from core.config import Config
 from core.hardware import Device, read_device
 from core.jobs import worker_environment
 from core.pipe import Message, PipeWorker
-from core.runs import create_run
-from core.train.beginning import settled
+from core.runs.continue_from import resolve_config
+from core.runs.run import create_run
 
 SAFETY = 0.9  # of the free memory is what a run may fill: other processes live there too
 LIMIT_S = 600.0  # of a whole probe; what is measured by then counts
@@ -78,9 +78,9 @@ class Probing:
         """phase {name}, point {point: Point}, then probe {result: Probe} or failure {message,
         hint}; nothing more once it is cancelled. What came out is kept for plans to come.
         """
-        from core.plan import kept
+        from core.plan import probe_cache
 
-        config = settled(self._home, self._config)
+        config = resolve_config(self._home, self._config)
         device = read_device(config.launch.device)
         _remove_leftovers()
         folder = Path(tempfile.mkdtemp(prefix=FOLDER))
@@ -92,7 +92,7 @@ class Probing:
                 event = _read(answer)
                 if event is not None and not self._cancelled:
                     if event["kind"] == "probe":
-                        kept.keep(self._home, config, device, event["result"])
+                        probe_cache.keep(self._home, config, device, event["result"])
                     yield event
         finally:
             self.cancel()

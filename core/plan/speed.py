@@ -16,7 +16,7 @@ from core.errors import AfinaError
 from core.events import Event
 from core.hardware import Device, has_fast_bfloat16
 from core.plan.memory import ModelShape, read_shape
-from core.runs import Run, all_runs
+from core.runs.run import Run, all_runs
 
 EARLIER_RUNS = 20  # that are looked at
 NEAR_LENGTH = 2.0  # rows up to so many times as long, or as short, go about as fast
@@ -131,7 +131,7 @@ def _reached(run: Run, device: Device) -> float | None:
 
 def _operations(shape: ModelShape, config: Config, load: Load) -> float:
     """Operations for one token of a run."""
-    from core.train.flops import Batch, step_flops
+    from core.plan.flops import Batch, step_flops
 
     tokens = 1000.0
     batch = Batch(tokens, tokens * load.row_tokens, tokens * load.scored_share)

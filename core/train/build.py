@@ -8,20 +8,20 @@ import msgspec
 
 from core.config import Config
 from core.errors import AfinaError
-from core.train.feed.dataset import Encoded, should_pack
-from core.train.feed.packing import pack
+from core.train.loader.dataset import Encoded, should_pack
+from core.train.loader.packing import pack
 from core.train.model import attention
 from core.train.model.adapters import attach, drop_needless_reference, leave_casts_to_autocast
 from core.train.model.load import load_model
-from core.train.objectives.weights import kto_weights
-from core.train.optimize.arguments import arguments
+from core.train.objectives.kto_weights import kto_weights
+from core.train.optim.arguments import arguments
 from core.train.setup import Setup
 
 if TYPE_CHECKING:
-    from core.train.objectives.custom import CustomLoss
+    from core.train.callback import RunCallback
+    from core.train.objectives.custom_loss import CustomLoss
     from core.train.objectives.recorded import RecordedTrainer
-    from core.train.objectives.sft import RunTrainer
-    from core.train.recorder import Recorder
+    from core.train.objectives.sft import SFTRunTrainer
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -40,7 +40,7 @@ class Parts(msgspec.Struct, frozen=True):
     encoded: Encoded
     model: Any
     tokenizer: Any  # transformers' one, of which TRL asks the padding only
-    recorder: Recorder
+    callback: RunCallback
 
 
 def choose_layout(model: Any, config: Config, encoded: Encoded, autocast: bool = False) -> Layout:
@@ -82,12 +82,12 @@ def build_trainer(parts: Parts, layout: Layout) -> RecordedTrainer:
     given: dict[str, Any] = {
         "setup": parts.setup,
         "layout": layout,
-        "recorder": parts.recorder,
+        "callback": parts.callback,
         "model": attach(parts.setup, parts.model, encoded.objective),
         "train_dataset": train,
         "eval_dataset": evaluation.to_dataset(encoded.classes) if len(evaluation) else None,
         "processing_class": parts.tokenizer,
-        "callbacks": [parts.recorder],
+        "callbacks": [parts.callback],
     }
     makers = {
         "sft": _sft,
@@ -105,10 +105,10 @@ def build_trainer(parts: Parts, layout: Layout) -> RecordedTrainer:
     return trainer
 
 
-def _sft(parts: Parts, given: dict[str, Any]) -> RunTrainer:
+def _sft(parts: Parts, given: dict[str, Any]) -> SFTRunTrainer:
     from trl.trainer.sft_config import SFTConfig
 
-    from core.train.objectives.sft import RunTrainer
+    from core.train.objectives.sft import SFTRunTrainer
 
     config = parts.setup.config
     args = arguments(
@@ -118,7 +118,7 @@ def _sft(parts: Parts, given: dict[str, Any]) -> RunTrainer:
         packing=False,  # the rows are packed already
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    trainer = RunTrainer(
+    trainer = SFTRunTrainer(
         smoothing=config.train.label_smoothing_factor,
         custom=_custom_loss(parts),
         args=args,
@@ -131,27 +131,28 @@ def _sft(parts: Parts, given: dict[str, Any]) -> RunTrainer:
 
 def _custom_loss(parts: Parts) -> CustomLoss | None:
     """The loss of the user's own, from the run's copy of its code."""
-    from core.train.objectives import code, custom
+    from core.runs import custom_loss_file
+    from core.train.objectives import custom_loss
 
     config, run = parts.setup.config, parts.setup.run
     word = config.train.custom_loss
     if word is None:
         return None
-    loss = custom.load(code.kept(run), word, config)
-    if finding := code.changed(word, run):
-        parts.recorder.finding(finding, None)
+    loss = custom_loss.load(custom_loss_file.kept(run), word, config)
+    if finding := custom_loss_file.changed(word, run):
+        parts.callback.finding(finding, None)
     return loss
 
 
-def _stream(trainer: RunTrainer, parts: Parts) -> None:
+def _stream(trainer: SFTRunTrainer, parts: Parts) -> None:
     """Gives a trainer the streamed rows in the place of its dataset, and settles its steps."""
-    from core.train.feed.batches import Batches
-    from core.train.feed.stream import Laying
+    from core.train.loader.stream import Laying
+    from core.train.loader.stream_batches import Batches
 
     streamed, args, data = parts.encoded.streamed, trainer.args, parts.setup.config.data
     assert streamed is not None
     laying = Laying(data.max_length, args.per_device_train_batch_size, trainer.layout.packed)
-    passed = parts.recorder.progress.streamed
+    passed = parts.callback.progress.streamed
     accumulation = args.gradient_accumulation_steps
     if not passed.steps:
         epochs = streamed.batches(laying) * args.num_train_epochs
@@ -166,10 +167,10 @@ def _stream(trainer: RunTrainer, parts: Parts) -> None:
 def _dpo(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
     from trl.trainer.dpo_config import DPOConfig
 
-    from core.train.objectives.preference import PairTrainer
+    from core.train.objectives.dpo import DPORunTrainer
 
     train = parts.setup.config.train
-    return PairTrainer(
+    return DPORunTrainer(
         pad_id=pad_id(parts.tokenizer),
         smoothing=train.label_smoothing_factor,
         args=arguments(DPOConfig, parts, **_comparing(parts), loss_type=[train.loss_type]),
@@ -181,12 +182,12 @@ def _dpo(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
 def _kto(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
     from trl.trainer.kto_config import KTOConfig
 
-    from core.train.objectives.judged import JudgedTrainer
+    from core.train.objectives.kto import KTORunTrainer
 
     wanted, unwanted = kto_weights(parts.encoded.train.judgements)
     weights = {"desirable_weight": wanted, "undesirable_weight": unwanted}
     sequential = {"train_sampling_strategy": "sequential"}  # KTOTrainer insists; see JudgedTrainer
-    return JudgedTrainer(
+    return KTORunTrainer(
         pad_id=pad_id(parts.tokenizer),
         max_length=parts.setup.config.data.max_length,
         args=arguments(KTOConfig, parts, **_comparing(parts), **weights, **sequential),
@@ -199,7 +200,7 @@ def _orpo(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
     from transformers import TrainingArguments
     from trl.trainer.utils import add_fused_lm_head, disable_dropout_in_model
 
-    from core.train.objectives.odds import OddsTrainer
+    from core.train.objectives.orpo import ORPORunTrainer
 
     config, model = parts.setup.config, given["model"]
     add_fused_lm_head(parts.model)  # an adapter's forward calls the model's
@@ -207,7 +208,9 @@ def _orpo(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
         disable_dropout_in_model(model)
     _let_gradients_in(parts, model)
     args = arguments(TrainingArguments, parts, remove_unused_columns=False)
-    return OddsTrainer(pad_id=pad_id(parts.tokenizer), beta=config.train.beta, args=args, **given)
+    return ORPORunTrainer(
+        pad_id=pad_id(parts.tokenizer), beta=config.train.beta, args=args, **given
+    )
 
 
 def _comparing(parts: Parts) -> dict[str, Any]:
@@ -235,7 +238,7 @@ def _make_classifier(parts: Parts) -> None:
 def _classification(parts: Parts, given: dict[str, Any]) -> RecordedTrainer:
     from transformers import TrainingArguments
 
-    from core.train.objectives.classifier import ClassTrainer
+    from core.train.objectives.classification import ClassTrainer
 
     _let_gradients_in(parts, given["model"])
     args = arguments(TrainingArguments, parts, remove_unused_columns=False)

@@ -1,6 +1,6 @@
 """One run from its configuration to its result: the phases that its process goes through.
 
-Every phase is an event and a line in log.txt. What happens at each step is in recorder.py.
+Every phase is an event and a line in log.txt. What happens at each step is in callback.py.
 """
 
 from __future__ import annotations
@@ -18,22 +18,25 @@ from core.data.recipe import Recipe
 from core.disk import takes_no_more
 from core.errors import AfinaError
 from core.jobs import JobWorker
-from core.runs import Run
-from core.train import lineage
-from core.train.ending import Ending
-from core.train.feed.dataset import Encoded, load
-from core.train.progress import Progress
-from core.train.requests import Requests
-from core.train.safety import checkpoints, facts, preflight, recovery, resume
-from core.train.safety.findings import Diverged, Finding
-from core.train.safety.retry import Retry
+from core.runs import lineage
+from core.runs.run import Run
+from core.train.checkpoint import manifest as checkpoints
+from core.train.checkpoint import provenance, resume
+from core.train.checkpoint.progress import Progress
+from core.train.checks import preflight
+from core.train.checks.findings import Diverged, Finding
+from core.train.control import Requests
+from core.train.event_log import tell, tell_plan
+from core.train.finish import Ending
+from core.train.loader.dataset import Encoded, load
+from core.train.recovery import overrides
+from core.train.recovery.retry import Retry
 from core.train.setup import Setup
-from core.train.telling import tell, tell_plan
 
 if TYPE_CHECKING:
     from core.data.encode.encoder import Encoder
+    from core.train.callback import RunCallback
     from core.train.objectives.recorded import RecordedTrainer
-    from core.train.recorder import Recorder
 
 PROGRESS_EVERY_S = 0.5
 
@@ -64,31 +67,31 @@ class Training:
         base = self._find_base()
         self._compare(base, resumed)
         encoder, encoded = self._read_data(base, progress)
-        setup, recorder, trainer = self._prepare(base, encoder, encoded, progress)
+        setup, callback, trainer = self._prepare(base, encoder, encoded, progress)
         for finding in preflight.data_warnings(self.config, encoded):
-            recorder.finding(finding, None)
+            callback.finding(finding, None)
         steps = tell_plan(self.worker, trainer, encoded, self.parameters)
-        ending = Ending(self.run, self.worker, (setup, trainer, recorder), self._phase)
+        ending = Ending(self.run, self.worker, (setup, trainer, callback), self._phase)
         if resumed is not None:
             step = checkpoints.step_of(resumed)
-            recorder.go_on_from(step, self.run.events())
-            if step >= steps or recorder.ended_early:  # only the result was missing
+            callback.go_on_from(step, self.run.events())
+            if step >= steps or callback.ended_early:  # only the result was missing
                 return ending.finish(step, resumed)
         self._stop_before_training()
         self._phase("training", "" if resumed is None else f"from {resumed.name}")
-        self._train(trainer, recorder, resumed, encoded.objective)
+        self._train(trainer, callback, resumed, encoded.objective)
         return ending.finish(trainer.state.global_step, None)
 
     def _train(
-        self, trainer: RecordedTrainer, recorder: Recorder, resumed: Path | None, objective: str
+        self, trainer: RecordedTrainer, callback: RunCallback, resumed: Path | None, objective: str
     ) -> None:
         """Steps to the end of the run, or to where it was asked to end.
 
         Raises Again where it can go on in another way than it began.
         """
-        from core.train.recorder import PatienceOver
+        from core.train.callback import PatienceOver
 
-        progress = recorder.progress
+        progress = callback.progress
         trainer.args.eval_on_start = not progress.losses or progress.evaluation_owed
         failed: Exception | None = None
         try:
@@ -98,15 +101,15 @@ class Training:
         except Diverged as error:
             failed = error
         except Exception as error:
-            if not recovery.is_out_of_memory(error):
+            if not overrides.is_out_of_memory(error):
                 raise
             failed = error.with_traceback(None)  # its frames hold what the step had made
             failed.__context__ = None
         if isinstance(failed, Diverged):
-            self.retry.after_divergence(failed, recorder.losses)
+            self.retry.after_divergence(failed, callback.losses)
             raise failed
         if failed is not None:
-            self.retry.after_oom(trainer, recorder, objective)
+            self.retry.after_oom(trainer, callback, objective)
 
     def _find_checkpoint(self) -> tuple[Path | None, Progress]:
         """The checkpoint to go on from, with its counters; a crash's leftovers are removed."""
@@ -155,30 +158,30 @@ class Training:
 
     def _prepare(
         self, base: Path, encoder: Encoder, encoded: Encoded, progress: Progress
-    ) -> tuple[Setup, Recorder, RecordedTrainer]:
+    ) -> tuple[Setup, RunCallback, RecordedTrainer]:
         self._stop_before_training()
         self._phase("loading packages")
         preflight.check_family(base, encoded.objective)
         quiet_libraries()
+        from core.train.callback import RunCallback
+        from core.train.checkpoint.result import keep_companions
         from core.train.model import precision
-        from core.train.recorder import Recorder
-        from core.train.result import keep_companions
-        from core.train.watch import Watch
+        from core.train.watch_prompts import Watch
 
         chosen = precision.choose(self.config, progress.dtype)
         progress.dtype = chosen.dtype
         laid = self.retry.frozen.train.per_device_train_batch_size
         setup = Setup(self.run.directory, base, self.config, chosen, laid)
         keep_companions(setup)
-        seen = facts.look(self.retry.frozen, base, chosen.device, chosen.dtype)
-        facts.keep(self.run.directory, seen)
+        seen = provenance.look(self.retry.frozen, base, chosen.device, chosen.dtype)
+        provenance.keep(self.run.directory, seen)
         resume.spend_force(self.run)
         watch = Watch(setup, encoder, encoded.train.system_prompt, self.requests.stop_asked)
-        recorder = Recorder(self.worker, self.config, progress, self.requests, watch.answer)
+        callback = RunCallback(self.worker, self.config, progress, self.requests, watch.answer)
         for finding in precision.findings(chosen):
-            recorder.finding(finding, None)
-        watch.trainer = self.build(setup, encoder, encoded, recorder)
-        return setup, recorder, watch.trainer
+            callback.finding(finding, None)
+        watch.trainer = self.build(setup, encoder, encoded, callback)
+        return setup, callback, watch.trainer
 
     def load_rows(self, encoder: Encoder) -> Encoded:
         """Every row, encoded; says how far it is."""
@@ -203,11 +206,11 @@ class Training:
         progress.data = digest
 
     def build(
-        self, setup: Setup, encoder: Encoder, encoded: Encoded, recorder: Recorder
+        self, setup: Setup, encoder: Encoder, encoded: Encoded, callback: RunCallback
     ) -> RecordedTrainer:
         """The trainer with its model, checked against the rows."""
         from core.train import build
-        from core.train.model import fit
+        from core.train.model import target_modules
         from core.train.model.load import load_model
         from core.train.model.tokenizer import load_tokenizer
 
@@ -217,12 +220,12 @@ class Training:
         self.parameters = model.num_parameters()  # before an adapter comes on top
         tokenizer = load_tokenizer(setup.base)
         preflight.check_model(self.config, encoder, encoded, model)
-        for finding in fit.findings(self.config, model):
-            recorder.finding(finding, None)
+        for finding in target_modules.findings(self.config, model):
+            callback.finding(finding, None)
         self._stop_before_training()
         self._phase("preparing", setup.precision.device)
         layout = build.choose_layout(model, self.config, encoded, setup.precision.autocast)
-        parts = build.Parts(setup, encoded, model, tokenizer, recorder)
+        parts = build.Parts(setup, encoded, model, tokenizer, callback)
         trainer = build.build_trainer(parts, layout)
         if layout.packed and encoded.streamed is None:
             encoded.train.release()  # the bins hold a copy of its tokens

@@ -13,11 +13,12 @@ from core.disk import reason_of, takes_no_more
 from core.errors import AfinaError
 from core.jobs import ENDED, JobWorker, sole_worker
 from core.paths import ROOT
-from core.runs import Run
-from core.train.listener import Listener, hold
-from core.train.requests import Requests
-from core.train.safety import checkpoints, recovery
-from core.train.safety.findings import Diverged
+from core.runs.run import Run
+from core.train.checkpoint import manifest
+from core.train.checks.findings import Diverged
+from core.train.control import Requests
+from core.train.recovery import overrides
+from core.train.signals import SignalThread, hold
 from core.train.training import EndedEarly, Training, log
 
 
@@ -28,7 +29,7 @@ def main(directory: str) -> int:
     try:
         with sole_worker(run.directory):
             return _guarded(run, JobWorker(run.directory))
-    except recovery.Again:
+    except overrides.Again:
         begin_again(directory)
     except AfinaError as error:  # another worker holds the lock: the run is its own
         log(str(error))
@@ -52,16 +53,16 @@ def _take_one_gpu() -> None:
 def _guarded(run: Run, worker: JobWorker) -> int:
     """The outermost frame: every way to fail ends in an event, a state and a sentence."""
     requests = Requests(worker, lambda asked: _end_now(run, worker, asked))
-    listener = Listener(requests)
+    listener = SignalThread(requests)
     try:
         return Training(run, worker, requests).go()
     except EndedEarly as ended:
         words = "Stopped" if ended.state == "stopped" else "Paused"
-        newest, _ = checkpoints.newest_whole(run.directory)
+        newest, _ = manifest.newest_whole(run.directory)
         at = f"at step {int(newest.name[5:])}; resumable." if newest else "before the first step."
         worker.update(ended.state, reason=f"{words} {at}")
         return 0
-    except recovery.Again:
+    except overrides.Again:
         requests.close("not done: the run begins again from a checkpoint; ask once more")
         worker.hand_on()
         raise
@@ -96,8 +97,8 @@ def failure_of(error: Exception, run: Run) -> AfinaError:
         return error
     if isinstance(error, Diverged):
         return _diverged(error, run)
-    if recovery.is_out_of_memory(error):
-        return AfinaError("The device ran out of memory.", recovery.ways_out(_config(run)))
+    if overrides.is_out_of_memory(error):
+        return AfinaError("The device ran out of memory.", overrides.ways_out(_config(run)))
     if isinstance(error, OSError) and takes_no_more(error):
         return AfinaError(
             f'The disk of "{run.directory}" takes no more: {reason_of(error)}.',
@@ -110,13 +111,13 @@ def failure_of(error: Exception, run: Run) -> AfinaError:
 
 
 def _config(run: Run):  # noqa: ANN202 - a Config
-    return recovery.read(run.directory).apply(run.config)
+    return overrides.read(run.directory).apply(run.config)
 
 
 def _diverged(error: Diverged, run: Run) -> AfinaError:
     good = run.checkpoints()
     if good:
-        step = checkpoints.step_of(good[-1])
+        step = manifest.step_of(good[-1])
         hint = (
             f"The last good checkpoint is step {step}: `afina chat {run.id}@{step}` asks it. "
             "A smaller train.learning_rate usually helps."

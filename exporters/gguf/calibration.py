@@ -16,7 +16,7 @@ import msgspec
 
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
-from core.runs import Run
+from core.runs.run import Run
 
 if TYPE_CHECKING:
     from core.data.encode.encoder import Encoder
@@ -53,7 +53,7 @@ def texts_for(order: Order) -> Iterator[tuple[str, Iterator[Ids]]]:
 @contextmanager
 def _training_rows(run: Run, order: Order) -> Iterator[Iterator[Ids]]:
     from core.data.recipe import Recipe
-    from core.train.feed.dataset import held_out_rows, open_rows
+    from core.train.loader.dataset import held_out_rows, open_rows
 
     config = run.config
     recipe = msgspec.structs.replace(Recipe.of(config), model=order.folder, revision=None)

@@ -10,14 +10,14 @@ from pathlib import Path
 
 from core.errors import AfinaError
 from core.hub import model_folder
-from core.targets import Target
-from exporters.exporter import Item, Working
+from core.runs.target import Target
+from exporters.contract import Item, Working
 from exporters.gguf.converter import WRITES, convert, refuse_unquantizable
 from exporters.gguf.lora import LORA
 from exporters.gguf.types import BLOCKS, TYPES, tensor_bytes
-from exporters.job.budget import LIBRARIES_BYTES
-from exporters.job.results import file_path
 from exporters.merged.exporter import MergedModel
+from exporters.resources import LIBRARIES_BYTES
+from exporters.results import file_path
 from exporters.weights.merge import Merged
 
 LARGER = 1.15  # mixed types keep some tensors in more bits; which, llama.cpp decides

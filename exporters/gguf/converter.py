@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from core.data.visible import visible
+from core.data.escape import visible
 from core.environment import usable_cores
 from core.errors import AfinaError
 from exporters.gguf.types import TYPES
@@ -196,7 +196,7 @@ def _failure(words: str, code: int) -> AfinaError:
 def _quantize(
     source: Path, out: Path, type_name: str, threads: int, check: Callable[[], None]
 ) -> None:
-    from exporters.job.aside import run_aside
+    from exporters.isolated import run_aside
 
     order = (str(source), str(out), TYPES[type_name].file_type, threads)
     run_aside(_quantize_aside, order, lambda *values: None, check)

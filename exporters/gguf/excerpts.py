@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from exporters.exporter import Excerpt
+from exporters.contract import Excerpt
 from exporters.gguf.prepare import Prepared, Tensor
 from exporters.weights.merge import Merged
 

@@ -11,21 +11,21 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from core.errors import AfinaError
-from core.targets import Target
-from exporters.exporter import PLAIN, Conversation, Excerpt, Item, Options, Progress, Seen, Working
+from core.runs.target import Target
+from exporters.contract import PLAIN, Conversation, Excerpt, Item, Options, Progress, Seen, Working
 from exporters.gguf.converted import Converted
 from exporters.gguf.converter import Refused, find
 from exporters.gguf.excerpts import excerpts
 from exporters.gguf.importance import Importance, collect, require_texts
 from exporters.gguf.lora import DESCRIPTION, LORA, Lora, base_of, prepare_lora, write_lora
 from exporters.gguf.prepare import Prepared, prepare
-from exporters.gguf.read_back import read_back
+from exporters.gguf.readback import read_back
 from exporters.gguf.stream import memory_bytes
 from exporters.gguf.types import TYPES, fallbacks, file_bytes
 from exporters.gguf.write import write_gguf
-from exporters.job.budget import asking_bytes
-from exporters.job.results import file_path
 from exporters.parity.measured import EXACT
+from exporters.resources import asking_bytes
+from exporters.results import file_path
 
 BASE_TYPE = "f16"  # of the base that an adapter is checked over
 LIBRARIES_BYTES = 120 * 2**20  # Python, numpy, ggml

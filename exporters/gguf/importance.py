@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from core.errors import AfinaError
-from core.targets import Target
-from exporters.exporter import Working
+from core.runs.target import Target
+from exporters.contract import Working
 from exporters.gguf.mixes import INPUT
 from exporters.gguf.prepare import Prepared
 from exporters.gguf.types import ROUTER
-from exporters.job.aside import Send, run_aside
+from exporters.isolated import Send, run_aside
 
 if TYPE_CHECKING:
     import numpy as np

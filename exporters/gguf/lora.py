@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from core.errors import AfinaError
-from core.runs import Run
-from core.targets import Target
-from exporters.exporter import Progress
+from core.runs.run import Run
+from core.runs.target import Target
+from exporters.contract import Progress
 from exporters.gguf.prepare import Prepared, Tensor, prepare
 from exporters.gguf.write import close
 from exporters.weights.adapter import Adapter

@@ -15,7 +15,8 @@ from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.hub import model_folder
-from core.targets import Target
+from core.runs.target import Target
+from exporters.eos import stop_ids
 from exporters.gguf.converter import Refused
 from exporters.gguf.families import Family, family_of
 from exporters.gguf.families.family import option_of
@@ -24,7 +25,6 @@ from exporters.gguf.sentencepiece import ALWAYS, FIRST, NEVER
 from exporters.gguf.template import portable, sample_prompt, writes_bos
 from exporters.gguf.types import Type, tensor_types
 from exporters.gguf.vocabulary import Vocabulary, read_vocabulary
-from exporters.stops import stop_ids
 from exporters.weights.merge import INPUT, Merged
 
 

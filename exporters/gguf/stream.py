@@ -17,7 +17,7 @@ from core.environment import usable_cores
 from core.errors import AfinaError
 from exporters.gguf.prepare import Prepared, Tensor
 from exporters.gguf.quantize import encode
-from exporters.weights.ahead import AHEAD, in_order
+from exporters.weights.prefetch import AHEAD, in_order
 
 if TYPE_CHECKING:
     import numpy as np

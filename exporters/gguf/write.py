@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from core.errors import AfinaError
-from exporters.exporter import Progress
+from exporters.contract import Progress
 from exporters.gguf.header import begin
 from exporters.gguf.importance import Importance
 from exporters.gguf.mixes import needs_importance

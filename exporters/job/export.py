@@ -23,15 +23,19 @@ from core.environment import usable_cores
 from core.errors import AfinaError
 from core.jobs import Job, JobWorker, sole_worker
 from core.paths import make_folder
-from core.runs import active_runs
-from core.targets import resolve
-from exporters.exporter import Exporter, Item, Progress, Working
-from exporters.job.budget import free_disk
-from exporters.job.cancel import Requests
+from core.runs.run import active_runs
+from core.runs.target import resolve
+from exporters.cancel import Requests
+from exporters.contract import Exporter, Item, Progress, Working
+from exporters.files import delete, mend, publish, sha256_of, start_part
+from exporters.job.export_spec import Wanted, parse_to
 from exporters.job.plan import Drawn, draw, refuse
-from exporters.job.publish import delete, mend, publish, sha256_of, start_part
 from exporters.job.request import read_request
-from exporters.job.results import (
+from exporters.parity.judge import judge, tell, verdict
+from exporters.parity.measure import measure
+from exporters.parity.reference import Reference
+from exporters.resources import free_disk
+from exporters.results import (
     FAIL,
     Check,
     Origin,
@@ -42,10 +46,6 @@ from exporters.job.results import (
     part,
     result_fields,
 )
-from exporters.job.wanted import Wanted, parse_to
-from exporters.parity.judge import judge, tell, verdict
-from exporters.parity.measure import measure
-from exporters.parity.reference import Reference
 from exporters.weights.merge import Merged, changes_nothing
 
 PROGRESS_EVERY_S = 0.2

@@ -14,9 +14,12 @@ import msgspec
 from core.errors import AfinaError
 from core.figures import size
 from core.hub import model_folder
-from core.targets import Target, resolve
-from exporters.exporter import PLAIN, Exporter, Item, Options, exporter_class
-from exporters.job.budget import (
+from core.runs.target import Target, resolve
+from exporters.contract import PLAIN, Exporter, Item, Options, exporter_class
+from exporters.job.export_spec import Wanted, parse_to
+from exporters.parity.measured import EXACT
+from exporters.parity.reference import reference_bytes
+from exporters.resources import (
     Phase,
     asking_bytes,
     disk_bytes,
@@ -27,10 +30,7 @@ from exporters.job.budget import (
     phases,
     reference_dtype,
 )
-from exporters.job.results import exports_folder
-from exporters.job.wanted import Wanted, parse_to
-from exporters.parity.measured import EXACT
-from exporters.parity.reference import reference_bytes
+from exporters.results import exports_folder
 from exporters.weights.merge import INPUT, Merged
 
 

@@ -13,11 +13,11 @@ import msgspec
 from core.errors import AfinaError
 from core.jobs import ACTIVE, Job
 from core.paths import make_folder, write_atomic
-from core.runs import slug
-from core.targets import Target, resolve
-from exporters.exporter import PLAIN, Options
+from core.runs.run import slug
+from core.runs.target import Target, resolve
+from exporters.contract import PLAIN, Options
+from exporters.job.export_spec import parse_to
 from exporters.job.plan import plan_for, refuse
-from exporters.job.wanted import parse_to
 
 REQUEST = "request.json"
 

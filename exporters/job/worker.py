@@ -12,7 +12,7 @@ from pathlib import Path
 from core.disk import takes_no_more, told
 from core.errors import AfinaError
 from core.jobs import Job, JobWorker, sole_worker
-from exporters.job.cancel import CANCELLED, Cancelled
+from exporters.cancel import CANCELLED, Cancelled
 from exporters.job.export import LEAST_BYTES, Export
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from exporters.exporter import Excerpt
+from exporters.contract import Excerpt
 from exporters.weights.merge import Merged
 
 ROWS = 16  # of a matrix, from its middle

@@ -12,15 +12,15 @@ from pathlib import Path
 
 from core.errors import AfinaError
 from core.hub import model_folder
-from core.runs import Run
-from core.targets import Target
-from exporters.exporter import PLAIN, Conversation, Excerpt, Item, Options, Seen, Working
-from exporters.job.reading import read_aside
-from exporters.job.results import file_path
+from core.runs.run import Run
+from core.runs.target import Target
+from exporters.contract import PLAIN, Conversation, Excerpt, Item, Options, Seen, Working
 from exporters.merged.excerpts import excerpts
-from exporters.merged.reading import read
-from exporters.weights.companions import NAMES, companions_bytes
+from exporters.merged.readback import read
+from exporters.read_isolated import read_aside
+from exporters.results import file_path
 from exporters.weights.merge import INPUT, Merged
+from exporters.weights.model_files import NAMES, companions_bytes
 from exporters.weights.safetensors_writer import (
     header,
     memory_bytes,

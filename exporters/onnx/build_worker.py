@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from core.errors import AfinaError
-from exporters.job.aside import Send
+from exporters.isolated import Send
 from exporters.onnx.families import FAMILIES
 from exporters.onnx.types import TYPES
 from exporters.weights.merge import Merged

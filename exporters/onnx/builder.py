@@ -8,8 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from exporters.exporter import Working
-from exporters.job.aside import run_aside
+from exporters.contract import Working
+from exporters.isolated import run_aside
 from exporters.onnx.build_worker import Order, work
 from exporters.onnx.config import Companion, finish
 from exporters.onnx.source import write_source

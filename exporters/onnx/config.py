@@ -19,8 +19,8 @@ from core.onnx_folder import CONFIG as GENAI
 from core.paths import write_atomic
 from exporters.onnx.template import written_out
 from exporters.onnx.tokenizer import for_genai
-from exporters.weights.companions import CONFIG, TEMPLATE, TEMPLATES, TOKENIZER, write_companions
 from exporters.weights.merge import Merged
+from exporters.weights.model_files import CONFIG, TEMPLATE, TEMPLATES, TOKENIZER, write_companions
 
 LONGEST = 8192  # tokens that memory is reserved for, unless a program asks for more
 SEARCH = {  # of generation_config.json, with what transformers takes where it is silent

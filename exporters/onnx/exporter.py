@@ -13,27 +13,27 @@ from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer, read_json
 from core.errors import AfinaError
 from core.hub import model_folder
-from core.targets import Target
-from exporters.exporter import PLAIN, Conversation, Excerpt, Item, Options, Seen, Working
-from exporters.job.reading import read_aside
-from exporters.job.results import file_path
-from exporters.onnx import multi
+from core.runs.target import Target
+from exporters.contract import PLAIN, Conversation, Excerpt, Item, Options, Seen, Working
+from exporters.eos import stop_ids
+from exporters.onnx import shared_base
 from exporters.onnx.builder import write_folders
 from exporters.onnx.config import Companion
 from exporters.onnx.families import family_of, refuse_odd
 from exporters.onnx.memory import folder_bytes, memory_bytes, notes_of
-from exporters.onnx.seen import read
+from exporters.onnx.readback import read
 from exporters.onnx.tokenizer import notes_on
 from exporters.onnx.types import TYPES
-from exporters.stops import stop_ids
-from exporters.weights.companions import companions_bytes
+from exporters.read_isolated import read_aside
+from exporters.results import file_path
 from exporters.weights.merge import INPUT, Merged
+from exporters.weights.model_files import companions_bytes
 
 
 class Onnx:
     """ONNX folders of one target."""
 
-    CHOICES = {type.name: type.description for type in TYPES.values()} | multi.CHOICES
+    CHOICES = {type.name: type.description for type in TYPES.values()} | shared_base.CHOICES
 
     def __init__(self, target: Target, options: Options = PLAIN) -> None:
         if target.kind != "hf":
@@ -54,7 +54,7 @@ class Onnx:
         template = ChatTemplate.load(folder, target.chat_template)
         stops = stop_ids(tokenizer, template, str(folder))
         self.model = Companion(merged, tokenizer, template, stops)
-        self.multi = multi.Multi(target, self.model)
+        self.multi = shared_base.Multi(target, self.model)
         self.notes = notes_on(read_json(folder, "tokenizer.json"))
 
     def item(self, type_name: str, folder: Path) -> Item:

@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from exporters.onnx.families import family_of
-from exporters.weights.companions import CONFIG, write_companions
 from exporters.weights.merge import Merged
+from exporters.weights.model_files import CONFIG, write_companions
 from exporters.weights.safetensors_reader import read_json
 
 

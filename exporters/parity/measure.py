@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from core.chat.client import ModelClient
 from core.chat.protocol import Answer, Sampling
 from core.errors import AfinaError
-from exporters.exporter import Exporter, Working
+from exporters.contract import Exporter, Working
 from exporters.parity.distributions import Carried, Expected, divergences, expected
 from exporters.parity.measured import EvalRows, Measured
 from exporters.parity.reference import ANSWERS_S, ROWS_S, Budget, OnProgress, Reference, ask

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from core.runs import Run
-from core.targets import Target
+from core.runs.run import Run
+from core.runs.target import Target
 from exporters.parity.rows import Question, Rows, rows_of
 
 COUNT = 20

@@ -18,16 +18,16 @@ from core.chat.protocol import Answer, Sampling
 from core.data.encode.template import ChatTemplate, TemplateRefusal
 from core.data.encode.tokenizer import Tokenizer
 from core.hub import model_folder
-from core.runs import Run
-from core.targets import Target, of_run
-from exporters.exporter import Conversation
-from exporters.job.cancel import Requests
+from core.runs.run import Run
+from core.runs.target import Target, of_run
+from exporters.cancel import Requests
+from exporters.contract import Conversation
+from exporters.eos import after_answer
 from exporters.parity.distributions import Expected, Passage, divergences, expected
 from exporters.parity.measured import EXACT
 from exporters.parity.questions import COUNT, questions
 from exporters.parity.rows import Question, Rows, rows_of
 from exporters.parity.snippets import hostile_snippets, opening, single_tokens
-from exporters.stops import after_answer
 
 MAX_TOKENS = 64  # of an answer
 EVAL_TOKENS = 4096  # supervised ones, of rows

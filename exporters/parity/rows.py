@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from core.config import Config
-from core.data.sample import Conversation, Judged, Preference, Sample
+from core.data.sample import Conversation, Preference, Sample, UnpairedPreference
 from core.errors import AfinaError
-from core.runs import Run
-from core.targets import Target
-from core.train.safety import facts
+from core.runs.run import Run
+from core.runs.target import Target
+from core.train.checkpoint import provenance
 from exporters.parity.distributions import Passage
 
 MOST_ROWS = 256  # that are looked at, spread over all of them
@@ -47,9 +47,9 @@ def rows_of(target: Target) -> Rows:
     if target.run is None:
         return Rows()
     run = Run(target.run)
-    known = facts.read(run.directory)
+    known = provenance.read(run.directory)
     try:
-        if known is not None and facts.data_of(run.config) != known.data:
+        if known is not None and provenance.data_of(run.config) != known.data:
             return Rows(missing="The data is not what the run was trained on any more.")
         return _read(target, run.config)
     except AfinaError as error:
@@ -60,7 +60,7 @@ def _read(target: Target, config: Config) -> Rows:
     from core.data.encode.encoder import walk_rows
     from core.data.files.source import open_source
     from core.data.recipe import Recipe
-    from core.train.feed.dataset import held_out_rows, open_rows
+    from core.train.loader.dataset import held_out_rows, open_rows
 
     data = config.data
     recipe = msgspec.structs.replace(Recipe.of(config), model=target.model, revision=None)
@@ -84,7 +84,7 @@ def _question(sample: Sample | None) -> list[Question]:
     """The conversation before its last answer, if it has one and something before it."""
     if isinstance(sample, Preference):
         sample = sample.chosen
-    elif isinstance(sample, Judged):
+    elif isinstance(sample, UnpairedPreference):
         sample = sample.answer
     if not isinstance(sample, Conversation):
         return []

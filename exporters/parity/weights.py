@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from exporters.exporter import Excerpt
+from exporters.contract import Excerpt
 from exporters.parity.measured import Weights
 
 if TYPE_CHECKING:

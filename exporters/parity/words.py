@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.data.visible import visible
-from exporters.exporter import Seen
+from core.data.escape import visible
+from exporters.contract import Seen
 from exporters.parity.measured import Others
 from exporters.parity.reference import Reference
 

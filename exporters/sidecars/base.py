@@ -11,8 +11,8 @@ import msgspec
 from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError
 from core.hub import is_hub_id, model_folder
-from core.runs import Run
-from core.targets import Target
+from core.runs.run import Run
+from core.runs.target import Target
 
 START = 4000  # characters of a licence's text, in which it says what it is
 # hub identifier: words that stand at the start of the licence's text, all of them

@@ -13,11 +13,11 @@ from typing import Any
 
 import msgspec
 
-from core.data.visible import visible
+from core.data.escape import visible
 from core.figures import short, size
 from core.onnx_folder import ADAPTER
-from core.runs import slug
-from exporters.job.results import FAIL, PASS, Check, Result
+from core.runs.run import slug
+from exporters.results import FAIL, PASS, Check, Result
 from exporters.sidecars.base import Base
 from exporters.sidecars.modelfile import modelfile_path
 from exporters.sidecars.training import Training

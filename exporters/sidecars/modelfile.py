@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from core.data.visible import visible
+from core.data.escape import visible
 from exporters.sidecars.turns import Turns
 
 WIDTH = 100  # characters of a comment's line

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from core.chat.opening import first_system_prompt
+from core.chat.default_system_prompt import first_system_prompt
 from core.config import Config
-from core.curves import curve
 from core.events import Event
 from core.figures import duration, short
-from core.runs import Run
-from core.train.safety import facts
+from core.runs.curves import curve
+from core.runs.run import Run
+from core.train.checkpoint import provenance
 
 # Told whether or not they differ from what Afina would choose.
 ALWAYS = ("method.kind", "train.learning_rate", "train.num_train_epochs", "data.max_length")
@@ -53,12 +53,12 @@ def training_of(run: Run, point: str = "") -> Training:
 
 def _data(run: Run, events: list[Event]) -> list[tuple[str, str]]:
     """Name and hash of each file of data; where they lie is nobody's business."""
-    known = facts.read(run.directory)
+    known = provenance.read(run.directory)
     rows = []
     for key, digest in (known.data if known else {}).items():
         option, _, path = key.partition(" ")
         name = Path(path.strip('"')).name
-        said = f"{name}, gone since" if digest == facts.GONE else f"{name}, sha256 {digest}"
+        said = f"{name}, gone since" if digest == provenance.GONE else f"{name}, sha256 {digest}"
         rows.append((option, said))
     told = {option for option, _ in rows}
     data = run.config.data

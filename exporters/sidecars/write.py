@@ -13,18 +13,18 @@ from typing import Any
 
 import msgspec
 
-from core.chat.opening import system_prompt_of
+from core.chat.default_system_prompt import system_prompt_of
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer, read_json
 from core.disk import reason_of
 from core.errors import AfinaError
 from core.hub import model_folder
 from core.paths import write_atomic
-from core.runs import Run, slug
-from core.targets import Target
+from core.runs.run import Run, slug
+from core.runs.target import Target
 from exporters.gguf.prepare import prepare
-from exporters.job.results import FAIL, Origin, Result
-from exporters.job.results import results as results_in
+from exporters.results import FAIL, Origin, Result
+from exporters.results import results as results_in
 from exporters.sidecars.base import Base, base_of
 from exporters.sidecars.model_card import Card
 from exporters.sidecars.modelfile import Modelfile, can_quote, modelfile_path, parameters_of

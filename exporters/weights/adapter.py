@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
-from core.train.beginning import PLAIN_STARTS
+from core.runs.continue_from import PLAIN_STARTS
 from exporters.weights.expert_lora import Expert, split_whole, spread
 from exporters.weights.experts import TOGETHER
 from exporters.weights.safetensors_reader import Entry, Weights, read_json

@@ -20,9 +20,9 @@ import msgspec
 from core.environment import usable_cores
 from core.errors import AfinaError
 from core.paths import sync_folder, write_atomic
-from exporters.weights.ahead import AHEAD, in_order
-from exporters.weights.companions import write_companions
 from exporters.weights.merge import Merged
+from exporters.weights.model_files import write_companions
+from exporters.weights.prefetch import AHEAD, in_order
 from exporters.weights.safetensors_reader import INDEX, SINGLE
 
 if TYPE_CHECKING:

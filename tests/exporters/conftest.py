@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from core.targets import Target
+from core.runs.target import Target
 from tests.exporters import models
 
 

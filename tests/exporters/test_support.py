@@ -9,7 +9,7 @@ import pytest
 
 from core.config import Config
 from core.errors import AfinaError
-from core.targets import Target
+from core.runs.target import Target
 from exporters.gguf.prepare import prepare
 from exporters.support import refusal, why_not
 from tests.exporters.tokenizers_of import train, train_sentencepiece, write_json, write_model

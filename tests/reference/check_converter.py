@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
-from core.targets import Target
+from core.runs.target import Target
 from exporters.gguf.prepare import prepare
 from exporters.gguf.write import write_gguf
 from tests.exporters.families import make_model

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from core.data.analysis.checks import check_file
 from core.data.encode.tokenizer import Tokenizer
 from core.data.files.source import open_source
 from core.data.recipe import Recipe
 from core.data.shapes.detect import detect
 from core.data.shapes.read import Reader
-from core.data.survey.checks import check_file
 from core.evaluate.style import asks_for_lodging, ends_in_question, recommends_lodging, share
 from core.paths import SAMPLE_DATA
 from sample_data.build.broken_rows import broken_lines

@@ -13,7 +13,7 @@ import msgspec
 from core.config import Config, Data, Eval, Method, Model
 from core.events import encode
 from core.jobs import State, process_identity
-from core.runs import Run, create_run
+from core.runs.run import Run, create_run
 
 PROMPTS = ["Where should I stay in Rome?", "¿Cuándo debería visitar Oslo?"]
 

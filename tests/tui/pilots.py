@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from core.config import Config, Data, Model
-from tui.data_tokens_drawing import Drawing, Piece
+from tui.widgets.token_drawing import Drawing, Piece
 from tui.widgets.token_view import TokenView
 
 TEMPLATE = (

@@ -27,8 +27,8 @@ def scoped_classes() -> dict[str, type[Scoped]]:
     """Every class with keys, by its scope."""
     for name in PANES.values():
         importlib.import_module(name.partition(":")[0])
-    dialogs = (f"tui.screens.dialogs.{name}" for name in ("path", "search", "filter"))
-    for name in ("tui.palette", "tui.screens.help", *dialogs):
+    own = ("tui.data.dialogs.search", "tui.data.dialogs.filter")
+    for name in ("tui.dialogs.palette", "tui.dialogs.help", "tui.dialogs.path", *own):
         importlib.import_module(name)
     found: dict[str, type[Scoped]] = {}
     waiting = list(Scoped.__subclasses__())
@@ -132,7 +132,7 @@ async def test_help_shows_every_action_with_its_keys(home: Path) -> None:
     app = opened(home)
     async with app.run_test(size=SMALL) as pilot:
         await pilot.press("question_mark")
-        from tui.screens.help import Help
+        from tui.dialogs.help import Help
 
         await until(pilot, lambda: isinstance(app.screen, Help))
         words = " ".join(app.screen.words().plain.split())  # type: ignore[attr-defined]

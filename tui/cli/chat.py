@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from core.chat.client import ModelClient
     from core.chat.history import History
     from core.chat.protocol import Answer, Sampling, Token
-    from core.targets import Target
+    from core.runs.target import Target
 
 HELP = "Ctrl+C stops an answer. /retry  /undo  /system TEXT  /clear  /adapter NAME  /quit"
 
@@ -58,11 +58,11 @@ def chat(
     json: Annotated[bool, typer.Option("--json", help="One list of answers on stdout.")] = False,
 ) -> None:
     """Ask models a question, or talk to them line by line."""
-    from core.chat.opening import system_prompt_of
+    from core.chat.default_system_prompt import system_prompt_of
     from core.chat.protocol import Sampling
-    from core.data.visible import visible
+    from core.data.escape import visible
     from core.paths import home
-    from core.targets import resolve
+    from core.runs.target import resolve
 
     if prompt is None and (json or not (sys.stdin.isatty() and sys.stdout.isatty())):
         raise AfinaError(
@@ -144,7 +144,7 @@ class Voice(NamedTuple):
 def _voices(target: Target) -> list[Voice]:
     """Each adapter of a target that has several; else the target as it is."""
     from core.chat.backend import adapters_of
-    from core.targets import adapter_name
+    from core.runs.target import adapter_name
 
     adapters = adapters_of(target)
     if len(adapters) < 2:
@@ -168,7 +168,7 @@ def _fields(target: Target, voice: Voice, answer: Answer) -> dict[str, Any]:
 
 
 def _load(client: ModelClient) -> None:
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     typer.echo(f"Loading {visible(client.target.label)} ...", err=True)
     client.load()
@@ -182,7 +182,7 @@ def _say(
     named: bool,
 ) -> Answer:
     """Writes an answer while it comes: its text to stdout, what was measured to stderr."""
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     def write(token: Token) -> None:
         typer.echo(visible(token.text), nl=False)
@@ -250,8 +250,8 @@ class Column:
 def _change_adapter(columns: list[Column], word: str) -> None:
     """Lets another adapter answer in every column that has it; "none": the base model alone."""
     from core.chat.backend import adapters_of
-    from core.data.visible import visible
-    from core.targets import adapter_name, choose_adapter
+    from core.data.escape import visible
+    from core.runs.target import adapter_name, choose_adapter
 
     for column in columns:
         adapters = adapters_of(column.client.target)

@@ -86,9 +86,9 @@ def check(
     Without --model the form of the rows is checked, with it their tokens too. Notes are listed,
     but a file with nothing else has no problems.
     """
+    from core.data.analysis.analysis import Options
+    from core.data.analysis.checks import Inquiry, surveyed
     from core.data.recipe import Recipe
-    from core.data.survey.checks import Inquiry, surveyed
-    from core.data.survey.survey import Options
     from tui.cli.data_report import Bar, print_report, print_report_json
 
     if model is None:
@@ -155,10 +155,10 @@ def stats(
     Without --model they are counted with the sample model's tokenizer. The time of an epoch is
     told where an earlier run with this model was timed on this machine.
     """
+    from core.data.analysis.analysis import Options
+    from core.data.analysis.checks import Inquiry, surveyed
+    from core.data.analysis.stats import Batches, whole_stats
     from core.data.recipe import Recipe
-    from core.data.survey.checks import Inquiry, surveyed
-    from core.data.survey.stats import Batches, whole_stats
-    from core.data.survey.survey import Options
     from tui.cli.data_report import Bar, print_json
     from tui.cli.data_stats import print_stats
 

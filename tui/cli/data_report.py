@@ -9,9 +9,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from core.data.analysis.analysis import Analysis, Progress
     from core.data.encode.encoder import EncodedRow, Encoding
     from core.data.problems import RowProblem
-    from core.data.survey.survey import Progress, Survey
 
 LISTED = 40  # problems that are printed for people; --json prints all
 
@@ -23,7 +23,7 @@ def print_json(fields: dict[str, Any]) -> None:
     typer.echo(json.dumps(fields))
 
 
-def print_report_json(path: str, survey: Survey) -> None:
+def print_report_json(path: str, survey: Analysis) -> None:
     """One object on one line; its problems are written as they are read, never all in memory."""
     import json
 
@@ -77,11 +77,11 @@ class Bar:
         self.stop()
 
 
-def print_report(path: str, survey: Survey) -> None:
+def print_report(path: str, survey: Analysis) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     console = Console(highlight=False)
     subject, ledger = survey.subject, survey.ledger
@@ -115,7 +115,7 @@ def _print_problem(console: Console, item: RowProblem) -> None:
     """
     from rich.text import Text
 
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     styles = {"error": "red", "warning": "yellow"}
     place = f"row {item.row}" if item.row else "file"
@@ -133,7 +133,7 @@ def print_row(item: EncodedRow, sample_model: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     console = Console(highlight=False)
     encoding = item.encoding
@@ -179,8 +179,8 @@ def _counts(encoding: Encoding) -> str:
 def _print_tokens(console: Console, encoding: Encoding) -> None:
     from rich.text import Text
 
+    from core.data.escape import visible
     from core.data.report import token_pieces
-    from core.data.visible import visible
 
     drawn, read = Text(), 0
     for piece, learned in zip(token_pieces(encoding), encoding.supervised, strict=True):

@@ -19,7 +19,7 @@ def print_stats(fields: dict[str, Any], sample_model: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     console = Console(highlight=False)
     title = f"{fields['path']} · {fields['shape']} · {count(fields['rows'], 'row')}"
@@ -46,7 +46,7 @@ def _print_facts(console: Console, fields: dict[str, Any]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     tokens = fields["tokens"]
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))

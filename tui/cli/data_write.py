@@ -11,10 +11,10 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from core.data.edit.split_files import SplitReport
+    from core.data.edit.writer import Written
     from core.data.files.source import Source
     from core.data.shapes.read import Reader
-    from core.data.write.halves import SplitReport
-    from core.data.write.writer import Written
 
 LISTED = 8  # row numbers that are printed for people; --json prints all
 File = Annotated[str, typer.Argument(help="A data file, a folder of them, or a pattern.")]
@@ -50,8 +50,8 @@ def split(
     Rows keep their bytes. With the same seed and share these are the rows that training on the
     whole file would split off.
     """
-    from core.data.write.edits import Edits
-    from core.data.write.halves import SplitTask, split_file
+    from core.data.edit.edits import Edits
+    from core.data.edit.split_files import SplitTask, split_file
 
     with _opened(file, shape) as (source, reader), _progress("Parting rows") as tell:
         task = SplitTask(source, reader, share, by, seed, near)
@@ -76,8 +76,8 @@ def convert(
 
     Exit code 1, and no file, where rows don't fit and --skip is not given.
     """
-    from core.data.write.convert import target
-    from core.data.write.writer import Task, write_file
+    from core.data.edit.convert import target
+    from core.data.edit.writer import Task, write_file
 
     form = target(to)
     with _opened(file, shape) as (source, reader), _progress("Converting rows") as tell:
@@ -132,10 +132,10 @@ def write(
     at the border of a token; what can't be cut like this is left out. --filter is asked of the rows
     as the file has them, such as: turns >= 3 and not "truncated" in problems
     """
+    from core.data.edit.edits import Edits
+    from core.data.edit.filter import filter_rows, parse_filter
+    from core.data.edit.writer import Fixes, Task, write_file
     from core.data.recipe import Recipe
-    from core.data.write.edits import Edits
-    from core.data.write.filter import filter_rows, parse_filter
-    from core.data.write.writer import Fixes, Task, write_file
     from core.errors import AfinaError
 
     if truncate is not None and model is None:
@@ -213,14 +213,14 @@ def _say(words: str, err: bool = False) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     console: Console = Console(highlight=False, stderr=err)
     console.print(Text(visible(words, newlines=False)), soft_wrap=True)
 
 
 def _print_written(file: str, report: Written, as_json: bool) -> None:
-    from core.data.write.convert import LOSSES, UNFIT
+    from core.data.edit.convert import LOSSES, UNFIT
 
     if as_json:
         _print_json(report.fields())

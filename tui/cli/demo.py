@@ -85,8 +85,8 @@ class Journey:
 
     def read_data(self) -> None:
         """Every row through the encoding that the trainer uses."""
+        from core.data.analysis.checks import check_file
         from core.data.recipe import Recipe
-        from core.data.survey.checks import check_file
 
         self.say(f"1  Reading {Path(self.config.data.path).name}")
         report = check_file(self.config.data.path, Recipe.of(self.config))
@@ -94,8 +94,8 @@ class Journey:
 
     def train(self) -> str:
         """The sample run as a detached job, watched; returns its id."""
-        from core.curves import curve, last
-        from core.runs import create_run
+        from core.runs.curves import curve, last
+        from core.runs.run import create_run
         from tui.cli.follow import follow
 
         run = create_run(self.home, self.config)
@@ -121,8 +121,8 @@ class Journey:
 
         from core.chat.client import ModelClient
         from core.chat.protocol import Sampling
+        from core.runs.target import resolve
         from core.samples import TRAVEL_EVAL
-        from core.targets import resolve
 
         prompts = list(_prompts(TRAVEL_EVAL))
         pairs = []
@@ -188,9 +188,9 @@ class Journey:
 
         from core.chat.client import ModelClient
         from core.chat.protocol import Sampling
-        from core.data.visible import visible
+        from core.data.escape import visible
+        from core.runs.target import resolve
         from core.samples import TRAVEL
-        from core.targets import resolve
 
         system = next(_prompts(TRAVEL))[0]
         messages = [system, {"role": "user", "content": QUESTION}]

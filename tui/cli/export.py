@@ -13,7 +13,7 @@ from core.errors import AfinaError
 
 if TYPE_CHECKING:
     from core.jobs import Job
-    from exporters.exporter import Options
+    from exporters.contract import Options
 
 TargetWord = Annotated[str, typer.Argument(help="A run, RUN@STEP, RUN@base or a model folder.")]
 To = Annotated[
@@ -85,7 +85,7 @@ def export(
 
     Exit code 1 when an export is not what was trained or could not be written, 2 when none can be.
     """
-    from exporters.exporter import Options
+    from exporters.contract import Options
 
     options = Options(imatrix, llama_cpp)
     each = [*adapter] or [None]
@@ -169,8 +169,8 @@ def follow_export(job: Job) -> dict[str, Any]:
 
     Raises AfinaError when there is no result.
     """
-    from core.curves import last
     from core.events import EventTail
+    from core.runs.curves import last
     from tui.cli.follow import HumanLines, until_end
 
     tail = EventTail(job.events_path)

@@ -21,7 +21,7 @@ PERPLEXITY = "ppl"  # the column that goes where the terminal is narrow
 
 def print_plan(plan: Plan) -> None:
     """Every export with its size, then disk and memory, then what there is to say."""
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     console, folder = _console(), Path(plan.folder)
     if plan.items:
@@ -52,7 +52,7 @@ def print_results(result: dict[str, Any]) -> None:
     """The parity table, where the exports lie, then what warns or fails and what to do about it."""
     from rich.text import Text
 
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     console = _console()
     rows = result["parity"]

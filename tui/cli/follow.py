@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from core.data.encode.tokenizer import read_json
-from core.data.visible import visible
+from core.data.escape import visible
 from core.events import Event, EventTail, encode, number
 from core.figures import duration
 from core.jobs import ENDED, Job, State
-from core.runs import Run, summary
-from core.targets import is_classifier
+from core.runs.run import Run, summary
+from core.runs.target import is_classifier
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from core.data.visible import visible
+from core.data.escape import visible
 from core.errors import AfinaError
 from tui.cli import chat, data, data_write, demo, doctor, export, plan, runs, train
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from core.data.visible import visible
+from core.data.escape import visible
 from core.errors import FieldProblem
 from core.figures import duration, exponent, short, size
 

@@ -12,8 +12,8 @@ from core.errors import AfinaError
 if TYPE_CHECKING:
     from core.events import Event
     from core.jobs import State
-    from core.runs import Run
-    from core.train.safety.resume import Difference
+    from core.runs.run import Run
+    from core.train.checkpoint.resume import Difference
 
 POLL_S = 0.1
 NOW_S = 20.0  # for a worker to hear that it is to end at once
@@ -24,7 +24,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 def runs(json: Json = False) -> None:
     """List the runs, newest first."""
     from core.paths import home
-    from core.runs import all_runs, summary
+    from core.runs.run import all_runs, summary
 
     rows = [summary(run) for run in all_runs(home())]
     if json:
@@ -41,7 +41,7 @@ def runs(json: Json = False) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     table = Table(box=None, pad_edge=False)
     for name in ("run", "state"):
@@ -135,8 +135,8 @@ def resume(
     nothing has changed, 1 for changes that leave the run what it is, 2 for others.
     """
     from core.events import EventTail
-    from core.train.safety.resume import differences, refusal
-    from core.train.safety.resume import force as let_go_on
+    from core.train.checkpoint.resume import differences, refusal
+    from core.train.checkpoint.resume import force as let_go_on
     from tui.cli.follow import follow
     from tui.cli.train import print_started
 
@@ -167,7 +167,7 @@ def resume(
 
 
 def _print_differences(changed: list[Difference], json: bool) -> None:
-    from core.data.visible import visible
+    from core.data.escape import visible
 
     if json:
         import msgspec
@@ -182,7 +182,7 @@ def _print_differences(changed: list[Difference], json: bool) -> None:
 
 def _find(word: str) -> Run:
     from core.paths import home
-    from core.runs import find_run
+    from core.runs.run import find_run
 
     return find_run(home(), word)
 
@@ -234,7 +234,7 @@ def _answers(event: Event, number: int) -> bool:
 
 
 def _say(run: Run, fields: Event, words: str, json: bool) -> None:
-    from core.data.visible import visible
+    from core.data.escape import visible
     from core.events import encode
 
     typer.echo(encode(fields) if json else visible(f"{run.id}: {words}"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.data.visible import visible
+from core.data.escape import visible
 from core.errors import FieldProblem
 from core.paths import home
 
@@ -32,7 +32,7 @@ def train(
 ) -> None:
     """Train a model. Ctrl+C leaves the run going; exit code 1 when it fails, 2 on a bad config."""
     from core.events import EventTail
-    from core.runs import create_run
+    from core.runs.run import create_run
     from tui.cli.follow import follow
     from tui.cli.plan_report import show_problems
 
@@ -70,8 +70,8 @@ def checked(path: Path, overrides: Sequence[str]) -> tuple[Config, list[FieldPro
     from core.config import config_io
     from core.config.config_io import ConfigError
     from core.config.problems import problems
-    from core.train.objectives.choice import check_shape
-    from core.train.safety.preflight import files
+    from core.plan.objective import check_shape
+    from core.train.checks.preflight import files
     from exporters.support import why_not
     from tui.cli.plan_report import show_problems
 

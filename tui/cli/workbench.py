@@ -23,7 +23,7 @@ def open_workbench(
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise AfinaError("The workbench needs a terminal.", "`afina --help` lists the commands.")
-    from tui import terminal
+    from tui.shell import terminal
 
     terminal.prepare()
     terminal.free_alt_digits()

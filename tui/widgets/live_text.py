@@ -15,7 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.timer import Timer
 
-from core.data.visible import visible
+from core.data.escape import visible
 from tui.actions import Scoped, bindings
 from tui.theme import UNICODE, Symbols
 from tui.widgets.wrap import wrap

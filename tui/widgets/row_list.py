@@ -16,7 +16,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from core.data.visible import visible
+from core.data.escape import visible
 from tui.actions import Action, Scoped, bindings, of_scope
 from tui.theme import AMBER, BACKGROUND, BRIGHT, SECONDARY, SELECTION, TEXT
 

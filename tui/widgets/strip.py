@@ -10,7 +10,7 @@ from textual.app import RenderResult
 from textual.reactive import reactive
 from textual.widget import Widget
 
-from core.data.visible import visible
+from core.data.escape import visible
 from tui.theme import SECONDARY, TEXT
 
 

@@ -16,8 +16,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui.actions import Scoped, bindings
-from tui.data_tokens_drawing import Drawing, Piece
 from tui.theme import AMBER, BACKGROUND, TEXT
+from tui.widgets.token_drawing import Drawing, Piece
 
 STYLE = Style.parse(f"{TEXT} on {BACKGROUND}")
 CURSOR = Style.parse(f"bold {BACKGROUND} on {AMBER}")

@@ -17,7 +17,7 @@ def main() -> None:
         os.environ.update(worker_environment() | {"AFINA_BENCHMARK": "1"})
         os.execv(sys.executable, [sys.executable, *sys.argv])
     from core.events import number
-    from core.runs import create_run
+    from core.runs.run import create_run
     from core.train.worker import main as train
 
     task, meter = Task.read(), Meter()

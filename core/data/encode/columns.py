@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import msgspec
 
+from core.data.analysis.row_facts import Label
 from core.data.encode.encoder import EncodedRow, Encoder, Encoding, walk_rows
 from core.data.files.source import Source
 from core.data.problems import ERROR, RowProblem
-from core.data.sample import Conversation, Judged, Preference
+from core.data.sample import Conversation, Preference, UnpairedPreference
 from core.data.shapes.read import Reader
-from core.data.survey.duplicates import bytes_key, sample_key
-from core.data.survey.facts import Label
+from core.data.shapes.row_key import bytes_key, sample_key
 
 LEARNED = 1 << 31  # the bit of a token that says that it is supervised; ids are below it
 USABLE, TRUNCATED, UNSTOPPED = 1, 2, 4  # bits of the column `state`
@@ -82,7 +82,7 @@ def system_prompt(sample: object) -> str | None:
     """The system prompt of a conversation, "" without one; None for what is no conversation."""
     if isinstance(sample, Preference):
         sample = sample.chosen
-    elif isinstance(sample, Judged):
+    elif isinstance(sample, UnpairedPreference):
         sample = sample.answer
     if not isinstance(sample, Conversation):
         return None

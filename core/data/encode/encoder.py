@@ -13,13 +13,13 @@ from typing import Any
 
 import msgspec
 
-from core.data.encode.draft import Draft, Drafter
 from core.data.encode.encoding import IGNORED, Encoding, empty
-from core.data.encode.given import encode_given
 from core.data.encode.labelled import encode_labelled, texts_of
-from core.data.encode.learning import learning_problems
 from core.data.encode.mask import supervise_answers, supervise_tokens
+from core.data.encode.mask_checks import learning_problems
 from core.data.encode.preference import join_sides
+from core.data.encode.pretokenized import encode_given
+from core.data.encode.rendered_sample import RenderedSample, SampleRenderer
 from core.data.encode.spans import ByOffsets, TokenSpans, surrounded
 from core.data.encode.template import ChatTemplate, check_built_in
 from core.data.encode.tokenizer import Tokenizer
@@ -27,20 +27,22 @@ from core.data.files.source import Row, Source
 from core.data.problems import RowProblem
 from core.data.sample import (
     Conversation,
-    Judged,
     Labelled,
     Message,
     Preference,
     Sample,
     Text,
     Tokens,
+    UnpairedPreference,
 )
 from core.data.shapes.read import Reader
 from core.errors import AfinaError, nearest
 
 SUPERVISE = ("assistant", "last_assistant", "completion", "all")
 BATCH_ROWS = 64
-Part = tuple[tuple[Draft, str], TokenSpans]  # a text with how it is supervised, and its tokens
+Part = tuple[
+    tuple[RenderedSample, str], TokenSpans
+]  # a text with how it is supervised, and its tokens
 
 
 class Encoder:
@@ -70,9 +72,9 @@ class Encoder:
         self.template = template
         self.max_length = max_length
         self.supervise = supervise
-        self._drafter = Drafter(tokenizer, template, supervise)
+        self._drafter = SampleRenderer(tokenizer, template, supervise)
         # of the rows where the two sides of the border are what matters, whatever is asked for
-        self._answers = Drafter(tokenizer, template, "assistant")
+        self._answers = SampleRenderer(tokenizer, template, "assistant")
 
     @classmethod
     def load(
@@ -100,7 +102,7 @@ class Encoder:
 
         segments: whether somebody looks at them; without, segments and offsets are left empty.
         """
-        drafts: list[tuple[Draft, str]] = []
+        drafts: list[tuple[RenderedSample, str]] = []
         for sample in samples:
             drafts += self._drafts(sample, segments)
         texts = [draft.text for draft, _ in drafts]
@@ -112,7 +114,7 @@ class Encoder:
         """The name of the chat template that a sample goes through; None for none."""
         if isinstance(sample, Preference):
             sample = sample.chosen
-        if isinstance(sample, Judged):
+        if isinstance(sample, UnpairedPreference):
             sample = sample.answer
         if self.template is None or not isinstance(sample, Conversation) or sample.as_written:
             return None
@@ -139,17 +141,17 @@ class Encoder:
         text = self.template.render(messages, tools, add_generation_prompt=True).text
         return text, self.tokenizer.encode(text).ids
 
-    def _drafts(self, sample: Sample, segments: bool) -> list[tuple[Draft, str]]:
+    def _drafts(self, sample: Sample, segments: bool) -> list[tuple[RenderedSample, str]]:
         """What of a sample goes through the tokenizer as a text, with how it is supervised."""
         if isinstance(sample, Preference):
             sides = (sample.chosen, sample.rejected)
             return [(self._answers.draft(side, segments), "assistant") for side in sides]
-        if isinstance(sample, Judged):
+        if isinstance(sample, UnpairedPreference):
             return [(self._answers.draft(sample.answer, segments), "assistant")]
         if isinstance(sample, Conversation | Text):
             return [(self._drafter.draft(sample, segments), self.supervise)]
         if isinstance(sample, Labelled):
-            return [(Draft(text, [], [], []), "") for text in texts_of(sample)]
+            return [(RenderedSample(text, [], [], []), "") for text in texts_of(sample)]
         return []
 
     def _complete(self, sample: Sample, parts: Iterator[Part], segments: bool) -> Encoding:
@@ -162,7 +164,7 @@ class Encoder:
         encoding = self._finish(next(parts), segments)
         if isinstance(sample, Preference):
             return join_sides(encoding, self._finish(next(parts), segments))
-        if isinstance(sample, Judged):
+        if isinstance(sample, UnpairedPreference):
             encoding.label = sample.good
         return encoding
 
@@ -194,7 +196,7 @@ class Encoder:
 
     def _surround(
         self,
-        draft: Draft,
+        draft: RenderedSample,
         tokens: TokenSpans,
         supervised: list[bool],
         whole: bool,

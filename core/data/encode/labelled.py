@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.data.encode.encoding import Encoding
-from core.data.encode.learning import cut_problem
+from core.data.encode.mask_checks import cut_problem
 from core.data.encode.spans import Span, TokenSpans
 from core.data.encode.tokenizer import Tokenizer
 from core.data.problems import NOTE, RowProblem, problem

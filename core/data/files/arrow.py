@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from io import FileIO
 from typing import TYPE_CHECKING
 
-from core.data.files.endings import open_file
+from core.data.files.formats import open_file
 from core.data.files.rows import Cancelled, OnProgress
 from core.data.files.tables import TableSource, first_sentence
 from core.data.problems import RowProblem, problem

@@ -16,7 +16,7 @@ from io import FileIO
 from pathlib import Path
 
 from core.data.files.cache import FileCache
-from core.data.files.endings import Ending, open_file
+from core.data.files.formats import Ending, open_file
 from core.data.files.offsets import OffsetSource, hash_of
 from core.data.files.prepared import PreparedSource
 from core.data.files.rows import Cancelled, Fingerprint, OnProgress, Source

@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from core.data.files.endings import ending_of
-from core.data.files.gathering import natural_key
-from core.data.files.joined import JoinedSource, Listing, Member
+from core.data.files.concatenated import JoinedSource, Listing, Member
+from core.data.files.discover import natural_key
+from core.data.files.formats import ending_of
 from core.data.files.prepared import PreparedSource
 from core.data.files.rows import Cancelled, OnProgress, Source
 from core.errors import AfinaError

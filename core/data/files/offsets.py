@@ -19,7 +19,7 @@ import msgspec
 from core.data.files.cache import FileCache
 from core.data.files.decode import decode_row, decode_text
 from core.data.files.delimited import Columns, read_columns, scan_delimited
-from core.data.files.endings import Ending, open_file
+from core.data.files.formats import Ending, open_file
 from core.data.files.index import Batch, RowIndex
 from core.data.files.lines import scan_lines
 from core.data.files.rows import (

@@ -13,10 +13,10 @@ from pathlib import Path
 from core.data.files.arrow import ArrowSource
 from core.data.files.cache import FileCache
 from core.data.files.compressed import CompressedSource
-from core.data.files.endings import require_ending, require_file
-from core.data.files.gathering import Gathered, gather, gather_pattern, is_pattern
+from core.data.files.concatenated import JoinedSource, Listing, Member
+from core.data.files.discover import Gathered, gather, gather_pattern, is_pattern
+from core.data.files.formats import require_ending, require_file
 from core.data.files.hub import HubSource, is_dataset_id
-from core.data.files.joined import JoinedSource, Listing, Member
 from core.data.files.offsets import OffsetSource
 from core.data.files.parquet import ParquetSource
 from core.data.files.rows import Fingerprint, Row, Source, Span

@@ -21,7 +21,7 @@ import msgspec
 from core.data.files.cache import FileCache
 from core.data.files.cells import read_cells
 from core.data.files.delimited import name_columns
-from core.data.files.endings import open_file
+from core.data.files.formats import open_file
 from core.data.files.offsets import hash_of
 from core.data.files.rows import Cancelled, Fingerprint, OnProgress, Row, Source, gone
 from core.data.problems import ERROR, RowProblem, problem

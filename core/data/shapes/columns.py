@@ -14,8 +14,8 @@ import msgspec
 
 from core.data.problems import ERROR, WARNING, RowProblem, kind_of, listing, problem
 from core.data.sample import Conversation, Reading
-from core.data.shapes.conduct import control_problems
 from core.data.shapes.conversations import Value, wrong_shape
+from core.data.shapes.turn_checks import control_problems
 from core.errors import AfinaError
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")

@@ -10,7 +10,7 @@ import msgspec
 from core.data.files.source import Source
 from core.data.shapes.conversations import conversation_shape, turns_shape
 from core.data.shapes.documents import LABELLED_KEYS, TEXT_KEYS, first_key, pair_keys
-from core.data.shapes.judged import is_judged
+from core.data.shapes.kto import is_judged
 from core.data.shapes.preference import answer_keys
 from core.data.shapes.turns import ROLE_KEYS
 from core.errors import AfinaError, nearest

@@ -7,8 +7,8 @@ from typing import Any
 
 from core.data.problems import RowProblem, kind_of, problem, shorten
 from core.data.sample import Labelled, Reading, Text, Tokens
-from core.data.shapes.conduct import control_problems
 from core.data.shapes.conversations import Value, wrong_shape
+from core.data.shapes.turn_checks import control_problems
 from core.data.shapes.turns import unfold
 
 TEXT_KEYS = ("text", "content", "raw_content")

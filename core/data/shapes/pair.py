@@ -8,8 +8,8 @@ import msgspec
 
 from core.data.problems import RowProblem, problem, shorten
 from core.data.sample import Conversation, Message, Preference
-from core.data.shapes.conduct import conduct_problems
 from core.data.shapes.tools import Tool
+from core.data.shapes.turn_checks import conduct_problems
 from core.data.shapes.turns import Turns
 
 

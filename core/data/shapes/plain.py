@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.data.sample import Conversation, Message
-from core.data.shapes.conduct import is_clean
+from core.data.shapes.turn_checks import is_clean
 from core.data.shapes.turns import QUIET_KEYS
 
 _SPEAKERS = {

@@ -8,14 +8,14 @@ from core.data.files.source import Row
 from core.data.problems import RowRefused, kind_of, problem
 from core.data.sample import Reading, Sample
 from core.data.shapes.columns import parse_prompt_template, read_columns
-from core.data.shapes.conduct import conduct_problems
 from core.data.shapes.content import MEDIA_KEYS, media_problem
 from core.data.shapes.conversations import Value, read_conversation, wrong_shape
 from core.data.shapes.detect import SHAPES, UNKNOWN, shape_of
 from core.data.shapes.documents import read_labelled, read_text, read_tokens
-from core.data.shapes.judged import read_judged
+from core.data.shapes.kto import read_judged
 from core.data.shapes.plain import read_plain
 from core.data.shapes.preference import read_preference
+from core.data.shapes.turn_checks import conduct_problems
 from core.data.shapes.turns import Turns, row_key_problems
 from core.errors import AfinaError
 

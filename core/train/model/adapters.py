@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from core.config import Config
 from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError
-from core.train.lineage import START
+from core.plan.counting import FEEDFORWARD
+from core.runs.lineage import START
 from core.train.model import layers, pissa
-from core.train.model.counting import FEEDFORWARD
 from core.train.setup import Setup
 
 if TYPE_CHECKING:

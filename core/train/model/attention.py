@@ -103,7 +103,7 @@ def _by_document(row: Row, dropout: float) -> torch.Tensor:
     """One attention a document: the fastest exact way on a CPU. Returns (1, tokens, heads, dim)."""
     import torch
 
-    from core.train.model.products import attend_by_products
+    from core.train.model.cpu_attention import attend_by_products
 
     runs = _runs(row, dropout)
     sizes = [sum(lengths) for _, lengths in runs]

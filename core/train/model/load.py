@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.train.feed.dataset import Encoded
+from core.train.loader.dataset import Encoded
 from core.train.model import quantize
 from core.train.setup import Setup
 

@@ -1,7 +1,7 @@
 """What every trainer of Afina has: its own evaluation, checkpoints and count of tokens.
 
 A mixin before a trainer of TRL or transformers. What happens at which step is decided in
-core/train/recorder.py.
+core/train/callback.py.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from peft import PeftModel
 
-from core.train.feed.feeding import FeedingTrainer
-from core.train.model import adapters, attention, whole
-from core.train.optimize.stepping import SteppingTrainer
+from core.train.checkpoint import manifest as checkpoints
+from core.train.checkpoint import readback
+from core.train.checkpoint.result import copy_companions
+from core.train.loader.feeding import FeedingTrainer
+from core.train.model import adapters, attention, load_weights
+from core.train.optim.stepping import SteppingTrainer
 from core.train.release import give_back
-from core.train.result import copy_companions
-from core.train.safety import checkpoints, readback
 
 if TYPE_CHECKING:
     from core.train.build import Layout
-    from core.train.recorder import Recorder
+    from core.train.callback import RunCallback
     from core.train.setup import Setup
 
 
@@ -38,15 +39,15 @@ class RecordedTrainer(FeedingTrainer, SteppingTrainer):
     interruptible = True  # whether a stop ends an evaluation
     aux_loss_enabled = False  # of experts' routing, which TRL's trainers add where a model has it
 
-    def __init__(self, setup: Setup, layout: Layout, recorder: Recorder, **kwargs: Any) -> None:
+    def __init__(self, setup: Setup, layout: Layout, callback: RunCallback, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.setup = setup
         self.layout = layout
-        self.recorder = recorder
+        self.callback = callback
         self.prepare_steps()
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        self.recorder.saw_tokens(real_tokens(inputs))
+        self.callback.saw_tokens(real_tokens(inputs))
         return super().training_step(model, inputs, *args, **kwargs)
 
     def measure(self) -> dict[str, Any]:
@@ -93,25 +94,25 @@ class RecordedTrainer(FeedingTrainer, SteppingTrainer):
     def eval_batches(self) -> Iterator[dict[str, Any]]:
         """The held-out rows on the device; raises Interrupted once a stop is asked for."""
         for batch in self.get_eval_dataloader():
-            if self.interruptible and self.recorder.requests.stop_asked():
+            if self.interruptible and self.callback.requests.stop_asked():
                 raise Interrupted
             yield self._prepare_inputs(batch)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Writes a checkpoint with its manifest; a disk that is full costs the checkpoint only."""
         step = self.state.global_step
-        if not self.recorder.has_room(step):
+        if not self.callback.has_room(step):
             return
         folder = checkpoints.step_folder(self.setup.run, step)
         started = time.monotonic()
         try:
             manifest = checkpoints.write(
-                folder, step, self._save_all, self.recorder.progress.to_values()
+                folder, step, self._save_all, self.callback.progress.to_values()
             )
         except OSError as error:
-            self.recorder.not_saved(step, error)
+            self.callback.not_saved(step, error)
             return
-        self.recorder.saved(folder, manifest, time.monotonic() - started)
+        self.callback.saved(folder, manifest, time.monotonic() - started)
 
     def _save_all(self, folder: Path) -> None:
         self.save_weights(folder)
@@ -135,7 +136,9 @@ class RecordedTrainer(FeedingTrainer, SteppingTrainer):
         if isinstance(self.model, PeftModel):
             adapters.load(self.model, Path(resume_from_checkpoint))
         else:
-            whole.load(self.accelerator.unwrap_model(self.model), Path(resume_from_checkpoint))
+            load_weights.load(
+                self.accelerator.unwrap_model(self.model), Path(resume_from_checkpoint)
+            )
 
     def plain_attention(self) -> AbstractContextManager[None]:
         """The attention that the model was loaded with, for generation with a cache."""

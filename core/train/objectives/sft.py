@@ -1,6 +1,6 @@
 """TRL's SFTTrainer as Afina runs it: rows laid flat, the loss of the supervised tokens only.
 
-What a batch holds is decided in core/train/feed/dataset.py, or for streamed rows in batches.py.
+What a batch holds is decided in core/train/loader/dataset.py, or for streamed rows in batches.py.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import torch
 from peft import PeftModel
 from trl.trainer.sft_trainer import SFTTrainer
 
-from core.train.feed.batches import Batches
-from core.train.objectives.custom import CustomLoss
+from core.train.loader.stream_batches import Batches
+from core.train.objectives.custom_loss import CustomLoss
 from core.train.objectives.recorded import RecordedTrainer
-from core.train.objectives.scored import Heard, Places, Scored, places_of
+from core.train.objectives.token_logits import Heard, Places, Scored, places_of
 
 MAX_LOGITS = 2**27  # tokens times vocabulary: 0.5 GiB in float32; beyond, TRL's head works in tiles
 
 
-class RunTrainer(RecordedTrainer, SFTTrainer):
+class SFTRunTrainer(RecordedTrainer, SFTTrainer):
     """Trains a run to predict tokens. Flat batches lie end to end in one row; others are padded.
 
     smoothing: the share of each target that is spread over the vocabulary while it trains.

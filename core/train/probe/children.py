@@ -21,8 +21,8 @@ from typing import Any
 import msgspec
 
 from core.errors import AfinaError
-from core.train.probe import peak
-from core.train.probe.peak import resident_bytes
+from core.train import memory
+from core.train.memory import resident_bytes
 
 LOOK_EVERY_S = 0.05
 _DIE_WITH_PARENT = 1  # prctl's PR_SET_PDEATHSIG (linux/prctl.h)
@@ -81,7 +81,7 @@ def _child(work: Callable[[], Any], writing: int, mapped: int) -> None:
     code = 1
     try:
         _give_way()
-        peak.count_mapped(mapped)
+        memory.count_mapped(mapped)
         os.write(writing, msgspec.json.encode(_answer(work)))
         code = 0
     finally:
@@ -89,7 +89,7 @@ def _child(work: Callable[[], Any], writing: int, mapped: int) -> None:
 
 
 def _answer(work: Callable[[], Any]) -> dict[str, Any]:
-    from core.train.safety.recovery import is_out_of_memory
+    from core.train.recovery.overrides import is_out_of_memory
 
     try:
         return {"result": msgspec.to_builtins(work())}

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from core.plan.probe import SAFETY, Fix
-from core.train.probe.line import Line
-from core.train.probe.order import Measured, Order
+from core.train.probe.linear_fit import Line
+from core.train.probe.request import Measured, Order
 
 if TYPE_CHECKING:
     from core.train.probe.worker import Session

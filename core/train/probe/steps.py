@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from core.config import Config
-from core.runs import Run
-from core.train.feed.dataset import Encoded
-from core.train.probe import peak
-from core.train.probe.order import Measured, Order
-from core.train.progress import Progress
-from core.train.recorder import Recorder
+from core.runs.run import Run
+from core.train import memory
+from core.train.callback import RunCallback
+from core.train.checkpoint.progress import Progress
+from core.train.loader.dataset import Encoded
+from core.train.probe.request import Measured, Order
 from core.train.release import give_back
 from core.train.setup import Setup
 
@@ -32,8 +32,8 @@ GROWTH = 1.05
 MOST_ACCUMULATED = 2  # from the second pass on, gradients lie in memory through a whole pass
 
 
-class Watcher(Recorder):
-    """Times the steps and does nothing else that a recorder does."""
+class Watcher(RunCallback):
+    """Times the steps and does nothing else that the callback of a run does."""
 
     def __init__(self, run: Path, config: Config, progress: Progress, device: str) -> None:
         super().__init__(_Silent(run), config, progress, _NeverAsked(), lambda step: 0)  # type: ignore[arg-type]
@@ -108,18 +108,18 @@ class Heaviest:
 def measure(order: Order, encoded: Encoded) -> Measured:
     """Builds the trainer of a run and lets it take a few steps. Raises what torch raises."""
     from core.train.objectives.recorded import real_tokens
-    from core.train.probe.heaviest import heaviest_batches
+    from core.train.probe.worst_batch import heaviest_batches
 
     trainer, watcher = _trainer(order, encoded)
     device, accumulated = watcher.device, trainer.args.gradient_accumulation_steps
     passes = MOST_STEPS * accumulated
     batches = heaviest_batches(trainer, passes)
-    loaded = peak.peak_bytes(device)
+    loaded = memory.peak_bytes(device)
     trainer.get_train_dataloader = lambda: Heaviest(batches, passes)
-    peak.forget(device)
+    memory.forget(device)
     _shorten_evaluation(trainer)
     trainer.train()
-    most = max(loaded, peak.peak_bytes(device), _while_saving(trainer, device))
+    most = max(loaded, memory.peak_bytes(device), _while_saving(trainer, device))
     if device != "cuda":
         most = round(GROWTH * most)
     tokens = [real_tokens(batch) for batch in islice(cycle(batches), passes)]
@@ -135,7 +135,7 @@ def measure(order: Order, encoded: Encoded) -> Measured:
 
 def _shorten_evaluation(trainer: Any) -> None:
     """Leaves a few of the longest rows to the evaluation that a run begins with."""
-    from core.train.feed.order import lengths_of
+    from core.train.loader.sampler import lengths_of
 
     held_out = trainer.eval_dataset
     if held_out is None:
@@ -158,16 +158,16 @@ def _while_saving(trainer: Any, device: str) -> int:
     state = trainer.optimizer.state_dict()["state"].values()
     mapped = sum(getattr(value, "nbytes", 0) for each in state for value in each.values())
     give_back()
-    return (peak.resident_bytes() or 0) + peak.unmapped_bytes() + max(copied, mapped)
+    return (memory.resident_bytes() or 0) + memory.unmapped_bytes() + max(copied, mapped)
 
 
 def _trainer(order: Order, encoded: Encoded) -> tuple[Any, Watcher]:
     """The trainer of the run, with another batch and no more than a few steps."""
     from core.train import build
+    from core.train.checks import preflight
     from core.train.model import precision
     from core.train.model.load import load_model
     from core.train.model.tokenizer import load_tokenizer
-    from core.train.safety import preflight
 
     wanted = order.config.laid_over(order.options)
     chosen = precision.choose(wanted)

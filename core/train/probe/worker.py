@@ -23,15 +23,15 @@ from core.pipe import Message, Request, serve
 from core.plan import memory
 from core.plan.plan import DataFacts, computes_in_bfloat16, make_plan
 from core.plan.probe import FOLDER, LIMIT_S, SAFETY, Point, Probe
-from core.runs import Run
-from core.train.feed.dataset import Encoded, load
+from core.runs.run import Run
+from core.train.loader.dataset import Encoded, load
 from core.train.probe import children, fixes
 from core.train.probe.children import CANCELLED, NO_MEMORY, Limits, Outcome
-from core.train.probe.line import Line
-from core.train.probe.order import Measured, Order
+from core.train.probe.linear_fit import Line
+from core.train.probe.request import Measured, Order
 
 # loaded once, before the children are forked; none of them asks CUDA for anything
-PACKAGES = ("datasets", "core.train.objectives.sft", "core.train.objectives.preference")
+PACKAGES = ("datasets", "core.train.objectives.sft", "core.train.objectives.dpo")
 UNTRIED = 1.5  # an estimate of so many times the free memory is not tried on a CPU
 SPARE = 0.97  # of the free memory, at which a child is ended
 
@@ -122,7 +122,7 @@ class Session:
 
     def _read(self) -> None:
         from core.data.recipe import Recipe
-        from core.train.safety import preflight
+        from core.train.checks import preflight
         from core.train.training import quiet_libraries
 
         config = self.config

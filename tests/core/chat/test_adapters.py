@@ -12,7 +12,7 @@ import pytest
 from core.chat import hf
 from core.chat.backend import Backend, open_backend
 from core.chat.protocol import Load
-from core.targets import Target
+from core.runs.target import Target
 from tests.core.chat import tiny
 
 FIRST = [3, 40, 41, 42, 43, 44, 45, 46, 47, 48, 2]

@@ -12,7 +12,7 @@ from core.chat.backend import Backend, Interrupted, open_backend
 from core.chat.generation import answer, scores
 from core.chat.protocol import GREEDY, Answer, Generate, Load, LogProbs, Sampling, Token
 from core.errors import AfinaError
-from core.targets import Target
+from core.runs.target import Target
 
 QUESTION = [{"role": "user", "content": "Where is Rome? ¿Qué se come?"}]
 LONG = [{"role": "user", "content": "Rome " * 120}]

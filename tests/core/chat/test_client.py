@@ -15,7 +15,7 @@ import pytest
 from core.chat.client import ModelClient
 from core.chat.protocol import GREEDY, Answer, Died, Loaded, Message, Sampling, Token
 from core.errors import AfinaError
-from core.targets import Target
+from core.runs.target import Target
 
 QUESTION = [{"role": "user", "content": "Where is Rome? ¿Qué se come?"}]
 ENDLESS = Sampling(temperature=0.0, max_tokens=1_000_000)

@@ -22,7 +22,7 @@ from core.chat.onnx import OnnxGenai
 from core.chat.protocol import Load
 from core.errors import AfinaError
 from core.onnx_folder import About, Site
-from core.targets import Target
+from core.runs.target import Target
 from tests.core.chat import tiny, tiny_onnx
 
 IDS = [3, 40, 41, 42, 43, 44, 45, 46, 47, 48, 2]

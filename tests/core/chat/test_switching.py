@@ -13,7 +13,7 @@ from core.chat.client import ModelClient
 from core.chat.generation import answer, scores
 from core.chat.protocol import GREEDY, Generate, Load, LogProbs
 from core.errors import AfinaError
-from core.targets import Target
+from core.runs.target import Target
 from tests.core.chat import tiny
 
 IDS = [3, 40, 41, 42, 43, 44, 45, 46, 47, 48, 2]

@@ -25,7 +25,10 @@ REFUSED = {
     "train.objective=orpo train.packing=on": ("train.packing", "can't be packed under orpo"),
     "train.objective=orpo data.streaming=true": ("data.streaming", "the objective is orpo"),
     "data.format=preference data.streaming=true": ("data.streaming", "the objective is dpo"),
-    "train.objective=dpo train.custom_loss=core/runs.py:slug": ("train.custom_loss", "Only sft"),
+    "train.objective=dpo train.custom_loss=core/pipe.py:serve": (
+        "train.custom_loss",
+        "Only sft",
+    ),
     "train.objective=sft train.loss_type=ipo": ("train.loss_type", "the objective is sft"),
     "train.objective=orpo train.loss_type=ipo": ("train.loss_type", "ipo is a loss of dpo"),
     "train.objective=kto train.per_device_train_batch_size=1": (
@@ -52,7 +55,7 @@ REFUSED = {
         "train.label_smoothing_factor",
         "Set it below 0.5",
     ),
-    "train.objective=sft train.custom_loss=core/runs.py:slug train.label_smoothing_factor=0.1": (
+    "train.objective=sft train.custom_loss=core/pipe.py:serve train.label_smoothing_factor=0.1": (
         "train.label_smoothing_factor",
         "the loss is train.custom_loss",
     ),
@@ -77,7 +80,7 @@ def test_what_does_not_go_together_is_told_by_its_field(words: str) -> None:
         "data.format=preference train.objective=orpo",
         "train.objective=classification train.label_smoothing_factor=0.1",
         "train.loss_type=ipo",  # the rows may be preferences
-        "train.custom_loss=core/runs.py:slug",
+        "train.custom_loss=core/pipe.py:serve",
     ],
 )
 def test_what_goes_together_is_not_told(words: str) -> None:

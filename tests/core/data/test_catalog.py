@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from core.data import problems
+from core.data.analysis import row_facts
 from core.data.catalog import CHECKS
-from core.data.survey import facts
-from core.data.write import requests
+from core.data.worker import edit_requests
 from core.paths import ROOT
-from tui import data_outputs
+from tui.data import outputs
 
 NAMES = {"ERROR": problems.ERROR, "WARNING": problems.WARNING, "NOTE": problems.NOTE}
 
@@ -74,8 +74,8 @@ def test_every_check_of_the_list_is_one_of_the_code_with_each_of_its_severities(
 
 
 def test_every_fix_of_the_pane_is_one_of_the_writer() -> None:
-    assert {fix.name for fix in data_outputs.FIXES} == set(requests.FIXES)
+    assert {fix.name for fix in outputs.FIXES} == set(edit_requests.FIXES)
 
 
 def test_the_facts_of_a_row_have_a_bit_for_every_check() -> None:
-    assert len(CHECKS) <= facts._MOST_CHECKS
+    assert len(CHECKS) <= row_facts._MOST_CHECKS

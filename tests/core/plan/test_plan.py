@@ -200,10 +200,10 @@ def test_a_container_that_may_use_less_is_believed(
 
 def test_planning_loads_nothing_heavy() -> None:
     code = (
-        "import afina, sys, core.plan.plan, core.curves;"
+        "import afina, sys, core.plan.plan, core.runs.curves;"
         "import tui.cli.train, tui.cli.plan, tui.cli.plan_report, tui.cli.runs, tui.cli.follow;"
-        "import core.plan.probe, core.plan.kept, core.train.probe.worker, exporters.support;"
-        "import core.train.worker, core.train.safety.preflight, core.train.feed.dataset;"
+        "import core.plan.probe, core.plan.probe_cache, core.train.probe.worker, exporters.support;"
+        "import core.train.worker, core.train.checks.preflight, core.train.loader.dataset;"
         "heavy = {'torch', 'transformers', 'datasets', 'peft', 'trl', 'pyarrow'};"
         "print(sorted(heavy & set(sys.modules)))"
     )

@@ -12,7 +12,7 @@ from core.events import EventWriter
 from core.plan import speed
 from core.plan.memory import read_shape
 from core.plan.plan import DataFacts, make_plan
-from core.runs import create_run
+from core.runs.run import create_run
 from tests.core.plan.test_plan import CPU, config_of, device, model  # noqa: F401
 
 DATA = DataFacts(100, 5_000, 0.5)

@@ -14,7 +14,7 @@ import pytest
 
 from core.config import Config, config_io
 from core.jobs import ENDED
-from core.runs import Run, create_run
+from core.runs.run import Run, create_run
 from tests.core.train import forked
 
 TEMPLATE = (

@@ -50,7 +50,7 @@ def hang_in_a_step() -> None:
 
 def read_few_rows_at_once() -> None:
     """Streamed rows come in blocks of 64."""
-    from core.train.feed import stream
+    from core.train.loader import stream
 
     stream.BLOCK_ROWS = 64
 
@@ -98,9 +98,9 @@ def diverge(steps: tuple[int, ...]) -> None:
 
 def spike(step: int, factor: float) -> None:
     """The loss of a step is so many times too high, the first time it comes."""
-    from core.train.objectives.sft import RunTrainer
+    from core.train.objectives.sft import SFTRunTrainer
 
-    before = RunTrainer.training_step
+    before = SFTRunTrainer.training_step
     left = [step]
 
     def training_step(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -110,7 +110,7 @@ def spike(step: int, factor: float) -> None:
             return loss * factor
         return loss
 
-    RunTrainer.training_step = training_step
+    SFTRunTrainer.training_step = training_step
 
 
 def fail_to_save(number: int, times: int) -> None:
@@ -131,24 +131,24 @@ def fail_to_save(number: int, times: int) -> None:
 
 def make_the_disk_small(count: int) -> None:
     """The disk has room for so many checkpoints."""
-    from core.train.safety import space
+    from core.train.checkpoint import disk_space
 
     class Usage:
         def __init__(self, run: Path) -> None:
             folders = [f for f in (run / "checkpoints").glob("step-*") if f.is_dir()]
             sizes = [sum(f.stat().st_size for f in folder.iterdir()) for folder in folders]
             size = max(sizes, default=0)
-            self.free = int((count - len(sizes) + 0.2) * size) + space.MARGIN_BYTES
+            self.free = int((count - len(sizes) + 0.2) * size) + disk_space.MARGIN_BYTES
 
-    space.disk_usage = Usage  # type: ignore[assignment]
+    disk_space.disk_usage = Usage  # type: ignore[assignment]
 
 
 def refuse_events(after: int, until: int) -> None:
     """The disk takes no events and no state between two steps."""
     import core.jobs
-    from core.train.telling import Telling
+    from core.train.event_log import EventLog
 
-    before, write = Telling.step, core.jobs.write_atomic
+    before, write = EventLog.step, core.jobs.write_atomic
     full = [False]
 
     def step(self: Any, state: Any, *rest: Any) -> None:
@@ -163,7 +163,7 @@ def refuse_events(after: int, until: int) -> None:
     def guarded(file: Any) -> Any:
         return _Full(file, full)
 
-    Telling.step = step  # type: ignore[method-assign]
+    EventLog.step = step  # type: ignore[method-assign]
     core.jobs.write_atomic = refusing  # type: ignore[assignment]
     writer = core.jobs.PatientWriter
     init = writer.__init__

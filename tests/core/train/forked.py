@@ -16,7 +16,7 @@ PRELOAD = [
     "afina",
     "core.train.worker",
     "core.train.objectives.sft",
-    "core.train.watch",
+    "core.train.watch_prompts",
     "datasets",
 ]
 

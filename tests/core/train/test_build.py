@@ -13,17 +13,17 @@ from core.config import Config
 from core.data.encode.encoder import Encoder, encode_rows
 from core.data.files.source import open_source
 from core.data.shapes.read import Reader
-from core.data.write.split import split_source
+from core.data.split import split_source
 from core.jobs import JobWorker
-from core.runs import create_run
+from core.runs.run import create_run
+from core.train.callback import RunCallback
+from core.train.checkpoint import manifest
+from core.train.checkpoint.progress import Progress
+from core.train.control import Requests
 from core.train.model import precision
-from core.train.progress import Progress
-from core.train.recorder import Recorder
-from core.train.requests import Requests
-from core.train.safety import checkpoints
 from core.train.setup import Setup
 from core.train.training import Training
-from core.train.watch import Watch
+from core.train.watch_prompts import Watch
 from tests.core.train.conftest import Configure
 
 Assemble = Callable[[Config], Any]  # the trainer of the objective
@@ -44,8 +44,8 @@ def assemble(home: Path) -> Iterator[Assemble]:
         setup = Setup(
             run.directory, Path(config.model.name_or_path), config, precision.choose(config)
         )
-        recorder = Recorder(worker, config, Progress(), requests, lambda step: 0)
-        return training.build(setup, encoder, encoded, recorder)
+        callback = RunCallback(worker, config, Progress(), requests, lambda step: 0)
+        return training.build(setup, encoder, encoded, callback)
 
     yield make
     for worker in workers:
@@ -227,14 +227,14 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_does_not_end_the_run(
 ) -> None:
     from core.events import read_events
 
-    write = checkpoints.write
+    write = manifest.write
 
     def full_once(folder: Path, step: int, *rest: Any) -> Any:
         if step == 2:
             raise OSError(28, "No space left on device")
         return write(folder, step, *rest)
 
-    monkeypatch.setattr(checkpoints, "write", full_once)
+    monkeypatch.setattr(manifest, "write", full_once)
     trainer = assemble(configure("train.max_steps=4", "checkpoint.every_steps=2"))
     trainer.train()
     assert trainer.state.global_step == 4

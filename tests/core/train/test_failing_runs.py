@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from core.runs import Run
-from core.train.safety import checkpoints
+from core.runs.run import Run
+from core.train.checkpoint import manifest
 from tests.core.train import faults
 from tests.core.train.conftest import (
     Configure,
@@ -60,7 +60,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_is_never_saved(
     assert f"The loss is nan at step {last}." in state.reason
     assert f"The last good checkpoint is step {last - 1}" in state.reason
     assert steps(worker.run)[last]["loss"] == "nan"
-    kept = [checkpoints.step_of(folder) for folder in worker.run.checkpoints()]
+    kept = [manifest.step_of(folder) for folder in worker.run.checkpoints()]
     assert kept == list(range(1, last))
     assert worker.run.result is None
     assert of_kind(worker.run, "failure")[0]["message"] == f"The loss is nan at step {last}."

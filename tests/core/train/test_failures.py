@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 from core.errors import AfinaError
-from core.runs import Run, create_run
-from core.train.result import verify
-from core.train.safety.findings import Diverged
+from core.runs.run import Run, create_run
+from core.train.checkpoint.result import verify
+from core.train.checks.findings import Diverged
 from core.train.worker import failure_of
 from tests.core.train.conftest import Configure
 

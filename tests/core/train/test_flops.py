@@ -9,8 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM
 
+from core.plan.flops import Batch, step_flops
 from core.plan.memory import ModelShape, read_shape
-from core.train.flops import Batch, step_flops
 from core.train.model.adapters import adapter
 from tests.core.train.conftest import Configure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from functools import partial
 
-from core.train.safety import checkpoints
+from core.train.checkpoint import manifest
 from tests.core.train import faults
 from tests.core.train.conftest import Configure, NewWorker, losses, of_kind, steps
 
@@ -27,7 +27,7 @@ def test_a_disk_that_gets_full_costs_old_checkpoints_first_and_then_pauses_the_r
     assert (state.state, state.step) == ("paused", 6)
     assert "The disk is full: a checkpoint needs" in state.reason
     assert "goes on from step-000003" in state.reason
-    assert [checkpoints.step_of(folder) for folder in worker.run.checkpoints()] == [3]
+    assert [manifest.step_of(folder) for folder in worker.run.checkpoints()] == [3]
     assert of_kind(worker.run, "result")[-1]["state"] == "paused"
 
     assert worker.start().wait() == 0, worker.log()

@@ -16,9 +16,9 @@ import torch
 from core.config import Config, Method, Model
 from core.config.problems import problems
 from core.errors import AfinaError
-from core.runs import Run, create_run, delete_run, find_run, summary
-from core.targets import of_run
-from core.train import beginning, lineage
+from core.runs import continue_from, lineage
+from core.runs.run import Run, create_run, delete_run, find_run, summary
+from core.runs.target import of_run
 from tests.core.train.conftest import Configure, NewWorker, losses, of_kind, write_rows
 from tests.core.train.objectives.conftest import classes, preferences
 from tests.core.train.test_methods import Assemble, assemble, logits_of
@@ -58,7 +58,7 @@ def test_an_adapter_decides_the_method_and_the_base(
     assert run.config.method == expected
     assert run.config.model.name_or_path == there.base
     assert run.config.model.continue_from == f"{there.id}@2"
-    assert beginning.settled(home, run.config) == run.config  # settled once and for all
+    assert continue_from.resolve_config(home, run.config) == run.config  # settled once and for all
 
 
 def test_the_best_step_and_a_folder_are_settled_too(
@@ -107,7 +107,7 @@ def test_an_adapter_that_can_not_go_on_is_refused(
     path = there.directory / "adapter" / "adapter_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | settings))
     with pytest.raises(AfinaError, match=words):
-        beginning.find(home, "first")
+        continue_from.find(home, "first")
 
 
 def test_a_continued_run_begins_with_the_weights_and_outlives_the_earlier_one(
@@ -145,7 +145,7 @@ def test_a_fully_tuned_model_is_the_base_and_is_not_deleted_under_an_adapter(
     assert run.config.model.name_or_path == str(whole.run.directory / "model")
     assert run.config.method.rank == 2
     named = configure("model.continue_from=whole", "method.rank=2")  # and the base of that run
-    assert beginning.settled(home, named).model == run.config.model
+    assert continue_from.resolve_config(home, named).model == run.config.model
     found = lineage.record(run, home)
     assert found is not None and found.base == run.base
     assert not (run.directory / "start").exists()

@@ -18,14 +18,14 @@ from core.config import Config
 from core.data.recipe import Recipe
 from core.jobs import JobWorker
 from core.plan import memory
-from core.runs import Run, create_run
-from core.targets import of_run
+from core.plan.counting import trainable_parameters
+from core.runs.run import Run, create_run
+from core.runs.target import of_run
+from core.train.callback import RunCallback
+from core.train.checkpoint import manifest
+from core.train.checkpoint.progress import Progress
+from core.train.control import Requests
 from core.train.model import precision
-from core.train.model.counting import trainable_parameters
-from core.train.progress import Progress
-from core.train.recorder import Recorder
-from core.train.requests import Requests
-from core.train.safety import checkpoints
 from core.train.setup import Setup
 from core.train.training import Training
 from tests.core.train.conftest import Configure, NewWorker, losses
@@ -83,8 +83,8 @@ def assemble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Assemble]:
         encoded = training.load_rows(encoder)
         base = Path(config.model.name_or_path)
         setup = Setup(run.directory, base, config, precision.choose(config))
-        recorder = Recorder(worker, config, Progress(), Requests(worker), lambda step: 0)
-        return training.build(setup, encoder, encoded, recorder)
+        callback = RunCallback(worker, config, Progress(), Requests(worker), lambda step: 0)
+        return training.build(setup, encoder, encoded, callback)
 
     yield make
     for worker in workers:
@@ -179,9 +179,9 @@ def test_a_run_that_goes_on_from_a_checkpoint_has_the_losses_it_would_have_had(
     run = Run(tmp_path / "runs" / "again")
     shutil.copytree(whole.setup.run, run.directory)
     (run.directory / "events.jsonl").unlink()
-    shutil.rmtree(checkpoints.step_folder(run.directory, STEPS))
+    shutil.rmtree(manifest.step_folder(run.directory, STEPS))
     trainer = assemble(config, run)
-    trainer.train(resume_from_checkpoint=str(checkpoints.step_folder(run.directory, 2)))
+    trainer.train(resume_from_checkpoint=str(manifest.step_folder(run.directory, 2)))
     expected = losses(Run(whole.setup.run))
     assert losses(run) == {step: expected[step] for step in (3, 4)}
     (first, second) = (dict(each.model.named_parameters()) for each in (whole, trainer))

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from core.train.probe.peak import resident_bytes
+from core.train.memory import resident_bytes
 from core.train.release import give_back
 
 PIECE, PIECES = 64 * 2**10, 1024  # below what glibc maps by itself

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from core.config import Config
-from core.curves import curve
-from core.runs import Run, is_complete
-from core.train.safety import checkpoints, resume
+from core.runs.curves import curve
+from core.runs.run import Run, is_complete
+from core.train.checkpoint import manifest, resume
 from tests.core.train import faults
 from tests.core.train.conftest import (
     LORA,
@@ -127,7 +127,7 @@ def test_a_stopped_full_run_saves_and_goes_on_with_the_same_losses(
         "stopped",
         f"Stopped at step {state.step}; resumable.",
     )
-    assert [checkpoints.step_of(folder) for folder in worker.run.checkpoints()] == [state.step]
+    assert [manifest.step_of(folder) for folder in worker.run.checkpoints()] == [state.step]
     assert of_kind(worker.run, "checkpoint")[-1]["reason"] == "stop"
     (answer,) = of_kind(worker.run, "control")
     assert (answer["request"], answer["action"]) == (request, "stop")
@@ -225,7 +225,7 @@ def test_a_paused_run_is_saved_and_goes_on_with_the_same_losses(
     assert worker.wait() == 0, worker.log()
     state = worker.run.state()
     assert (state.state, state.reason) == ("paused", f"Paused at step {state.step}; resumable.")
-    assert checkpoints.step_of(worker.run.checkpoints()[-1]) == state.step
+    assert manifest.step_of(worker.run.checkpoints()[-1]) == state.step
     assert of_kind(worker.run, "checkpoint")[-1]["reason"] == "pause"
     assert of_kind(worker.run, "control")[-1]["action"] == "pause"
     assert worker.start().wait() == 0, worker.log()
@@ -389,7 +389,7 @@ def test_early_stopping_keeps_the_best_weights(new_worker: NewWorker, configure:
     assert state.state == "done"
     assert state.step == (state.best_step or 0) + 3
     assert state.reason.startswith(f"Ended early at step {state.step}")
-    best = checkpoints.step_folder(worker.run.directory, state.best_step or 0)
+    best = manifest.step_folder(worker.run.directory, state.best_step or 0)
     assert worker.run.result is not None
     weights = "adapter_model.safetensors"
     assert (worker.run.result / weights).read_bytes() == (best / weights).read_bytes()

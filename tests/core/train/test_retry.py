@@ -15,9 +15,10 @@ import pytest
 
 from core.config import Config
 from core.paths import ROOT
-from core.runs import Run, create_run
-from core.train.safety import checkpoints, recovery
-from core.train.safety.recovery import Recovery
+from core.runs.run import Run, create_run
+from core.train.checkpoint import manifest
+from core.train.recovery import overrides
+from core.train.recovery.overrides import Recovery
 from tests.core.train import faults
 from tests.core.train.conftest import (
     Configure,
@@ -66,7 +67,7 @@ def test_a_step_that_ran_out_of_memory_is_done_again_in_halves(
     expected |= {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
     assert {name: retry[name] for name in expected} == expected
     assert any("micro-batch of 4" in event["message"] for event in of_kind(run, "finding"))
-    assert recovery.read(run.directory).oom_retries == 1
+    assert overrides.read(run.directory).oom_retries == 1
 
     done = [event["step"] for event in of_kind(run, "step")]
     assert done == list(range(1, STEPS + 1)), "no step was lost or done twice"
@@ -94,7 +95,7 @@ def test_memory_that_runs_out_twice_ends_in_the_ways_out(
     assert "micro-batch of 2, which was made smaller once already." in state.reason
     assert "train.gradient_checkpointing=true" in state.reason
     assert len(of_kind(worker.run, "retry")) == 1
-    assert [checkpoints.step_of(folder) for folder in worker.run.checkpoints()] == [2]
+    assert [manifest.step_of(folder) for folder in worker.run.checkpoints()] == [2]
 
     assert worker.start(partial(faults.run_out_of_memory, 3, 2)).wait() == 0, worker.log()
     retry = of_kind(worker.run, "retry")[-1]
@@ -148,7 +149,7 @@ def test_a_micro_batch_of_one_row_can_not_be_made_smaller(
     assert worker.wait() == 1
     assert "ran out of memory in step 3, at a micro-batch of 1." in worker.run.state().reason
     assert of_kind(worker.run, "retry") == []
-    assert [checkpoints.step_of(folder) for folder in worker.run.checkpoints()] == [2]
+    assert [manifest.step_of(folder) for folder in worker.run.checkpoints()] == [2]
 
 
 def test_an_evaluation_that_ran_out_of_memory_is_made_up_for(

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.storm import disk, files, kills
 from benchmarks.storm.fleet import Fleet
 from benchmarks.storm.stage import Scenario, Stage, timed
-from core.runs import Run
+from core.runs.run import Run
 
 SHORT: dict[str, Scenario] = {
     "kills": partial(kills.kills, count=2, cold=0, only="lora"),

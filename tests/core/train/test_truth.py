@@ -19,12 +19,12 @@ from core.data.encode.encoder import SUPERVISE
 from core.data.recipe import Recipe
 from core.data.report import show_rows
 from core.jobs import JobWorker
-from core.runs import create_run
-from core.train.feed.dataset import load
+from core.runs.run import create_run
+from core.train.callback import RunCallback
+from core.train.checkpoint.progress import Progress
+from core.train.control import Requests
+from core.train.loader.dataset import load
 from core.train.model import precision
-from core.train.progress import Progress
-from core.train.recorder import Recorder
-from core.train.requests import Requests
 from core.train.setup import Setup
 from core.train.training import Training
 from tests.core.train.conftest import Configure, write_rows
@@ -122,8 +122,8 @@ def train(home: Path) -> Iterator[Callable[[Config], Seen]]:
         encoded = training.load_rows(encoder)
         base = Path(config.model.name_or_path)
         setup = Setup(made.directory, base, config, precision.choose(config))
-        recorder = Recorder(worker, config, Progress(), requests, lambda step: 0)
-        trainer = training.build(setup, encoder, encoded, recorder)
+        callback = RunCallback(worker, config, Progress(), requests, lambda step: 0)
+        trainer = training.build(setup, encoder, encoded, callback)
         seen = Seen(trainer)
         trainer.train()
         return seen

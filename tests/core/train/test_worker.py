@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 from core.config import Config
 from core.data.encode.template import template_text
 from core.paths import ROOT
-from core.runs import Run, create_run
-from core.train.safety import checkpoints
+from core.runs.run import Run, create_run
+from core.train.checkpoint import manifest as checkpoints
 from tests.core.train.conftest import (
     STEPS,
     Configure,
@@ -163,7 +163,7 @@ def test_a_run_outlives_the_terminal_that_started_it(home: Path, configure: Conf
     """Started cold by Job.start in a process that is hung up on and killed."""
     run = create_run(home, configure("train.max_steps=3"))
     code = (
-        "import afina, sys; from core.runs import Run; import time;"
+        "import afina, sys; from core.runs.run import Run; import time;"
         f"print(Run({str(run.directory)!r}).start('train'), flush=True); time.sleep(600)"
     )
     starter = subprocess.Popen(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import AfinaError
-from core.targets import Target
-from exporters.exporter import Options, Working
+from core.runs.target import Target
+from exporters.contract import Options, Working
 from exporters.gguf.exporter import Gguf
 from tests.exporters.tokenizers_of import train, write_model
 

@@ -14,7 +14,7 @@ import pytest
 from gguf import GGUFReader
 
 from core.errors import AfinaError
-from core.targets import Target
+from core.runs.target import Target
 from exporters.gguf.converter import convert, find
 from exporters.gguf.prepare import prepare
 from exporters.gguf.write import write_gguf

@@ -12,7 +12,7 @@ import pytest
 from gguf import GGUFReader
 
 from core.errors import AfinaError
-from core.targets import Target
+from core.runs.target import Target
 from exporters.gguf.families import FAMILIES, family_of
 from exporters.gguf.prepare import prepare
 from exporters.gguf.write import write_gguf

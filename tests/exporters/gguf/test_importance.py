@@ -12,9 +12,9 @@ from gguf import GGUFReader
 
 from core.config import config_io
 from core.errors import AfinaError
-from core.runs import create_run
-from core.targets import Target, of_run
-from exporters.exporter import Options, Working
+from core.runs.run import create_run
+from core.runs.target import Target, of_run
+from exporters.contract import Options, Working
 from exporters.gguf.activations import Watched
 from exporters.gguf.calibration import texts_for
 from exporters.gguf.exporter import Gguf

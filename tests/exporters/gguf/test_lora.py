@@ -13,8 +13,8 @@ from core.chat.llamacpp import LlamaCpp
 from core.chat.protocol import Load
 from core.errors import AfinaError
 from core.gguf_keys import read_keys
-from core.targets import Target, resolve
-from exporters.exporter import Working
+from core.runs.target import Target, resolve
+from exporters.contract import Working
 from exporters.gguf.exporter import Gguf
 from exporters.gguf.lora import base_of, prepare_lora, write_lora
 from exporters.gguf.prepare import prepare

@@ -13,7 +13,7 @@ import pytest
 from gguf import GGUFReader
 
 from core.errors import AfinaError
-from core.targets import Target
+from core.runs.target import Target
 from exporters.gguf.importance import Importance
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.quantize import CHUNK_VALUES, encode

@@ -12,12 +12,12 @@ from tokenizers import Tokenizer as RawTokenizer
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
+from core.runs.target import Target
 from core.samples import TINY_MODEL
-from core.targets import Target
 from exporters.gguf.byte_level import split_name
 from exporters.gguf.converter import Refused
 from exporters.gguf.prepare import Prepared, prepare
-from exporters.gguf.read_back import Seen, read_back
+from exporters.gguf.readback import Seen, read_back
 from exporters.gguf.sentencepiece import spaces
 from exporters.gguf.vocabulary import (
     BYTE,

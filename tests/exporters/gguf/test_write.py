@@ -21,7 +21,7 @@ from core.chat.llamacpp import LlamaCpp
 from core.chat.protocol import Load
 from core.data.encode.template import ChatTemplate
 from core.errors import AfinaError
-from core.targets import Target
+from core.runs.target import Target
 from exporters.gguf import stream
 from exporters.gguf.families import family_of
 from exporters.gguf.header import begin

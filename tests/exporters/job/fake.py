@@ -16,11 +16,11 @@ from typing import Any
 
 import afina  # noqa: F401 - claims core and exporters
 from core.errors import AfinaError
-from core.targets import Target
-from exporters import exporter
-from exporters.exporter import PLAIN, Conversation, Item, Options, Seen, Working
-from exporters.job import export, wanted
-from exporters.job.results import FAIL, PASS, WARN, Check, Result, file_path
+from core.runs.target import Target
+from exporters import contract
+from exporters.contract import PLAIN, Conversation, Item, Options, Seen, Working
+from exporters.job import export, export_spec
+from exporters.results import FAIL, PASS, WARN, Check, Result, file_path
 
 SIZE = 100_000  # bytes of each export
 STAGES = ("planning", "asking", "writing", "checking", "hashing")
@@ -136,8 +136,8 @@ SHA256 = export.sha256_of
 
 def install(patch: Callable[[Any, str, Any], Any]) -> None:
     """Puts the fakes in place, by a function such as setattr."""
-    patch(exporter, "EXPORTERS", FAKES)
-    patch(wanted, "EXPORTERS", FAKES)
+    patch(contract, "EXPORTERS", FAKES)
+    patch(export_spec, "EXPORTERS", FAKES)
     patch(export.Export, "ask", ask)
     patch(export.Export, "compare", compare)
     patch(export, "sha256_of", hashed)

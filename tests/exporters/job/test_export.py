@@ -20,13 +20,13 @@ from core.disk import told
 from core.errors import AfinaError
 from core.jobs import ENDED, Job, JobWorker
 from core.paths import ROOT
-from exporters.job import cancel
+from exporters import cancel
+from exporters.cancel import Cancelled
+from exporters.files import mend
 from exporters.job import export as export_module
-from exporters.job.cancel import Cancelled
 from exporters.job.export import Export
-from exporters.job.publish import mend
 from exporters.job.request import create_export, read_request
-from exporters.job.results import failed_path, results
+from exporters.results import failed_path, results
 from tests.exporters.job import fake
 from tests.exporters.tokenizers_of import train, write_model
 
@@ -317,7 +317,7 @@ def test_a_killed_job_leaves_the_earlier_exports_as_they_were(
 def test_a_job_remembers_its_options_from_anywhere(
     home: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from exporters.exporter import Options
+    from exporters.contract import Options
 
     (tmp_path / "text.txt").write_text("Hello.")
     monkeypatch.chdir(tmp_path)

@@ -18,17 +18,17 @@ from core.errors import AfinaError
 from core.figures import size
 from core.jobs import State, process_identity
 from core.paths import ROOT
-from core.targets import Target, resolve
-from exporters.exporter import Options
-from exporters.job import budget
+from core.runs.target import Target, resolve
+from exporters import resources
+from exporters.contract import Options
 from exporters.job import plan as plans
 from exporters.job import request as requests
+from exporters.job.export_spec import Wanted
 from exporters.job.plan import make_plan, narrowed
 from exporters.job.request import all_exports, create_export, read_request
-from exporters.job.results import Origin, Result, enter, entry_of, exports_folder
-from exporters.job.wanted import Wanted
 from exporters.parity.reference import reference_bytes
-from tests.core.test_targets import finished_run, model_folder, peft
+from exporters.results import Origin, Result, enter, entry_of, exports_folder
+from tests.core.runs.test_target import finished_run, model_folder, peft
 from tests.exporters.tokenizers_of import train, write_model
 
 HEAVY = ("torch", "transformers", "peft", "trl", "datasets", "llama_cpp", "gguf", "onnx")
@@ -79,7 +79,7 @@ def test_too_little_disk_is_refused_with_the_numbers(
     model: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(budget.shutil, "disk_usage", lambda path: usage(100, 90, 10))
+    monkeypatch.setattr(resources.shutil, "disk_usage", lambda path: usage(100, 90, 10))
     plan = make_plan(home, str(model), "gguf:f16")
     assert f"needs {size(plan.needed_bytes)} of disk" in plan.problems[0].message
     with pytest.raises(AfinaError, match="10 B are free"):
@@ -246,7 +246,7 @@ def test_an_option_that_would_do_nothing_is_refused(
 
 def test_planning_loads_nothing_heavy(model: Path, home: Path) -> None:
     code = (
-        "import sys, afina, tui.cli.export, exporters.job.request, exporters.job.results\n"
+        "import sys, afina, tui.cli.export, exporters.job.request, exporters.results\n"
         "from pathlib import Path\n"
         "from exporters.job.plan import make_plan\n"
         f"make_plan(Path({str(home)!r}), {str(model)!r}, 'gguf:q4_k_m,onnx:int4,merged')\n"

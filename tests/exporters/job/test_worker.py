@@ -12,7 +12,7 @@ import pytest
 
 from core.jobs import ENDED, Job
 from exporters.job.request import create_export
-from exporters.job.results import MANIFEST, PARITY, read_manifest, results
+from exporters.results import MANIFEST, PARITY, read_manifest, results
 from tests.exporters import models
 
 LIMIT_S = 120.0

@@ -18,9 +18,9 @@ from core.config import Config, Method, config_io
 from core.data.encode.template import ChatTemplate, template_text
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
-from core.targets import Target
-from exporters.exporter import Seen, Working, exporter_class
-from exporters.merged import reading
+from core.runs.target import Target
+from exporters.contract import Seen, Working, exporter_class
+from exporters.merged import readback
 from exporters.merged.exporter import MergedModel
 from exporters.weights.safetensors_reader import SINGLE, open_weights
 from exporters.weights.safetensors_writer import write_model_folder
@@ -55,7 +55,7 @@ def read_here(folder: Path, texts: list[str], conversations: list[Any]) -> Seen:
     def send(values: Any) -> None:
         found.append(msgspec.convert(values, Seen))
 
-    reading.read(send, str(folder), texts, conversations)
+    readback.read(send, str(folder), texts, conversations)
     return found[0]
 
 

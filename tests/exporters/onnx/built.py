@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from core.targets import Target
-from exporters.exporter import Working
+from core.runs.target import Target
+from exporters.contract import Working
 from exporters.onnx.build_worker import Order
 from exporters.onnx.builder import build
 from exporters.onnx.source import write_source

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.targets import Target
-from exporters.exporter import Working
+from core.runs.target import Target
+from exporters.contract import Working
 from exporters.onnx.build_worker import Order
 from exporters.onnx.builder import build
 from exporters.onnx.config import finish

@@ -16,16 +16,16 @@ from core.chat.onnx import OnnxGenai
 from core.chat.protocol import Load
 from core.errors import AfinaError
 from core.onnx_folder import BUILDING, about
-from core.targets import Target, resolve
-from exporters.exporter import Working
-from exporters.job.publish import mend
-from exporters.job.results import failed_path
+from core.runs.target import Target, resolve
+from exporters.contract import Working
+from exporters.files import mend
 from exporters.onnx import adapters
 from exporters.onnx.adapters import write_adapter
 from exporters.onnx.config import Companion
 from exporters.onnx.exporter import Onnx
-from exporters.onnx.multi import Multi
-from exporters.onnx.shared import base_of, ensure_base
+from exporters.onnx.shared_base import Multi
+from exporters.onnx.shared_graph import base_of, ensure_base
+from exporters.results import failed_path
 from exporters.weights.adapter import Adapter
 from tests.exporters import models
 from tests.exporters.onnx.conftest import working

@@ -14,8 +14,8 @@ import onnx
 import pytest
 
 from core.errors import AfinaError
-from exporters.exporter import Working
-from exporters.job.aside import Send, run_aside
+from exporters.contract import Working
+from exporters.isolated import Send, run_aside
 from exporters.onnx import patches
 from exporters.onnx.build_worker import Order, load_builder, run_builder
 from exporters.onnx.builder import build

@@ -15,8 +15,8 @@ import pytest
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
-from core.targets import Target
-from exporters.exporter import Working
+from core.runs.target import Target
+from exporters.contract import Working
 from exporters.onnx.config import Companion, finish, genai_config
 from exporters.onnx.exporter import Onnx
 from exporters.onnx.template import written_out

@@ -9,10 +9,10 @@ import pytest
 
 from core.errors import AfinaError
 from core.onnx_folder import About, Piece, Site
-from core.targets import Target
+from core.runs.target import Target
 from exporters.onnx.adapters import matrices, write_adapter
 from exporters.onnx.exporter import Onnx
-from exporters.onnx.multi import Multi
+from exporters.onnx.shared_base import Multi
 from exporters.weights.adapter import Adapter
 from tests.exporters import models
 

@@ -11,15 +11,15 @@ import pytest
 
 from core.config import config_io
 from core.jobs import JobWorker
-from core.runs import Run, create_run
-from core.targets import Target
-from exporters.exporter import Exporter, Working, exporter_class
-from exporters.job.cancel import Requests
-from exporters.job.results import PASS, Check
+from core.runs.run import Run, create_run
+from core.runs.target import Target
+from exporters.cancel import Requests
+from exporters.contract import Exporter, Working, exporter_class
 from exporters.parity import reference as asking
 from exporters.parity.judge import judge
 from exporters.parity.measure import measure
 from exporters.parity.reference import Reference
+from exporters.results import PASS, Check
 
 ASKED = 4
 ROWS = 40

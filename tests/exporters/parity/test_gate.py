@@ -12,13 +12,13 @@ import pytest
 
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer
-from core.targets import Target
-from exporters.exporter import Working
+from core.runs.target import Target
+from exporters.contract import Working
 from exporters.gguf.exporter import Gguf
-from exporters.job.results import FAIL
 from exporters.merged.exporter import MergedModel
 from exporters.parity.measure import measure
 from exporters.parity.reference import Reference, turn_end
+from exporters.results import FAIL
 from tests.exporters import models
 from tests.exporters.parity.conftest import ASKED, ROWS, Compare
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from core.targets import Target
-from exporters.exporter import Working
+from core.runs.target import Target
+from exporters.contract import Working
 from exporters.gguf import exporter as gguf
 from exporters.gguf.exporter import Gguf
 from exporters.gguf.lora import Lora, prepare_lora
 from exporters.gguf.prepare import Prepared
-from exporters.job.results import FAIL
 from exporters.parity.measure import measure
 from exporters.parity.reference import Reference
+from exporters.results import FAIL
 from tests.exporters.parity.conftest import ASKED, Compare
 
 

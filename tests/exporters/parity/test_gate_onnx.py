@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from core.targets import Target
-from exporters.exporter import Working
-from exporters.job.results import FAIL, PASS, Check, part
+from core.runs.target import Target
+from exporters.contract import Working
 from exporters.onnx.exporter import Onnx
 from exporters.parity.judge import judge
 from exporters.parity.measure import measure
 from exporters.parity.reference import Reference
+from exporters.results import FAIL, PASS, Check, part
 from tests.exporters import models
 
 TYPE = "int4"

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from exporters.exporter import EXPORTERS, exporter_class
-from exporters.job.results import FAIL, PASS, WARN, Result
+from exporters.contract import EXPORTERS, exporter_class
 from exporters.parity.bounds import BOUNDS, bounds_of
 from exporters.parity.judge import judge, tell, verdict
 from exporters.parity.measured import EvalRows, Measured, Others, Weights
+from exporters.results import FAIL, PASS, WARN, Result
 
 ROWS = EvalRows(rows=30, tokens=900, kl=0.0, perplexity=3.0, perplexity_tuned=3.0)
 WEIGHTS = Weights(tensors=21, off=0, first_off="", first_error=0.0, largest_error=0.01, carried=1.0)

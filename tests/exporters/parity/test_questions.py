@@ -11,9 +11,9 @@ import pytest
 from core.config import config_io
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer
-from core.runs import Run, create_run
-from core.targets import Target
-from core.train.safety import facts
+from core.runs.run import Run, create_run
+from core.runs.target import Target
+from core.train.checkpoint import provenance
 from exporters.parity.questions import COUNT, PLAIN, questions
 from exporters.parity.reference import KEPT_BYTES, WINDOW_BYTES, eval_tokens, reference_bytes
 from exporters.parity.rows import rows_of
@@ -65,7 +65,7 @@ def test_of_data_that_has_changed_no_row_counts_as_held_out(
     data.write_text("\n".join(map(json.dumps, rows)))
     values = {"model": {"name_or_path": str(base)}, "data": {"path": str(data)}}
     run = create_run(home, config_io.from_values(values))
-    facts.keep(run.directory, facts.look(run.config, base))
+    provenance.keep(run.directory, provenance.look(run.config, base))
     target = Target("r", "hf", str(base), run=str(run.directory))
     assert rows_of(target).passages
     with open(data, "a") as file:

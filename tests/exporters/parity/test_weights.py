@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from exporters.exporter import Excerpt
+from exporters.contract import Excerpt
 from exporters.parity.weights import weigh
 
 RNG = np.random.default_rng(0)

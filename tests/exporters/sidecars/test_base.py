@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from core.config import Config, Model, config_io
-from core.targets import Target
+from core.runs.target import Target
 from exporters.sidecars.base import Base, Licence, base_of, front_matter
 
 

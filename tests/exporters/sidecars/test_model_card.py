@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exporters.job.results import FAIL, PASS, WARN, Check, Result
+from exporters.results import FAIL, PASS, WARN, Check, Result
 from exporters.sidecars.base import Base, Licence
 from exporters.sidecars.model_card import Card, escaped
 from exporters.sidecars.training import Training

@@ -9,8 +9,8 @@ import pytest
 
 from core.config import Config, Data, Method, Train, config_io
 from core.events import EventWriter
-from core.runs import Run
-from core.train.safety import facts
+from core.runs.run import Run
+from core.train.checkpoint import provenance
 from exporters.sidecars.training import training_of
 
 CONFIG = Config(
@@ -33,10 +33,10 @@ def make_run(folder: Path, config: Config = CONFIG, evals: tuple[Any, ...] = ())
 
 def test_choices_and_data_are_told_and_where_things_lie_is_not(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    known = facts.Facts(
+    known = provenance.Facts(
         {}, {}, "cpu", "", {'data.path "/home/me/secret/travel.jsonl"': "abc"}, "", {}
     )
-    facts.keep(tmp_path, known)
+    provenance.keep(tmp_path, known)
     training = training_of(run)
     rows = dict(training.rows)
     assert training.method == rows["method.kind"] == "lora"

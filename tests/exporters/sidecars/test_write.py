@@ -12,8 +12,8 @@ import pytest
 
 from core.config import Config, Data, config_io
 from core.errors import AfinaError
-from core.targets import Target
-from exporters.job.results import FAIL, PASS, Origin, Result, enter, entry_of
+from core.runs.target import Target
+from exporters.results import FAIL, PASS, Origin, Result, enter, entry_of
 from exporters.sidecars.write import UNTRANSLATED, write_sidecars
 from tests.exporters import models
 from tests.exporters.sidecars.test_modelfile import parse

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from core.data.edit.edits import Edits
 from core.data.files.source import open_source
-from core.data.write.edits import Edits
 from core.paths import ROOT
 from tests.core.data.conftest import make_model, model, write_rows  # noqa: F401
 

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from core.errors import AfinaError
 from core.events import EventWriter
 from core.jobs import Job, State
-from exporters.exporter import Options
+from exporters.contract import Options
 from exporters.job.plan import Plan
-from exporters.job.results import Check, Result, result_fields
+from exporters.results import Check, Result, result_fields
 from tests.exporters.tokenizers_of import train, write_model
 from tui.cli.export import ExportCommand, export
 

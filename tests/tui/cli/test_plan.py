@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.runs import all_runs
+from core.runs.run import all_runs
 from exporters.support import why_not
 from tests.core.train.conftest import chat_file, configure, tiny_model  # noqa: F401
 from tests.tui.cli.test_train import afina, write_config

@@ -15,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from core.config import config_io
 from core.jobs import JobWorker
-from core.runs import Run, create_run
-from core.train.safety import facts
+from core.runs.run import Run, create_run
+from core.train.checkpoint import provenance
 from tui.cli.main import app
 
 Afina = Callable[..., Result]
@@ -42,7 +42,7 @@ def run(home: Path, tmp_path: Path) -> Run:
     folder = made.directory / "checkpoints" / "step-000003"
     folder.mkdir(parents=True)
     (folder / "manifest.json").write_text("{}")
-    facts.keep(made.directory, facts.look(made.config, base, "cpu", "float32"))
+    provenance.keep(made.directory, provenance.look(made.config, base, "cpu", "float32"))
     worker = JobWorker(made.directory)
     worker.event("retry", why="oom", step=3, from_step=2, message="Out of memory.")
     worker.event("proof", loads=True, eval_loss=1.25, reported=1.25, difference=0.0)
@@ -100,10 +100,10 @@ def test_a_run_that_fails_when_it_is_asked_to_pause_exits_with_1(run: Run, afina
 def test_what_has_changed_is_checked_without_a_start(run: Run, afina: Afina) -> None:
     done = afina("resume", run.id, "--check")
     assert (done.exit_code, done.stdout) == (0, "Nothing has changed.\n")
-    before = facts.read(run.directory)
+    before = provenance.read(run.directory)
     assert before is not None
     changed = msgspec.structs.replace(before, versions=before.versions | {"accelerate": "0.1"})
-    facts.keep(run.directory, changed)
+    provenance.keep(run.directory, changed)
     done = afina("resume", run.id, "--check")
     assert done.exit_code == 1
     assert "accelerate was 0.1 and is " in done.stdout

@@ -17,7 +17,7 @@ import pytest
 from core.config import Config, config_io
 from core.jobs import ENDED
 from core.paths import ROOT
-from core.runs import Run, all_runs
+from core.runs.run import Run, all_runs
 from tests.core.train.conftest import chat_file, configure, tiny_model  # noqa: F401
 from tests.tui.homes import write_run
 

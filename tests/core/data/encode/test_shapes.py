@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from core.data.encode.encoder import SUPERVISE, Encoder, Encoding
 from core.data.encode.tokenizer import Tokenizer
 from core.data.report import token_pieces
-from core.data.sample import Conversation, Judged, Labelled, Preference, Tokens
+from core.data.sample import Conversation, Labelled, Preference, Tokens, UnpairedPreference
 
 ASKED = [{"role": "user", "content": "Where to?"}]
 
@@ -85,7 +85,7 @@ def test_a_token_that_reaches_from_the_prompt_into_an_answer_is_said_where_it_is
 
 @pytest.mark.parametrize("good", [True, False])
 def test_a_judged_answer_carries_its_verdict(encoder: Encoder, good: bool) -> None:
-    encoding = encoder.encode(Judged(answered("To Rome"), good))
+    encoding = encoder.encode(UnpairedPreference(answered("To Rome"), good))
     assert encoding.label is good
     assert learned(encoding) == "To Rome<|im_end|>"
     assert encoding.usable

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.data.problems import ERROR, NOTE, WARNING
-from core.data.sample import Conversation, Judged, Preference, Reading
-from core.data.shapes.conduct import conduct_problems
+from core.data.sample import Conversation, Preference, Reading, UnpairedPreference
 from core.data.shapes.conversations import read_conversation
 from core.data.shapes.detect import SHAPES, UNKNOWN, shape_of
 from core.data.shapes.plain import read_plain
 from core.data.shapes.read import read_sample
+from core.data.shapes.turn_checks import conduct_problems
 from core.data.shapes.turns import Turns
 from core.paths import SAMPLE_DATA
 
@@ -159,7 +159,7 @@ def conversations_of(reading: Reading) -> list[Conversation]:
     sample = reading.sample
     if isinstance(sample, Preference):
         return [sample.chosen, sample.rejected]
-    if isinstance(sample, Judged):
+    if isinstance(sample, UnpairedPreference):
         return [sample.answer]
     return [sample] if isinstance(sample, Conversation) else []
 

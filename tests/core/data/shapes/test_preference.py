@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.data.sample import Judged, Preference
+from core.data.sample import Preference, UnpairedPreference
 from core.data.shapes.detect import shape_of
 from core.data.shapes.read import read_sample
 
@@ -192,14 +192,14 @@ def test_an_answer_with_a_verdict_is_judged(value: Any) -> None:
     reading = read_sample("kto", value)
     assert reading.problems == []
     sample = reading.sample
-    assert isinstance(sample, Judged)
+    assert isinstance(sample, UnpairedPreference)
     assert sample.answer.messages == [U, GOOD]
     assert (sample.answer.learn_from, sample.good) == (1, True)
 
 
 def test_the_last_answer_is_the_one_that_is_judged() -> None:
     reading = read_sample("kto", {"messages": [U, GOOD, U, BAD, U], "label": False})
-    assert isinstance(reading.sample, Judged)
+    assert isinstance(reading.sample, UnpairedPreference)
     assert reading.sample.answer.learn_from == 3
     assert [item.check for item in reading.problems] == ["last_turn_not_assistant"]
 

@@ -13,12 +13,12 @@ from core.data.encode.encoder import Encoding, encode_rows
 from core.data.files.source import open_source
 from core.data.recipe import Recipe
 from core.jobs import JobWorker
-from core.runs import create_run
+from core.runs.run import create_run
+from core.train.callback import RunCallback
+from core.train.checkpoint.progress import Progress
+from core.train.checks import preflight
+from core.train.control import Requests
 from core.train.model import precision
-from core.train.progress import Progress
-from core.train.recorder import Recorder
-from core.train.requests import Requests
-from core.train.safety import preflight
 from core.train.setup import Setup
 from core.train.training import Training
 from tests.core.train.conftest import CITIES, FOODS, write_rows
@@ -82,8 +82,8 @@ def assemble(home: Path) -> Iterator[Callable[[Config], Any]]:
         preflight.check_data(config, encoder, encoded)
         base = Path(config.model.name_or_path)
         setup = Setup(run.directory, base, config, precision.choose(config))
-        recorder = Recorder(worker, config, Progress(), Requests(worker), lambda step: 0)
-        return training.build(setup, encoder, encoded, recorder)
+        callback = RunCallback(worker, config, Progress(), Requests(worker), lambda step: 0)
+        return training.build(setup, encoder, encoded, callback)
 
     yield make
     for worker in workers:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core.config import Config
-from core.train.telling import MEASURES
+from core.train.event_log import MEASURES
 from tests.core.train.conftest import Configure
 
 CASES = {

@@ -40,7 +40,7 @@ def test_an_end_for_want_of_memory_is_an_outcome(work) -> None:  # noqa: ANN001
 
 
 def test_a_child_is_ended_at_its_limit_before_the_machine_suffers() -> None:
-    from core.train.probe.peak import resident_bytes
+    from core.train.memory import resident_bytes
 
     def takes_much() -> None:
         held = [bytearray(b"x") * BLOCK]

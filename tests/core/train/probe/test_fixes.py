@@ -14,8 +14,8 @@ from core.plan import memory
 from core.plan.probe import Fix, Point
 from core.train.probe import fixes
 from core.train.probe.children import NO_MEMORY, Outcome
-from core.train.probe.line import Line
-from core.train.probe.order import Measured, Order
+from core.train.probe.linear_fit import Line
+from core.train.probe.request import Measured, Order
 from tests.core.train.conftest import Configure
 
 MIB = 2**20

@@ -1,0 +1,1 @@
+"""The data worker: the process that answers the Data pane."""

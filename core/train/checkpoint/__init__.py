@@ -1,0 +1,1 @@
+"""Checkpoints and results: complete or not there, read back, resumed from."""

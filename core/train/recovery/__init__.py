@@ -1,0 +1,1 @@
+"""What a run does by itself when a step can't be done."""

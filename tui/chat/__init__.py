@@ -1,0 +1,1 @@
+"""The Chat pane: up to four models side by side."""

@@ -1,0 +1,1 @@
+"""The Data pane: the rows of a file as the trainer will see them."""
