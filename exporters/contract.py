@@ -19,6 +19,7 @@ from core.runs.target import Target
 if TYPE_CHECKING:
     import numpy as np
 
+EXACT = "float32"  # what the tuned model is asked in where the memory allows it
 EXPORTERS = {  # kind: its class; in the order in which kinds are offered
     "gguf": "exporters.gguf.exporter:Gguf",
     "onnx": "exporters.onnx.exporter:Onnx",

@@ -14,8 +14,7 @@ import msgspec
 
 from core.figures import size
 from core.hardware import memory_limit
-from exporters.contract import Item
-from exporters.parity.measured import EXACT
+from exporters.contract import EXACT, Item
 
 SPARE_BYTES = 64 * 2**20  # left free on the disk, for logs and events
 NUMBER_BYTES = {EXACT: 4, "bfloat16": 2}

@@ -12,7 +12,7 @@ from tui.data.text import count, steps_per_epoch, training_share
 from tui.train.groups import objective_now
 
 if TYPE_CHECKING:
-    from core.plan.plan import DataFacts as PlanFacts
+    from core.plan.data_facts import DataFacts as PlanFacts
 
 
 class DataFacts(NamedTuple):
@@ -25,7 +25,7 @@ class DataFacts(NamedTuple):
 
     def for_plan(self, config: Config) -> PlanFacts | None:
         """What core.plan.plan wants to know of the rows; None until they are encoded."""
-        from core.plan.plan import DataFacts as PlanFacts
+        from core.plan.data_facts import DataFacts as PlanFacts
 
         if self.path != config.data.path or not self.stats.get("tokens"):
             return None

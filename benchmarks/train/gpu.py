@@ -150,7 +150,7 @@ def needed(task: Task) -> float:
     from benchmarks.train.ways.afina_run import words
     from core.config import config_io
     from core.plan.flops import Batch, step_flops
-    from core.plan.memory import read_shape
+    from core.plan.model_shape import read_shape
 
     config = config_io.parse("", words(task._replace(checkpointing=False)))
     batch = Batch.of_rows(1e6, TOKENS_A_ROW)

@@ -12,6 +12,8 @@ Message = dict[
     str, Any
 ]  # "role", "content" and what templates read besides: "tool_calls", "name", ...
 
+Label = bool | int | str  # of a row to classify: a number, a word, or a verdict
+
 
 class Conversation(msgspec.Struct):
     """Messages as chat templates want them: content is text, arguments of calls are objects."""

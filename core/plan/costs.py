@@ -7,13 +7,10 @@ block and then fitted to real steps (docs/planning.md has the ranges). Loads no 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from core.config import Config
 from core.plan.counting import trainable_parameters
-
-if TYPE_CHECKING:
-    from core.plan.memory import ModelShape
+from core.plan.model_shape import ModelShape
 
 # Bytes of a frozen weight that is quantized, with its scales: nf4 has an 8-bit scale for 64 values
 # and a float32 for 256 of these (QLoRA, arXiv 2305.14314, 3); int8 a float32 for each row

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from core.config import Config
 from core.config.method import Method
-
-if TYPE_CHECKING:
-    from core.plan.memory import ModelShape
+from core.plan.model_shape import ModelShape
 
 # Layers whose input IA3 scales, by the last part of their name; of all others it scales the output.
 # peft 0.21, utils/constants.py, TRANSFORMERS_MODELS_TO_IA3_FEEDFORWARD_MODULES_MAPPING

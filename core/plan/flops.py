@@ -15,7 +15,8 @@ import re
 import msgspec
 
 from core.config import Config
-from core.plan.memory import ModelShape, trainable_parameters
+from core.plan.memory import trainable_parameters
+from core.plan.model_shape import ModelShape
 
 _BLOCK = re.compile(r"\.(\d+)\.")  # the number of a block in the name of a layer
 

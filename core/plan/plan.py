@@ -20,27 +20,19 @@ from core.hub import model_folder
 from core.plan import memory, probe_cache
 from core.plan.costs import optimizer_bytes
 from core.plan.counting import trainable_parameters
+from core.plan.data_facts import DataFacts
+from core.plan.layout import LARGE_SHARE, encoded_bytes, open_rows, should_pack
+from core.plan.lr_schedule import falling_steps, warmup_steps
 from core.plan.memory import Memory
+from core.plan.model_shape import ModelShape, read_shape
 from core.plan.objective import objective_of
 from core.plan.probe import Probe
 from core.plan.speed import Load, Speed, expected
 from core.runs.continue_from import resolve_config
-from core.train.loader.dataset import LARGE_SHARE, encoded_bytes, open_rows, should_pack
-from core.train.optim.schedule import falling_steps, warmup_steps
 
 SAMPLED_ROWS = 200
 # Bits of a parameter in the usual types of GGUF; of q4_k_m the mean over its two types
 EXPORTS = {"f16": 16.0, "q8_0": 8.5, "q4_k_m": 4.85}
-
-
-class DataFacts(msgspec.Struct, frozen=True):
-    """What the plan needs to know of the rows; estimated from some of them."""
-
-    rows: int  # that are trained on in an epoch
-    tokens: int  # of these, cut at max_length
-    supervised_share: float
-    objective: str = "sft"
-    longest: int = 0  # tokens of the longest row that was seen; 0 is not known
 
 
 class Course(msgspec.Struct, frozen=True):
@@ -110,7 +102,7 @@ def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan
     """The plan of a configuration; raises AfinaError when the model's files can't be read."""
     config = resolve_config(home, config)
     folder = model_folder(config.model.name_or_path, config.model.revision)
-    shape = memory.read_shape(folder)
+    shape = read_shape(folder)
     device = read_device(config.launch.device)
     bfloat16 = computes_in_bfloat16(config, device)
     objective = objective_in(config, data)
@@ -148,7 +140,7 @@ def make_plan(home: Path, config: Config, data: DataFacts | None = None) -> Plan
     )
 
 
-def _folder_bytes(shape: memory.ModelShape, config: Config, bfloat16: bool) -> tuple[int, int]:
+def _folder_bytes(shape: ModelShape, config: Config, bfloat16: bool) -> tuple[int, int]:
     """(a checkpoint, the result) on the disk, without the tokenizer's files."""
     trained = trainable_parameters(shape, config)
     optimizer = optimizer_bytes(shape, config)

@@ -15,7 +15,7 @@ from core.config import Config
 from core.errors import AfinaError
 from core.events import Event
 from core.hardware import Device, has_fast_bfloat16
-from core.plan.memory import ModelShape, read_shape
+from core.plan.model_shape import ModelShape, read_shape
 from core.runs.run import Run, all_runs
 
 EARLIER_RUNS = 20  # that are looked at

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.errors import AfinaError
 from core.paths import write_atomic
-from core.train.checks.findings import Finding
+from core.runs.finding import Finding
 
 COPY, HASH = "custom_loss.py", "custom_loss.sha256"
 

@@ -15,8 +15,8 @@ import msgspec
 
 from core.paths import sync_folder, write_atomic
 from core.runs.continue_from import SETTINGS, WEIGHTS, find
+from core.runs.finding import Finding
 from core.runs.run import Run, all_runs
-from core.train.checks.findings import Finding
 
 FILE, START = "lineage.json", "start"  # in a run's directory; START is the adapter as it began
 

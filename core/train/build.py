@@ -8,7 +8,8 @@ import msgspec
 
 from core.config import Config
 from core.errors import AfinaError
-from core.train.loader.dataset import Encoded, should_pack
+from core.plan.layout import should_pack
+from core.train.loader.dataset import Encoded
 from core.train.loader.packing import pack
 from core.train.model import attention
 from core.train.model.adapters import attach, drop_needless_reference, leave_casts_to_autocast

@@ -19,12 +19,13 @@ from core.disk import reason_of, takes_no_more
 from core.events import Event
 from core.jobs import JobWorker
 from core.runs.curves import curve
+from core.runs.finding import Finding
 from core.train.checkpoint import rng_state
 from core.train.checkpoint.manifest import Manifest
 from core.train.checkpoint.policy import CheckpointPolicy
 from core.train.checkpoint.progress import Pace, Progress
 from core.train.checks import findings
-from core.train.checks.findings import Diverged, Finding
+from core.train.checks.findings import Diverged
 from core.train.control import Requests
 from core.train.event_log import EventLog, StepTimes
 

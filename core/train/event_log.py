@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from core.jobs import JobWorker
+from core.runs.finding import Finding
 from core.train.checkpoint.manifest import Manifest
 from core.train.checkpoint.progress import Pace, Progress
-from core.train.checks.findings import Finding
 from core.train.loader.stream import Laying
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ import msgspec
 from core.disk import reason_of, takes_no_more
 from core.hardware import read_device
 from core.jobs import JobWorker
+from core.runs.finding import Finding
 from core.runs.run import Run
 from core.train.checkpoint import manifest
 from core.train.checkpoint.progress import Progress
 from core.train.checks import verify
-from core.train.checks.findings import Finding, lost_in_saving
+from core.train.checks.findings import lost_in_saving
 from core.train.loader import stream_estimate
 from core.train.memory import peak_bytes
 from core.train.setup import Setup

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.config import Config
 from core.plan.flops import Batch, has_experts, step_flops
-from core.plan.memory import ModelShape, read_shape
+from core.plan.model_shape import ModelShape, read_shape
 
 if TYPE_CHECKING:
     import torch

@@ -19,12 +19,13 @@ from core.disk import takes_no_more
 from core.errors import AfinaError
 from core.jobs import JobWorker
 from core.runs import lineage
+from core.runs.finding import Finding
 from core.runs.run import Run
 from core.train.checkpoint import manifest as checkpoints
 from core.train.checkpoint import provenance, resume
 from core.train.checkpoint.progress import Progress
 from core.train.checks import preflight
-from core.train.checks.findings import Diverged, Finding
+from core.train.checks.findings import Diverged
 from core.train.control import Requests
 from core.train.event_log import tell, tell_plan
 from core.train.finish import Ending

@@ -53,7 +53,8 @@ def texts_for(order: Order) -> Iterator[tuple[str, Iterator[Ids]]]:
 @contextmanager
 def _training_rows(run: Run, order: Order) -> Iterator[Iterator[Ids]]:
     from core.data.recipe import Recipe
-    from core.train.loader.dataset import held_out_rows, open_rows
+    from core.plan.layout import open_rows
+    from core.train.loader.dataset import held_out_rows
 
     config = run.config
     recipe = msgspec.structs.replace(Recipe.of(config), model=order.folder, revision=None)

@@ -12,7 +12,17 @@ from pathlib import Path
 
 from core.errors import AfinaError
 from core.runs.target import Target
-from exporters.contract import PLAIN, Conversation, Excerpt, Item, Options, Progress, Seen, Working
+from exporters.contract import (
+    EXACT,
+    PLAIN,
+    Conversation,
+    Excerpt,
+    Item,
+    Options,
+    Progress,
+    Seen,
+    Working,
+)
 from exporters.gguf.converted import Converted
 from exporters.gguf.converter import Refused, find
 from exporters.gguf.excerpts import excerpts
@@ -23,7 +33,6 @@ from exporters.gguf.readback import read_back
 from exporters.gguf.stream import memory_bytes
 from exporters.gguf.types import TYPES, fallbacks, file_bytes
 from exporters.gguf.write import write_gguf
-from exporters.parity.measured import EXACT
 from exporters.resources import asking_bytes
 from exporters.results import file_path
 

@@ -15,9 +15,8 @@ from core.errors import AfinaError
 from core.figures import size
 from core.hub import model_folder
 from core.runs.target import Target, resolve
-from exporters.contract import PLAIN, Exporter, Item, Options, exporter_class
+from exporters.contract import EXACT, PLAIN, Exporter, Item, Options, exporter_class
 from exporters.job.export_spec import Wanted, parse_to
-from exporters.parity.measured import EXACT
 from exporters.parity.reference import reference_bytes
 from exporters.resources import (
     Phase,

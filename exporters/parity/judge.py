@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 
+from exporters.contract import EXACT
 from exporters.parity.bounds import BF16, Bounds, bounds_of
-from exporters.parity.measured import EXACT, EvalRows, Measured, Others, Weights
+from exporters.parity.measured import EvalRows, Measured, Others, Weights
 from exporters.results import FAIL, PASS, WARN, Check, Result
 
 ORDER = (PASS, WARN, FAIL)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-EXACT = "float32"  # what the tuned model is asked in where the memory allows it
-
 
 class EvalRows(msgspec.Struct):
     """The export beside the tuned model at the supervised tokens of the rows of the evaluation."""

@@ -21,10 +21,9 @@ from core.hub import model_folder
 from core.runs.run import Run
 from core.runs.target import Target, of_run
 from exporters.cancel import Requests
-from exporters.contract import Conversation
+from exporters.contract import EXACT, Conversation
 from exporters.eos import after_answer
 from exporters.parity.distributions import Expected, Passage, divergences, expected
-from exporters.parity.measured import EXACT
 from exporters.parity.questions import COUNT, questions
 from exporters.parity.rows import Question, Rows, rows_of
 from exporters.parity.snippets import hostile_snippets, opening, single_tokens

@@ -60,7 +60,8 @@ def _read(target: Target, config: Config) -> Rows:
     from core.data.encode.encoder import walk_rows
     from core.data.files.source import open_source
     from core.data.recipe import Recipe
-    from core.train.loader.dataset import held_out_rows, open_rows
+    from core.plan.layout import open_rows
+    from core.train.loader.dataset import held_out_rows
 
     data = config.data
     recipe = msgspec.structs.replace(Recipe.of(config), model=target.model, revision=None)

@@ -11,7 +11,7 @@ from tui.cli.train import ConfigFile, Overrides
 
 if TYPE_CHECKING:
     from core.config import Config
-    from core.plan.plan import DataFacts
+    from core.plan.data_facts import DataFacts
 
 
 def plan(

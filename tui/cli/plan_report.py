@@ -13,7 +13,8 @@ from core.figures import duration, exponent, short, size
 
 if TYPE_CHECKING:
     from core.config import Config
-    from core.plan.plan import DataFacts, Plan
+    from core.plan.data_facts import DataFacts
+    from core.plan.plan import Plan
     from core.plan.probe import Fix, Point, Probe
 
 LABEL_CELLS = 9

@@ -14,7 +14,7 @@ from core.paths import home
 
 if TYPE_CHECKING:
     from core.config import Config
-    from core.plan.plan import DataFacts
+    from core.plan.data_facts import DataFacts
 
 ConfigFile = Annotated[Path, typer.Argument(help="The run's YAML; see docs/configuration.md.")]
 Overrides = Annotated[

@@ -57,7 +57,7 @@ class Lengths(list[Mapping[str, Any]]):
 
 
 def _is_packed(config: Config, tokens: int) -> bool:
-    from core.train.loader.dataset import should_pack
+    from core.plan.layout import should_pack
 
     return should_pack(config, tokens)
 

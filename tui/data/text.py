@@ -108,7 +108,7 @@ def stat_figures(stats: dict[str, Any], config: Config, bars: str) -> Sequence[F
 
 def steps_per_epoch(stats: dict[str, Any], config: Config) -> int:
     """Optimizer steps in one pass: by tokens where rows are packed, else by rows."""
-    from core.train.loader.dataset import should_pack
+    from core.plan.layout import should_pack
 
     share, train = training_share(config), config.train
     tokens = round(stats["tokens"] * share)

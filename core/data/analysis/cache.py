@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from core.data.analysis.row_facts import Label
 from core.data.files.cache import prune
 from core.data.problems import RowProblem
+from core.data.sample import Label
 from core.paths import cache_folder
 
 VERSION = 2  # to be raised with every change to what the passes find

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 
 from core.data.analysis.language import language_of, script_code
-from core.data.analysis.row_facts import Label, Names, Shard
+from core.data.analysis.row_facts import Names, Shard
 from core.data.encode.encoder import EncodedRow, Encoder, Encoding, walk_rows
 from core.data.files.source import Source
 from core.data.problems import RowProblem
+from core.data.sample import Label
 from core.data.shapes.read import Reader
 from core.data.shapes.row_key import bytes_key, sample_key
 from core.data.shapes.sample_text import conversation_of, label_of, texts_of, turns_of

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from core.data.problems import ERROR, NOTE, WARNING, RowProblem
+from core.data.sample import Label
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,8 +36,6 @@ TOKENS = {
     "language": "u1",  # place in Facts.languages; 0 is unknown
 }
 _MOST_CHECKS = 64  # bits in the column `checks`
-
-Label = bool | int | str
 
 
 class Shard(msgspec.Struct):

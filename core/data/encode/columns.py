@@ -7,11 +7,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from core.data.analysis.row_facts import Label
 from core.data.encode.encoder import EncodedRow, Encoder, Encoding, walk_rows
 from core.data.files.source import Source
 from core.data.problems import ERROR, RowProblem
-from core.data.sample import Conversation, Preference, UnpairedPreference
+from core.data.sample import Conversation, Label, Preference, UnpairedPreference
 from core.data.shapes.read import Reader
 from core.data.shapes.row_key import bytes_key, sample_key
 

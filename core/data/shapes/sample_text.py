@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from core.data.analysis.row_facts import Label
-from core.data.sample import Conversation, Labelled, Preference, Text, Tokens, UnpairedPreference
+from core.data.sample import (
+    Conversation,
+    Label,
+    Labelled,
+    Preference,
+    Text,
+    Tokens,
+    UnpairedPreference,
+)
 
 AnySample = Conversation | Text | Preference | UnpairedPreference | Labelled | Tokens
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from shutil import disk_usage
 
 from core.figures import size
+from core.runs.finding import Finding
 from core.train.checkpoint import manifest as checkpoints
-from core.train.checks.findings import Finding
 
 MARGIN_BYTES = 4 << 20  # for the events and the state
 MARGIN_SHARE = 0.05  # of a checkpoint: optimizers keep some of their state from the first steps on

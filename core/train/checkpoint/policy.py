@@ -8,11 +8,11 @@ from typing import Any
 
 from core.config import Config
 from core.disk import reason_of
+from core.runs.finding import Finding
 from core.train.checkpoint import disk_space
 from core.train.checkpoint import manifest as checkpoints
 from core.train.checkpoint.manifest import Manifest
 from core.train.checkpoint.progress import Progress
-from core.train.checks.findings import Finding
 from core.train.control import Requests
 from core.train.event_log import EventLog
 

@@ -6,7 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
-import msgspec
+from core.runs.finding import Finding
 
 RISES = 3  # evaluations in a row
 SPIKE_STEPS = 20  # steps that a loss is compared with
@@ -18,14 +18,6 @@ FLAT_SHARE = 0.005  # of the loss: a smaller fall over FLAT_STEPS is none
 Losses = Sequence[tuple[int, float]]  # (step, loss) by step
 LOST_SHARE = 0.1  # of what was learned: more that rounding takes is worth telling
 STARVED_SHARE = 0.1  # of the training time: more waiting for batches is worth telling
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing worth telling, with what to do about it."""
-
-    severity: str  # "error", "warning" or "note"
-    message: str
-    hint: str = ""
 
 
 class Diverged(Exception):

@@ -16,6 +16,7 @@ from core.data.problems import RowProblem
 from core.data.recipe import Recipe
 from core.data.shapes.read import Reader
 from core.data.split import split_source
+from core.plan.layout import open_rows
 from core.plan.objective import objective_of
 from core.train.loader.encode import OnProgress, encode_some, encode_source
 from core.train.loader.mixture import Drawn, draw
@@ -24,8 +25,6 @@ from core.train.loader.rows import Label, Rows
 if TYPE_CHECKING:
     from core.train.loader.stream_estimate import Streamed
 
-LARGE_SHARE = 0.5  # of the free memory: encoded rows that take more are better streamed
-MIN_PACKED_STEPS = 100  # what packing must leave of a run to be chosen by "auto"
 LEAST_SEEN = 0.5  # of a mixture's rows, in an epoch: where it is less, the others stay unencoded
 
 
@@ -64,11 +63,6 @@ class Encoded(msgspec.Struct):
         if self.streamed:
             return self.streamed.digest()
         return f"{self.train.digest()[:32]}{self.evaluation.digest()[:32]}"
-
-
-def open_rows(config: Config) -> Source:
-    """The rows that a configuration names, those of its mixture behind those of its path."""
-    return open_source(config.data.path, config.data.mix)
 
 
 def held_out_rows(config: Config, source: Source, reader: Reader) -> Sequence[int]:
@@ -137,22 +131,3 @@ def _seen_share(spans: Sequence[Span]) -> float:
     total = sum(span.end - span.start for span in spans)
     seen = sum((span.end - span.start) * min(1.0, span.weight) for span in spans)
     return seen / total if total else 1.0
-
-
-def encoded_bytes(tokens: int) -> int:
-    """Memory for the encoded rows of a run: ids and labels, flat, as a table, and packed."""
-    return 3 * 2 * 4 * tokens
-
-
-def should_pack(config: Config, tokens: int) -> bool:
-    """Whether the rows of sft are laid into bins of max_length; "auto" wants steps to remain.
-
-    Rows that are not packed are laid end to end in their batch too, so nothing is padded either
-    way: packing makes every step equally full, at the price of fewer of them.
-    """
-    train = config.train
-    if train.packing != "auto":
-        return train.packing == "on"
-    bins = -(-tokens // config.data.max_length)
-    per_step = train.per_device_train_batch_size * train.gradient_accumulation_steps
-    return bins * train.num_train_epochs / per_step >= MIN_PACKED_STEPS

@@ -17,8 +17,9 @@ from core.data.problems import RowProblem
 from core.data.recipe import Recipe
 from core.data.shapes.read import Reader
 from core.data.shapes.row_key import sample_key
-from core.train.checks.findings import Finding
-from core.train.loader.dataset import OnProgress, open_rows
+from core.plan.layout import open_rows
+from core.runs.finding import Finding
+from core.train.loader.dataset import OnProgress
 from core.train.loader.packing import pack
 from core.train.loader.rows import Rows
 from core.train.loader.stream import Laying, Stream

@@ -10,7 +10,7 @@ import msgspec
 
 from core.config import Config
 from core.errors import AfinaError
-from core.train.checks.findings import Finding
+from core.runs.finding import Finding
 
 if TYPE_CHECKING:
     import torch

@@ -11,7 +11,7 @@ from typing import Any
 
 from core.config import Config, Method
 from core.errors import AfinaError, nearest
-from core.train.checks.findings import Finding
+from core.runs.finding import Finding
 from core.train.model.adapters import module_names
 
 ALL_LINEAR = "all-linear"

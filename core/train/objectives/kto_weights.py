@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.train.checks.findings import Finding
+from core.runs.finding import Finding
 
 BALANCED = (1.0, 4 / 3)  # KTO (arXiv 2402.01306) eq. 8: weight times count, wanted over unwanted
 

@@ -21,7 +21,9 @@ from core.hardware import Device
 from core.hub import fetch
 from core.pipe import Message, Request, serve
 from core.plan import memory
-from core.plan.plan import DataFacts, computes_in_bfloat16, make_plan
+from core.plan.data_facts import DataFacts
+from core.plan.model_shape import read_shape
+from core.plan.plan import computes_in_bfloat16, make_plan
 from core.plan.probe import FOLDER, LIMIT_S, SAFETY, Point, Probe
 from core.runs.run import Run
 from core.train.loader.dataset import Encoded, load
@@ -189,7 +191,7 @@ class Session:
 
     def estimate(self, config: Config) -> memory.Memory:
         """The formula's word on a configuration."""
-        shape = memory.read_shape(self.base)
+        shape = read_shape(self.base)
         bfloat16 = computes_in_bfloat16(config, self.device)
         return memory.estimate(shape, config, bfloat16, self.encoded.objective, self.device.kind)
 

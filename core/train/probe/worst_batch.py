@@ -49,7 +49,8 @@ def _weights(trainer: Any) -> ndarray:
     """Bytes that each row takes in the step, by its tokens and those that are scored. (rows,)"""
     import numpy
 
-    from core.plan.memory import read_shape, token_bytes
+    from core.plan.memory import token_bytes
+    from core.plan.model_shape import read_shape
     from core.train.loader.sampler import lengths_of
 
     dataset, setup = trainer.train_dataset, trainer.setup

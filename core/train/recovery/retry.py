@@ -13,9 +13,10 @@ import msgspec
 from core.config import Config
 from core.errors import AfinaError
 from core.jobs import JobWorker
+from core.runs.finding import Finding
 from core.runs.run import Run
 from core.train.checkpoint import manifest, rng_state
-from core.train.checks.findings import Diverged, Finding
+from core.train.checks.findings import Diverged
 from core.train.event_log import tell
 from core.train.recovery import overrides
 from core.train.recovery.overrides import Again, Recovery

@@ -17,7 +17,9 @@ from core.errors import AfinaError
 from core.hardware import Device
 from core.paths import ROOT
 from core.plan import memory, plan
-from core.plan.plan import DataFacts, make_plan
+from core.plan.data_facts import DataFacts
+from core.plan.model_shape import read_shape
+from core.plan.plan import make_plan
 
 CPU = Device("cpu", "a processor, 2 cores", 5.0, 4 * 2**30, 16 * 2**30)
 TENSORS = {
@@ -65,7 +67,7 @@ def config_of(model: Path, **parts: object) -> Config:
 def test_preferences_take_two_rows_and_in_full_a_second_model(model: Path, home: Path) -> None:
     sft = make_plan(home, config_of(model, method=Method("full"))).memory
     full = config_of(model, method=Method("full"), train=Train(objective="dpo"))
-    dpo, shape = make_plan(home, full).memory, memory.read_shape(model)
+    dpo, shape = make_plan(home, full).memory, read_shape(model)
     assert dpo.activations == 2 * sft.activations
     assert dpo.weights - sft.weights == 4 * shape.parameters
     adapter = make_plan(home, config_of(model, train=Train(objective="kto"))).memory
@@ -84,7 +86,7 @@ def test_rows_that_would_fill_the_memory_are_better_streamed(model: Path, home: 
 
 
 def test_parameters_are_counted_from_the_headers(model: Path, home: Path) -> None:
-    shape = memory.read_shape(model)
+    shape = read_shape(model)
     assert (shape.parameters, shape.stored_bytes) == (PARAMETERS, 2 * PARAMETERS)
     assert len(shape.linear) == 3
     full = make_plan(home, config_of(model, method=Method("full")))
@@ -125,7 +127,7 @@ def test_the_adapter_that_is_counted_is_the_one_that_peft_makes(home: Path) -> N
 
 
 def test_memory_is_told_by_part_and_grows_with_what_it_should(model: Path) -> None:
-    shape = memory.read_shape(model)
+    shape = read_shape(model)
     lora = memory.estimate(shape, config_of(model), bfloat16=True)
     assert [name for name, _ in lora.parts()] == [
         "libraries", "weights", "adapter", "gradients", "optimizer", "activations", "logits",

@@ -10,8 +10,9 @@ import pytest
 from core.config import Config, Method, Train
 from core.events import EventWriter
 from core.plan import speed
-from core.plan.memory import read_shape
-from core.plan.plan import DataFacts, make_plan
+from core.plan.data_facts import DataFacts
+from core.plan.model_shape import read_shape
+from core.plan.plan import make_plan
 from core.runs.run import create_run
 from tests.core.plan.test_plan import CPU, config_of, device, model  # noqa: F401
 

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM
 
 from core.plan.flops import Batch, step_flops
-from core.plan.memory import ModelShape, read_shape
+from core.plan.model_shape import ModelShape, read_shape
 from core.train.model.adapters import adapter
 from tests.core.train.conftest import Configure
 

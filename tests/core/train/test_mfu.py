@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.plan.flops import Batch, step_flops
-from core.plan.memory import read_shape
+from core.plan.model_shape import read_shape
 from core.runs.run import Run
 from core.train.mfu import Meter, counts_of
 from core.train.model.attention import laid_flat

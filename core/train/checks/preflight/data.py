@@ -12,9 +12,10 @@ from core.data.problems import NOTE, RowProblem
 from core.errors import AfinaError
 from core.figures import size
 from core.hardware import read_device
-from core.train.checks.findings import Finding
+from core.plan.layout import LARGE_SHARE, encoded_bytes
+from core.runs.finding import Finding
 from core.train.checks.preflight.leak import leak_findings
-from core.train.loader.dataset import LARGE_SHARE, Encoded, encoded_bytes
+from core.train.loader.dataset import Encoded
 from core.train.loader.rows import Rows
 from core.train.objectives.kto_weights import told_weights
 

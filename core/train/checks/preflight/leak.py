@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.train.checks.findings import Finding
+from core.runs.finding import Finding
 from core.train.loader.dataset import Encoded
 from core.train.loader.rows import Flat
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from core.config import Config
 from core.errors import AfinaError, FieldProblem, nearest
-from core.plan.memory import read_shape
+from core.plan.model_shape import read_shape
 
 
 def problems(config: Config, folder: Path) -> list[FieldProblem]:

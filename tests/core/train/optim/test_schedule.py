@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from core.train.optim.schedule import course, scheduler, warmup_steps
+from core.plan.lr_schedule import course, warmup_steps
+from core.train.optim.schedule import scheduler
 from tests.core.train.conftest import Configure
 
 KINDS = ["cosine", "linear", "constant", "constant_with_warmup", "wsd"]
