@@ -190,11 +190,6 @@ class PipeWorker:
     def alive(self) -> bool:
         return not self._dead and self.process.poll() is None
 
-    @property
-    def last_lines(self) -> list[str]:
-        """The newest lines of the worker's stderr, oldest first."""
-        return list(self._tail)
-
     def request(
         self, op: str, *, on_message: Callable[[Message], None] | None = None, **fields: Any
     ) -> int:

@@ -8,7 +8,11 @@ Message = dict[str, str]
 
 
 class History(msgspec.Struct):
-    """Alternating user and assistant messages under a system prompt, which may be empty."""
+    """Alternating user and assistant messages under a system prompt, which may be empty.
+
+    A question is the message that `ask` or `retry` returned, not its words: once it was taken
+    back, no answer can be added to it.
+    """
 
     system: str = ""
     turns: list[Message] = []
@@ -19,25 +23,38 @@ class History(msgspec.Struct):
         first = [{"role": "system", "content": self.system}] if self.system else []
         return first + [dict(turn) for turn in self.turns]
 
-    def ask(self, text: str) -> None:
+    @property
+    def question(self) -> Message | None:
+        """The last question while it has no answer."""
+        return self.turns[-1] if self.turns and self.turns[-1]["role"] == "user" else None
+
+    def ask(self, text: str) -> Message:
         """Adds a question; one that got no answer is replaced."""
         self._drop("user")
         self.turns.append({"role": "user", "content": text})
+        return self.turns[-1]
 
-    def answer(self, text: str) -> None:
-        """Adds the answer to the last question, or replaces it."""
-        self._drop("assistant")
+    def answer(self, question: Message, text: str) -> bool:
+        """Adds the answer to a question; returns False, and adds nothing, when that is gone."""
+        if self.question is not question:
+            return False
         self.turns.append({"role": "assistant", "content": text})
+        return True
 
-    def retry(self) -> str | None:
-        """Takes the last answer back; returns the question that is open again, if there is one."""
+    def retry(self) -> Message | None:
+        """Takes the last answer back; returns the question that is open again, if there is one.
+
+        An answer that is still to come to it is one to the question before.
+        """
         self._drop("assistant")
-        return self.turns[-1]["content"] if self.turns else None
+        if self.turns:
+            self.turns[-1] = dict(self.turns[-1])
+        return self.question
 
-    def undo(self) -> str | None:
+    def undo(self) -> Message | None:
         """Takes the last question and its answer back; returns the question."""
         self._drop("assistant")
-        return self.turns.pop()["content"] if self.turns else None
+        return self.turns.pop() if self.turns else None
 
     def clear(self) -> None:
         """Starts over under the same system prompt."""

@@ -1,4 +1,4 @@
-"""Votes and edits as rows that TRL's DPOTrainer reads as they are: prompt, chosen, rejected.
+"""Votes as rows that TRL's DPOTrainer reads as they are: prompt, chosen, rejected.
 
 Ties and "both bad" say nothing about which answer is better, so they leave no row.
 """
@@ -19,7 +19,7 @@ def preference_file(home: Path) -> Path:
 
 
 def prefer(home: Path, prompt: list[dict[str, Any]], chosen: str, rejected: str) -> bool:
-    """Appends one row: of two answers to `prompt` the better, or an edit and what it replaced.
+    """Appends one row: of two answers to `prompt` the better.
 
     Returns False, and writes nothing, when both are the same. Raises AfinaError when the file
     can't be written.

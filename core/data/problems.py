@@ -47,14 +47,6 @@ def problem(
     return RowProblem(0, 0, check, severity, field, found, expected, fix, token)
 
 
-class RowRefused(Exception):
-    """A row that can't become a sample; carries every problem that stands in its way."""
-
-    def __init__(self, problems: list[RowProblem]) -> None:
-        super().__init__("; ".join(str(item) for item in problems))
-        self.problems = problems
-
-
 def shorten(value: object, limit: int = 60) -> str:
     """A value for a sentence: quoted if it is text, cut at `limit` characters."""
     # A value can be as long as its row: no more of it is copied than is shown.

@@ -38,13 +38,6 @@ def load_rows(
         yield from walk_rows(source, recipe.reader(source), encoder, wanted, segments=True)
 
 
-def show_rows(
-    path: str | os.PathLike[str], numbers: Sequence[int], recipe: Recipe, mix: Mix | None = None
-) -> Iterator[dict[str, Any]]:
-    """What `data show --json` prints of several rows; see load_rows."""
-    return map(row_fields, load_rows(path, numbers, recipe, mix))
-
-
 def row_fields(item: EncodedRow) -> dict[str, Any]:
     """A row as `data show --json` prints it; `pieces` are the tokens' texts, see token_pieces.
 

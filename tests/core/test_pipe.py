@@ -91,7 +91,7 @@ def test_what_libraries_print_does_not_reach_the_protocol(worker: Worker) -> Non
     answer = worker[0].call("echo", text="¿é😀?", number=1.5, timeout=10)
     assert answer["fields"] == {"text": "¿é😀?", "number": 1.5}
     assert (answer["kind"], answer["end"]) == ("done", True)
-    wait_for(lambda: "and so does C" in worker[0].last_lines)
+    wait_for(lambda: "and so does C" in worker[0]._tail)
 
 
 def test_answers_on_the_way_come_in_order_before_the_last(worker: Worker) -> None:
@@ -122,7 +122,7 @@ def test_an_error_for_people_arrives_as_one_and_the_worker_lives_on(worker: Work
     with pytest.raises(AfinaError, match="KeyError"):
         worker[0].call("fail", timeout=10)
     assert worker[0].call("echo", timeout=10)["kind"] == "done"
-    wait_for(lambda: any("KeyError" in line for line in worker[0].last_lines))
+    wait_for(lambda: any("KeyError" in line for line in worker[0]._tail))
 
 
 def test_a_request_is_cancelled_while_it_runs_or_waits(worker: Worker) -> None:

@@ -12,6 +12,7 @@ from textual.timer import Timer
 
 from core.chat.client import ModelClient
 from core.chat.history import History
+from core.chat.history import Message as Turn
 from core.chat.protocol import Answer, Died, Failed, Loaded, Sampling, Token
 from core.chat.protocol import Message as ModelMessage
 from core.data.escape import visible
@@ -44,14 +45,18 @@ class ChatColumn(Frame):
         self.target = target
         self.history = History(system)
         self._measures: dict[int, str] = {}  # under the answers, by turn
+        self._prompts: dict[int, list[Turn]] = {}  # what the answers were given to, by turn
         self._symbols = symbols
         self._client = ModelClient(target, self._hear)
         self._state = "idle"
         self._letter = ""
         self._hidden = False
         self._sampling = Sampling()
-        self._question: str | None = None  # waits for the model
+        self._waits = False  # a question, for the model
+        self._question: Turn = {}  # that is being answered
+        self._prompt: list[Turn] = []  # what the model was asked with
         self._request: int | None = None  # whose tokens are drawn
+        self._load: int | None = None
         self._since = 0.0
         self._timer: Timer | None = None
 
@@ -69,13 +74,18 @@ class ChatColumn(Frame):
     @property
     def busy(self) -> bool:
         """Whether an answer is on its way; a model that loads ahead of a question is not."""
-        return self._state == "answering" or self._question is not None
+        return self._state == "answering" or self._waits
 
     @property
     def answer(self) -> str:
         """The answer to the last question; empty while there is none."""
         turns = self.history.turns
         return turns[-1]["content"] if turns and turns[-1]["role"] == "assistant" else ""
+
+    @property
+    def prompt(self) -> list[Turn]:
+        """What the model was asked for that answer, as it was then; empty while there is none."""
+        return self._prompts[len(self.history.turns) - 1] if self.answer else []
 
     @property
     def body(self) -> LiveText:
@@ -102,23 +112,27 @@ class ChatColumn(Frame):
 
     def ask(self, text: str, sampling: Sampling) -> None:
         """Adds a question and answers it, loading the model first where needed."""
+        self._give_up()
         self.history.ask(text)
         self._draw_conversation()
         self._answer_last(sampling)
 
     def again(self, sampling: Sampling) -> None:
         """Answers the last question anew."""
+        self._give_up()
         if self.history.retry() is not None:
             self._draw_conversation()
             self._answer_last(sampling)
 
     def undo(self) -> None:
-        """Takes the last question and its answer back."""
+        """Takes the last question and its answer back, also one that is still coming."""
+        self._give_up()
         self.history.undo()
         self._draw_conversation()
 
     def forget(self) -> None:
-        """Starts the conversation over."""
+        """Starts the conversation over; an answer that is still coming is given up."""
+        self._give_up()
         self.history.clear()
         self._draw_conversation()
 
@@ -126,8 +140,8 @@ class ChatColumn(Frame):
         """Stops the answer; one that waits for the model is given up."""
         if self._state == "answering":
             self._client.cancel(self._request)
-        elif self._question is not None:
-            self._question = None
+        elif self._waits:
+            self._waits = False
             self.body.block("note", "stopped before the model was loaded")
 
     def on_chat_column_said(self, message: Said) -> None:
@@ -141,7 +155,7 @@ class ChatColumn(Frame):
         elif isinstance(said, Answer):
             if message.request == self._request:
                 self._answered(said)
-        elif isinstance(said, Failed | Died):
+        elif isinstance(said, Failed | Died) and message.request in (self._request, self._load):
             self._failed(said)
 
     def _hear(self, request: int, said: ModelMessage) -> None:
@@ -152,9 +166,18 @@ class ChatColumn(Frame):
     def _ready(self) -> bool:
         return self._client.loaded is not None and self._client.alive
 
+    def _give_up(self) -> None:
+        """Lets go of the answer that is on its way: its question is about to change."""
+        self._waits = False
+        if self._state == "answering":
+            self._client.cancel(self._request)
+            self._request = None
+            self.body.growing = False
+            self._enter("idle")
+
     def _answer_last(self, sampling: Sampling) -> None:
         self._sampling = sampling
-        self._question = self.history.turns[-1]["content"]
+        self._waits = True
         if self._ready:
             self._begin_answer()
         elif self._state != "loading":
@@ -163,33 +186,39 @@ class ChatColumn(Frame):
     def _begin_loading(self) -> None:
         self._enter("loading")
         self._timer = self.set_interval(TICK_S, self._draw_state)
-        self._client.start_load()
+        self._load = self._client.start_load()
 
     def _loaded(self) -> None:
+        self._load = None
         self._enter("idle")
         self._draw_name()
-        if self._question is not None:
+        if self._waits:
             self._begin_answer()
 
     def _begin_answer(self) -> None:
-        self._question = None
+        question = self.history.question
+        assert question is not None
+        self._waits, self._question, self._prompt = False, question, self.history.messages
         self.body.block("text", "")
         self.body.growing = True
         self._enter("answering")
-        self._request = self._client.start(self.history.messages, self._sampling)
+        self._request = self._client.start(self._prompt, self._sampling)
 
     def _answered(self, answer: Answer) -> None:
         self.body.growing = False
-        if answer.text or answer.finish_reason != "cancelled":
-            self.history.answer(answer.text)
-            self._measures[len(self.history.turns) - 1] = measures(answer, self._symbols)
+        wanted = answer.text or answer.finish_reason != "cancelled"
+        if wanted and self.history.answer(self._question, answer.text):
+            at = len(self.history.turns) - 1
+            self._measures[at] = measures(answer, self._symbols)
+            self._prompts[at] = self._prompt
+        self._request = None
         self._draw_conversation()
         self._enter("idle")
 
     def _failed(self, said: Failed | Died) -> None:
         """Shows what went wrong in this column; the next question starts a worker anew."""
         self.body.growing = False
-        self._question = self._request = None
+        self._waits, self._request, self._load = False, None, None
         self.body.block("text", "")
         self.body.block("error", f"{self._symbols.problem} {said.message}")
         if said.hint:

@@ -9,6 +9,7 @@ import msgspec
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 
+from core.chat.commands import Command, read_line
 from core.chat.default_system_prompt import system_prompt_of
 from core.chat.preferences import count
 from core.chat.protocol import Sampling
@@ -18,7 +19,7 @@ from tui.actions import bindings
 from tui.chat.column import ChatColumn
 from tui.chat.dialogs.text import TextDialog
 from tui.chat.dialogs.vote import BAD, TIE, Vote
-from tui.chat.text import change_sampling, pane_facts, split_command
+from tui.chat.text import change_sampling, pane_facts
 from tui.chat.votes import keep_vote, why_no_vote
 from tui.dialogs.target import TargetDialog
 from tui.pane import Pane
@@ -28,6 +29,8 @@ from tui.widgets.prompt_box import PromptBox
 
 LETTERS = "ABCD"
 NARROWEST = 38  # cells of a column; fewer of them are shown where there is no room
+COMING = "An answer is still coming; esc stops it."
+WORDS = {"system": "system", "retry": "again", "undo": "undo", "clear": "clear", "set": "set"}
 NOTHING = (
     "There is no model to talk to yet: no run has a result, and the sample model is not there. "
     "Leave this box with esc and press a to name a model folder, a .gguf file or an ONNX folder."
@@ -131,20 +134,20 @@ class ChatPane(Pane):
 
     def on_text_area_changed(self, event: PromptBox.Changed) -> None:
         """Models load while one writes, so that the first answer comes sooner."""
-        if event.text_area.text and not event.text_area.text.startswith("/"):
+        text = event.text_area.text.strip()
+        if text and not isinstance(read_line(text), Command):
             for column in self.columns:
                 column.load()
 
     def on_prompt_box_sent(self, event: PromptBox.Sent) -> None:
-        text = event.text.strip()
-        command = split_command(text)
-        if command is not None:
-            self._obey(*command)
+        text = read_line(event.text.strip())
+        if isinstance(text, Command):
+            self._obey(text)
             return
         if not text or not self.columns:
             return
         if self.busy:
-            self.afina.say("An answer is still coming; esc stops it.", "warning")
+            self.afina.say(COMING, "warning")
             return
         if self._blind and self._revealed:
             self._shuffle()
@@ -154,9 +157,10 @@ class ChatPane(Pane):
 
     def why_not(self, action: str) -> str:
         columns = self.columns
-        if action in ("again", "undo", "system") and self.busy:
-            return "An answer is still coming; esc stops it."
-        if action == "again" and not any(column.history.turns for column in columns):
+        if action in ("again", "undo", "clear", "system") and self.busy:
+            return COMING
+        asked = any(column.history.turns for column in columns)
+        if action in ("again", "undo", "clear") and not asked:
             return "Nothing was asked yet."
         if action == "vote":
             return why_no_vote(columns, self.afina.readonly)
@@ -291,28 +295,35 @@ class ChatPane(Pane):
             self.afina.say(str(error), "error")
         self._arrange()
 
-    def _obey(self, word: str, rest: str) -> None:
-        """The words that begin with a slash."""
-        box = self.query_one(PromptBox)
+    def _obey(self, command: Command) -> None:
+        """The words that begin with a slash; what forbids an action to a key forbids it to them."""
+        word, rest = command
+        if word not in WORDS:
+            known = "/system TEXT  /set NAME=VALUE  /retry  /undo  /clear"
+            self.afina.say(f'There is no "/{word}". There are {known}.', "warning")
+            return
+        if reason := self.why_not(WORDS[word]):
+            self.afina.say(reason, "warning")
+            return
+        try:
+            self._do(word, rest)
+        except AfinaError as error:
+            self.afina.say(str(error), "error")
+            return
+        self.query_one(PromptBox).clear()
+
+    def _do(self, word: str, rest: str) -> None:
+        """What a word of WORDS does. Raises AfinaError for a value that can't be set."""
         if word == "system":
             self._use_system(rest)
         elif word == "retry":
-            self.run_worker(self.action_act("again"))
+            self.action_again()
         elif word == "undo":
             for column in self.columns:
                 column.undo()
         elif word == "clear":
             for column in self.columns:
                 column.forget()
-        elif word == "set":
-            try:
-                self._sampling = change_sampling(self._sampling, rest)
-            except AfinaError as error:
-                self.afina.say(str(error), "error")
-                return
-            self._draw_facts()
         else:
-            known = "/system TEXT  /set NAME=VALUE  /retry  /undo  /clear"
-            self.afina.say(f'There is no "/{word}". There are {known}.', "warning")
-            return
-        box.clear()
+            self._sampling = change_sampling(self._sampling, rest)
+            self._draw_facts()

@@ -1,4 +1,4 @@
-"""The words of the Chat pane: those that begin with a slash, and the facts under its box."""
+"""The words of the Chat pane: what /set changes, and the facts under its box."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ import msgspec
 
 from core.chat.protocol import Sampling
 from core.errors import AfinaError, nearest
-
-
-def split_command(text: str) -> tuple[str, str] | None:
-    """Word and rest of "/set seed=3"; None for a question. "//" begins a question with a slash."""
-    if not text.startswith("/") or text.startswith("//"):
-        return None
-    word, _, rest = text[1:].partition(" ")
-    return word, rest.strip()
 
 
 def change_sampling(sampling: Sampling, words: str) -> Sampling:

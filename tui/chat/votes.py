@@ -17,8 +17,11 @@ def why_no_vote(columns: Sequence[ChatColumn], readonly: bool) -> str:
     if len(columns) < 2:
         return "A vote needs two columns; a adds another."
     busy = any(column.busy for column in columns)
-    if busy or sum(bool(column.answer) for column in columns) < 2:
+    questions = [column.prompt[-1]["content"] for column in columns if column.answer]
+    if busy or len(questions) < 2:
         return "A vote needs two whole answers."
+    if len(set(questions)) > 1:  # some columns had no answer to what others were asked
+        return "These answers are to different questions."
     return ""
 
 
@@ -31,8 +34,7 @@ def keep_vote(home: Path, said: str, best: ChatColumn | None, others: Sequence[C
     if best is None:
         what = "A tie" if said == TIE else "Both bad"
         return f"{what}: it says nothing about which is better, so nothing is kept."
-    prompt = best.history.messages[:-1]
-    kept = sum(prefer(home, prompt, best.answer, other.answer) for other in others)
+    kept = sum(prefer(home, best.prompt, best.answer, other.answer) for other in others)
     if not kept:
         return "The answers are the same, so nothing is kept."
     return f"Kept in {preference_file(home)}."

@@ -17,6 +17,7 @@ from core.errors import AfinaError, nearest
 
 if TYPE_CHECKING:
     from core.chat.client import ModelClient
+    from core.chat.commands import Command
     from core.chat.history import History
     from core.chat.protocol import Answer, Sampling, Token
     from core.runs.target import Target
@@ -210,6 +211,7 @@ def _measured(answer: Answer) -> str:
 def _converse(targets: list[Target], system: str, sampling: Sampling, threads: int | None) -> None:
     """Question after question to all targets, each with its own history."""
     from core.chat.client import ModelClient
+    from core.chat.commands import Command
     from core.chat.history import History
 
     with suppress(ImportError):  # arrow keys in input(), where Python has it
@@ -222,20 +224,11 @@ def _converse(targets: list[Target], system: str, sampling: Sampling, threads: i
             columns.append(Column(client, History(system), _voices(target)[0]))
         typer.echo(HELP, err=True)
         while (line := _read_line()) is not None:
-            if line.partition(" ")[0] == "/adapter":
-                _change_adapter(columns, line.partition(" ")[2].strip())
-                continue
-            if not _obey(line, [column.history for column in columns]):
-                continue
-            for column in columns:
-                messages, named = column.history.messages, len(columns) > 1
-                try:
-                    answer = _say(column.client, column.voice, messages, sampling, named)
-                except AfinaError as error:  # too long a talk, or a worker that died: go on
-                    typer.echo(f"afina: {error}", err=True)
-                    continue
-                if answer.text:
-                    column.history.answer(answer.text)
+            if isinstance(line, Command) and line.word == "adapter":
+                _change_adapter(columns, line.rest)
+            elif _obey(line, [column.history for column in columns]):
+                for column in columns:
+                    _answer(column, sampling, len(columns) > 1)
 
 
 @dataclass
@@ -245,6 +238,20 @@ class Column:
     client: ModelClient
     history: History
     voice: Voice
+
+
+def _answer(column: Column, sampling: Sampling, named: bool) -> None:
+    """Answers the question that is open in a column, where there is one."""
+    question = column.history.question
+    if question is None:  # all of its questions were taken back
+        return
+    try:
+        answer = _say(column.client, column.voice, column.history.messages, sampling, named)
+    except AfinaError as error:  # too long a talk, or a worker that died: go on
+        typer.echo(f"afina: {error}", err=True)
+        return
+    if answer.text:
+        column.history.answer(question, answer.text)
 
 
 def _change_adapter(columns: list[Column], word: str) -> None:
@@ -267,41 +274,45 @@ def _change_adapter(columns: list[Column], word: str) -> None:
         typer.echo(f"{visible(label)} answers from here on.", err=True)
 
 
-def _read_line() -> str | None:
+def _read_line() -> Command | str | None:
     """The next line that is not empty; None at the end of the input or of the talk."""
+    from core.chat.commands import Command, read_line
+
     while True:
         try:
             line = input("> ").strip()
         except (EOFError, KeyboardInterrupt):
             typer.echo()
             return None
-        if line in ("/quit", "/exit", "/q"):
+        read = read_line(line)
+        if isinstance(read, Command) and read.word in ("quit", "exit", "q"):
             return None
-        if line:
-            return line
+        if read:
+            return read
 
 
-def _obey(line: str, histories: list[History]) -> bool:
+def _obey(line: Command | str, histories: list[History]) -> bool:
     """Takes a question or a command into every history; returns whether answers are due."""
-    if not line.startswith("/"):
+    if isinstance(line, str):
         for history in histories:
             history.ask(line)
         return True
-    word, _, rest = line.partition(" ")
+    word, rest = line
 
     def system(history: History) -> None:
-        history.system = rest.strip()
+        history.system = rest
 
     commands: dict[str, Callable[[History], object]] = {
-        "/retry": lambda history: history.retry(),
-        "/undo": lambda history: history.undo(),
-        "/clear": lambda history: history.clear(),
-        "/system": system,
+        "retry": lambda history: history.retry(),
+        "undo": lambda history: history.undo(),
+        "clear": lambda history: history.clear(),
+        "system": system,
     }
     if word not in commands:
-        hint = nearest(word, [*commands, "/adapter", "/quit"]) or HELP
-        typer.echo(f'There is no command "{word}". {hint}', err=True)
+        known = [f"/{name}" for name in (*commands, "adapter", "quit")]
+        hint = nearest(f"/{word}", known) or HELP
+        typer.echo(f'There is no command "/{word}". {hint}', err=True)
         return False
     for history in histories:
         commands[word](history)
-    return word == "/retry" and bool(histories[0].turns)
+    return word == "retry"

@@ -24,7 +24,6 @@ class DataLook(DataBase):
         self._view: View | None = None  # that grows until the worker has seen all rows
         self._viewing: int | None = None  # the request for the view, while it is at work
         self._hitting: int | None = None  # the request for the hits
-        self._viewed = 0  # share of the rows that the view has seen, in percent
         self._step = 0  # to the hit that is waited for: 1, -1, 0 none
         self._from = 0  # the position it is looked for from
         self._seek = Newest(self._ask_seek)
@@ -44,7 +43,6 @@ class DataLook(DataBase):
         if self.wish:
             self._view = View(ordered=not self.wish.sort)
             fields = self.wish.fields(self.rows.marked)
-            self._viewed = 0
             self._viewing = self.ask("view", self._take_view, self._take_no_view, **fields)
         else:
             self._view = None
@@ -60,7 +58,6 @@ class DataLook(DataBase):
         if view is None or not answer.get("file"):
             return
         whole = answer["kind"] == "done"
-        self._viewed = 100 if whole else answer["done"] * 100 // max(1, answer["total"])
         if whole:
             self._viewing = None
         view.grow(Path(answer["file"]), answer["count"])
@@ -301,9 +298,3 @@ class DataLook(DataBase):
             parts.append(f"by {self.wish.sort} {self.symbols.order[self.wish.descending]}")
         title = visible(f" {self.symbols.dot} ".join(parts), newlines=False)
         self.query_one("#rows-frame", Frame).set_title(title)
-
-    def viewing_words(self) -> str:
-        """How far the filter or the sort is, while it is at work."""
-        if self._viewing is None:
-            return ""
-        return f"{'sorting' if self.wish.sort else 'filtering'} {self._viewed}%"

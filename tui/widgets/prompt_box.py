@@ -7,6 +7,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from tui.actions import Scoped, bindings, of_scope
+from tui.keymap import canonical
 
 
 class PromptBox(Scoped, TextArea):
@@ -44,7 +45,7 @@ class PromptBox(Scoped, TextArea):
     async def _on_key(self, event: Key) -> None:
         """Comes before TextArea's own: enter is not a line break here, and alt+v is no "v"."""
         for action in of_scope(self.scope):
-            if event.key in self.app.keys_of(action):  # type: ignore[attr-defined]
+            if event.key in map(canonical, self.app.keys_of(action)):  # type: ignore[attr-defined]
                 event.stop()
                 event.prevent_default()
                 await self.action_act(action.id)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from core.data.files.source import Row
-from core.data.problems import RowRefused, kind_of, problem
-from core.data.sample import Reading, Sample
+from core.data.problems import kind_of, problem
+from core.data.sample import Reading
 from core.data.shapes.columns import parse_prompt_template, read_columns
 from core.data.shapes.content import MEDIA_KEYS, media_problem
 from core.data.shapes.conversations import Value, read_conversation, wrong_shape
@@ -49,14 +49,6 @@ class Reader(msgspec.Struct, frozen=True):
         if row.warnings:
             reading.problems[:0] = row.warnings
         return reading
-
-
-def to_sample(shape: str, value: Value, prompt_template: str | None = None) -> Sample:
-    """The sample in a row; raises RowRefused with the problems that stand in its way."""
-    reading = read_sample(shape, value, prompt_template)
-    if reading.sample is None:
-        raise RowRefused(reading.problems)
-    return reading.sample
 
 
 def read_sample(shape: str, value: Value, prompt_template: str | None = None) -> Reading:

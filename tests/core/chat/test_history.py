@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from core.chat.history import History
 from core.chat.preferences import count, prefer, preference_file
@@ -12,10 +13,8 @@ from core.chat.preferences import count, prefer, preference_file
 
 def talk() -> History:
     history = History("Be kind.")
-    history.ask("Where?")
-    history.answer("Rome.")
-    history.ask("Why?")
-    history.answer("It is old.")
+    history.answer(history.ask("Where?"), "Rome.")
+    history.answer(history.ask("Why?"), "It is old.")
     return history
 
 
@@ -28,13 +27,15 @@ def test_the_system_prompt_comes_first_and_only_when_there_is_one() -> None:
 
 def test_retry_leaves_the_last_question_open() -> None:
     history = talk()
-    assert history.retry() == "Why?"
+    assert history.retry() == {"role": "user", "content": "Why?"}
     assert history.messages[-1] == {"role": "user", "content": "Why?"}
 
 
 def test_undo_goes_back_one_exchange_at_a_time() -> None:
     history = talk()
-    assert [history.undo(), history.undo(), history.undo()] == ["Why?", "Where?", None]
+    first, second = history.undo(), history.undo()
+    assert first and second
+    assert [first["content"], second["content"], history.undo()] == ["Why?", "Where?", None]
     assert history.messages == [{"role": "system", "content": "Be kind."}]
 
 
@@ -47,11 +48,32 @@ def test_a_question_without_an_answer_is_replaced_by_the_next() -> None:
     assert history.messages[-1]["content"] == "When?"
 
 
-def test_an_edited_answer_replaces_the_old_one() -> None:
+@pytest.mark.parametrize("way", ["undo", "clear", "retry"])
+def test_an_answer_whose_question_is_gone_is_dropped(way: str) -> None:
     history = talk()
-    history.answer("It is eternal.")
-    assert history.messages[-1]["content"] == "It is eternal."
-    assert len(history.messages) == 5
+    question = history.ask("How?")
+    getattr(history, way)()
+    before = history.messages
+    assert not history.answer(question, "Somehow.")
+    assert history.messages == before
+
+
+def test_the_same_words_asked_again_are_another_question() -> None:
+    history = talk()
+    gone = history.ask("How?")
+    history.undo()
+    again = history.ask("How?")
+    assert not history.answer(gone, "In the old way.")
+    assert history.answer(again, "In the new way.")
+    assert history.messages[-1]["content"] == "In the new way."
+
+
+def test_a_question_has_one_answer() -> None:
+    history = talk()
+    question = history.ask("How?")
+    assert history.answer(question, "Once.")
+    assert not history.answer(question, "Twice.")
+    assert history.messages[-1]["content"] == "Once."
 
 
 def test_messages_that_were_handed_out_do_not_change_later() -> None:

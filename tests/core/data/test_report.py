@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.data.recipe import Recipe
-from core.data.report import load_row, row_fields, show_rows
+from core.data.report import load_row, load_rows, row_fields
 from core.errors import AfinaError
 
 CHAT = {"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A 😀"}]}
 PAIR = {"prompt": "Where to?", "chosen": "To Rome", "rejected": "Nowhere"}
+
+
+def show_rows(path: Path, numbers: list[int], recipe: Recipe) -> Iterator[dict[str, Any]]:
+    """What `data show --json` prints of several rows."""
+    return map(row_fields, load_rows(path, numbers, recipe))
 
 
 def test_rows_come_in_the_order_asked_for_and_are_json(

@@ -17,7 +17,7 @@ import pytest
 from core.config import Config
 from core.data.encode.encoder import SUPERVISE
 from core.data.recipe import Recipe
-from core.data.report import show_rows
+from core.data.report import load_rows, row_fields
 from core.jobs import JobWorker
 from core.runs.run import create_run
 from core.train.callback import RunCallback
@@ -152,8 +152,8 @@ def configured(configure: Configure, tmp_path: Path) -> Callable[..., Config]:
 
 def shown(config: Config, count: int) -> list[dict[str, Any]]:
     """`data show --json` of every row."""
-    rows = show_rows(config.data.path, range(1, count + 1), Recipe.of(config))
-    return [json.loads(json.dumps(row)) for row in rows]
+    rows = load_rows(config.data.path, range(1, count + 1), Recipe.of(config))
+    return [json.loads(json.dumps(row_fields(row))) for row in rows]
 
 
 def labels_of(row: dict[str, Any]) -> Learned:

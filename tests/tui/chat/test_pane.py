@@ -208,6 +208,70 @@ async def test_a_question_waits_for_the_answer_before(
         assert all(len(fake.asked) == 1 for fake in client.made)
 
 
+@pytest.mark.parametrize("words", ["/undo", "/clear", "/retry", "/system Be brief."])
+async def test_words_wait_for_the_answer_as_keys_do(
+    home: Path, run: Run, client: type[FakeClient], words: str
+) -> None:
+    async with opened(home) as (app, pilot, pane):
+        await ask(pilot, "One?")
+        await until(pilot, lambda: all(column.answer for column in pane.columns), "the answers")
+        client.hold.clear()
+        system = pane.columns[0].history.system
+        await ask(pilot, "Two?")
+        await until(pilot, lambda: all(len(fake.asked) == 2 for fake in client.made), "more")
+        await ask(pilot, words)
+        await until(pilot, lambda: "An answer is still coming" in text_of(app), "the refusal")
+        assert app.query_one(PromptBox).text == words
+        client.hold.set()
+        await until(pilot, lambda: not pane.busy, "the end")
+        for column in pane.columns:
+            assert [turn["role"] for turn in column.history.turns] == ["user", "assistant"] * 2
+            assert column.history.system == system
+
+
+async def test_undo_and_clear_without_a_question_say_so(home: Path, run: Run) -> None:
+    async with opened(home) as (app, pilot, _):
+        for words in ("/undo", "/clear", "/retry"):
+            await ask(pilot, words)
+            await until(pilot, lambda: "Nothing was asked yet." in text_of(app), "the reason")
+            app.clear_notifications()
+
+
+@pytest.mark.parametrize(("way", "left"), [("undo", ["One?", "An answer."]), ("forget", [])])
+async def test_an_answer_is_dropped_when_its_question_is_gone(
+    home: Path, run: Run, client: type[FakeClient], way: str, left: list[str]
+) -> None:
+    async with opened(home) as (app, pilot, pane):
+        await ask(pilot, "One?")
+        await until(pilot, lambda: all(column.answer for column in pane.columns), "the answers")
+        client.hold.clear()
+        client.answers = {"travel-lora": "Too late."}
+        await ask(pilot, "Two?")
+        await until(pilot, lambda: "Too late." in text_of(app), "the tokens")
+        column, fake = pane.columns[1], client.made[1]
+        getattr(column, way)()
+        assert not column.busy
+        client.answers = {"travel-lora": "Just so."}
+        column.ask("Three?", Sampling())
+        late = Answer(
+            text="Too late.", prompt_ids=[1], ids=[1], finish_reason="cancelled",
+            prompt_tokens=1, first_token_s=0.2, tokens_per_s=None,
+        )  # fmt: skip
+        fake._on_message(2, late)
+        fake._on_message(2, Failed(message="Too late to fail.", hint=""))
+        await until(pilot, lambda: column.answer == "Just so.", "the answer to the new question")
+        words = [turn["content"] for turn in column.history.turns]
+        assert words == [*left, "Three?", "Just so."]
+        assert "Too late" not in text_of(app)
+
+
+async def test_two_slashes_ask_with_one(home: Path, run: Run, client: type[FakeClient]) -> None:
+    async with opened(home) as (_, pilot, _pane):
+        await ask(pilot, "//etc/hosts, what is it?")
+        await until(pilot, lambda: all(fake.asked for fake in client.made), "the question")
+        assert client.made[0].asked[0][0][-1]["content"] == "/etc/hosts, what is it?"
+
+
 async def test_a_crashed_worker_shows_its_last_lines_and_is_started_anew(
     home: Path, run: Run, client: type[FakeClient]
 ) -> None:
@@ -262,6 +326,37 @@ async def test_a_vote_is_kept_as_a_row_for_dpo(
             "rejected": [{"role": "assistant", "content": "Stay at a hotel."}],
         }
         await until(pilot, lambda: "1 preference" in text_of(app), "the count")
+
+
+async def test_a_vote_keeps_what_the_models_were_asked_with(
+    home: Path, run: Run, client: type[FakeClient]
+) -> None:
+    client.answers = {"travel-lora": "Rome is calling!"}
+    async with opened(home) as (_, pilot, pane):
+        await ask(pilot, "/system Be brief.")
+        await ask(pilot, "Where?")
+        await until(pilot, lambda: all(column.answer for column in pane.columns), "the answers")
+        await ask(pilot, "/system Be rude.")
+        await pilot.press("alt+v", "b")
+        path = home / "preferences.jsonl"
+        await until(pilot, path.exists, "the row")
+        assert json.loads(path.read_text())["prompt"] == [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Where?"},
+        ]
+
+
+async def test_answers_to_different_questions_cannot_be_voted_on(
+    home: Path, run: Run, client: type[FakeClient]
+) -> None:
+    async with opened(home) as (app, pilot, pane):
+        for question, answer in (("One?", "An answer."), ("Two?", "refuse"), ("Three?", "Third.")):
+            client.answers = {"travel-lora": answer}
+            await ask(pilot, question)
+            await until(pilot, lambda: not pane.busy, "the end")
+        await ask(pilot, "/undo")
+        await pilot.press("alt+v")
+        await until(pilot, lambda: "to different questions" in text_of(app), "the reason")
 
 
 @pytest.mark.parametrize(("key", "words"), [("=", "A tie"), ("-", "Both bad")])

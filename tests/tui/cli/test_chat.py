@@ -203,6 +203,8 @@ def test_a_conversation_answers_goes_back_and_ends(gguf_file: Path, home: Path) 
         terminal.wait_for("4 tokens", 2)
         terminal.type("/undo\n/wat\n")
         terminal.wait_for('There is no command "/wat"')
+        terminal.type("/retry\n//undo\n")  # nothing is open to be answered; a question
+        terminal.wait_for("4 tokens", 3)
         terminal.type("/quit\n")
         assert terminal.process.wait(LIMIT_S) == 0
     finally:

@@ -105,9 +105,3 @@ class WriteDialog(OutputDialog):
 
     def report_words(self, report: Mapping[str, Any]) -> Text:
         return written_words(report)
-
-    def take_survey(self, rows: Rows) -> None:
-        """More is known of the rows."""
-        self._rows = rows
-        if self._report is None:
-            self.draw()

@@ -14,9 +14,10 @@ from core.data.edit.convert import LOSSES, TARGETS, UNFIT, target
 from core.data.files.source import open_source
 from core.data.sample import Conversation, Preference, Sample, Text, Tokens, UnpairedPreference
 from core.data.shapes.detect import shape_of
-from core.data.shapes.read import Reader, to_sample
+from core.data.shapes.read import Reader
 from core.errors import AfinaError
 from core.paths import SAMPLE_DATA
+from tests.core.data.samples import to_sample
 
 SHAPES = SAMPLE_DATA / "shapes"
 

@@ -13,9 +13,10 @@ from core.data.encode.encoder import IGNORED, SUPERVISE, Encoder, Encoding, enco
 from core.data.files.source import open_source
 from core.data.report import token_pieces
 from core.data.sample import Conversation, Text
-from core.data.shapes.read import Reader, to_sample
+from core.data.shapes.read import Reader
 from core.errors import AfinaError
 from tests.core.data.conftest import MARKED, TEMPLATES
+from tests.core.data.samples import to_sample
 
 CHAT = [
     {"role": "system", "content": "Be nice 😀"},

@@ -18,8 +18,9 @@ from core.data.shapes.detect import (
     require_trainable,
     shape_of,
 )
-from core.data.shapes.read import read_sample, to_sample
+from core.data.shapes.read import read_sample
 from core.errors import AfinaError
+from tests.core.data.samples import to_sample
 
 U, A = {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}
 HUMAN, GPT = {"from": "human", "value": "Q"}, {"from": "gpt", "value": "A"}

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from core.data.files.source import Row
-from core.data.problems import RowRefused, problem
+from core.data.problems import problem
 from core.data.sample import Conversation, Text
 from core.data.shapes.detect import shape_of
-from core.data.shapes.read import Reader, read_sample, to_sample
+from core.data.shapes.read import Reader, read_sample
+from tests.core.data.samples import RowRefused, to_sample
 
 U, A = {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}
 S, D = {"role": "system", "content": "S"}, {"role": "user", "content": "D"}
