@@ -26,7 +26,8 @@ from core.figures import size  # noqa: E402
 from core.jobs import ENDED  # noqa: E402
 from core.paths import SAMPLE_DATA  # noqa: E402
 from core.plan.plan import look_at_data, make_plan  # noqa: E402
-from core.plan.probe import Probe, Probing  # noqa: E402
+from core.plan.probe import Probing
+from core.plan.probe_result import Probe
 from core.runs.run import create_run  # noqa: E402
 
 PACKED = "train.packing=on"

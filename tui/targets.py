@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from core import samples
-from core.onnx_folder import ADAPTER, ADAPTERS, BUILDING
+from core.model_files.onnx import ADAPTER, ADAPTERS, BUILDING
 from core.runs.run import Run, all_runs
 from exporters.files import ASIDE
 from exporters.results import FAILED, PART

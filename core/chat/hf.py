@@ -21,9 +21,10 @@ from core.chat.backend import (
 )
 from core.chat.protocol import Load, Loaded
 from core.data.encode.template import ChatTemplate
-from core.data.encode.tokenizer import Tokenizer, read_json
+from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.hub import fetch
+from core.model_files.json_file import read_json
 from core.runs.continue_from import PLAIN_STARTS
 from core.runs.target import adapter_name
 

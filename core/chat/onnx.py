@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import onnx_folder
 from core.chat.backend import (
     Cancelled,
     Interrupted,
@@ -27,6 +26,7 @@ from core.chat.protocol import Load, Loaded
 from core.data.encode.template import ChatTemplate
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
+from core.model_files import onnx
 from core.runs.target import Target
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class OnnxGenai:
         start = time.perf_counter()
         self._target = target = request.target
         self._folder = Path(target.model)
-        self._settings = onnx_folder.model_settings(self._folder)
-        self._about = onnx_folder.about(self._folder)  # None: of another program
+        self._settings = onnx.model_settings(self._folder)
+        self._about = onnx.about(self._folder)  # None: of another program
         self._tokenizer = Tokenizer.load(self._folder)
         self._templates = {path: _template(target, path) for path in adapters_of(target)}
         self._template = _template(target, target.adapter)  # of the base too: like with like
@@ -67,7 +67,7 @@ class OnnxGenai:
             parameters=None,
             context_length=self._context_length,
             load_s=round(time.perf_counter() - start, 3),
-            stop_ids=onnx_folder.stop_ids(self._settings),
+            stop_ids=onnx.stop_ids(self._settings),
             device="cpu",
             dtype=self._about.type if self._about else "unknown",
             adapter=target.adapter is not None,

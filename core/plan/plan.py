@@ -26,7 +26,7 @@ from core.plan.lr_schedule import falling_steps, warmup_steps
 from core.plan.memory import Memory
 from core.plan.model_shape import ModelShape, read_shape
 from core.plan.objective import objective_of
-from core.plan.probe import Probe
+from core.plan.probe_result import Probe
 from core.plan.speed import Load, Speed, expected
 from core.runs.continue_from import resolve_config
 

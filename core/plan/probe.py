@@ -21,47 +21,14 @@ from core.config import Config
 from core.hardware import Device, read_device
 from core.jobs import worker_environment
 from core.pipe import Message, PipeWorker
+from core.plan import probe_cache
+from core.plan.probe_result import Point, Probe
 from core.runs.continue_from import resolve_config
 from core.runs.run import create_run
 
 SAFETY = 0.9  # of the free memory is what a run may fill: other processes live there too
 LIMIT_S = 600.0  # of a whole probe; what is measured by then counts
 FOLDER = "afina-probe-"  # how the names of its temporary folders begin
-
-
-class Point(msgspec.Struct, frozen=True):
-    """One batch that was measured."""
-
-    micro_batch: int  # rows, or bins of max_length where they are packed
-    tokens: int  # real ones of the heaviest batch of that many rows
-    peak_bytes: int  # as a run reports it: resident memory, or on a GPU what torch allocated
-    step_s: float  # of one pass forward and back, its share in the optimizer's step included
-    device_bytes: int = 0  # on a GPU with torch's reserve and the driver's context
-
-
-class Fix(msgspec.Struct, frozen=True):
-    """A way to less memory."""
-
-    options: dict[str, Any]  # dotted name: value
-    words: str
-    saves_bytes: int
-    measured: bool  # else estimated
-
-
-class Probe(msgspec.Struct, frozen=True):
-    """What came of one probe."""
-
-    device: str  # its name
-    peak_bytes: int  # at the batch that is configured; extrapolated where it was not measured
-    free_bytes: int  # when the probe began
-    fits: bool
-    tokens_per_s: float | None  # at the heaviest batch; None where no batch fitted
-    seconds: float | None  # of the whole run, without evaluations and saving
-    largest_batch: int | None  # rows that fit by the line through the points
-    points: list[Point]
-    fixes: list[Fix]
-    made: float  # seconds since the epoch
-    words: str = ""  # what didn't fit, or wasn't tried, and why
 
 
 class Probing:
@@ -78,8 +45,6 @@ class Probing:
         """phase {name}, point {point: Point}, then probe {result: Probe} or failure {message,
         hint}; nothing more once it is cancelled. What came out is kept for plans to come.
         """
-        from core.plan import probe_cache
-
         config = resolve_config(self._home, self._config)
         device = read_device(config.launch.device)
         _remove_leftovers()

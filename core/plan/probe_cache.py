@@ -17,7 +17,7 @@ from core.config import Config, config_io
 from core.hardware import Device
 from core.hub import model_folder
 from core.paths import make_folder, write_atomic
-from core.plan.probe import Probe
+from core.plan.probe_result import Probe
 
 # What neither the memory nor the speed of a step depends on
 APART = {

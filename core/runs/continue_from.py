@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from core.config import Config, Method, Model
-from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError, FieldProblem
+from core.model_files.json_file import read_json
 from core.runs.run import Run, find_run
 from core.runs.target import weights_at
 

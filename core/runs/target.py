@@ -12,13 +12,13 @@ from typing import Any
 
 import msgspec
 
-from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError, nearest
-from core.gguf_keys import Value, read_keys
 from core.hub import is_hub_id
-from core.onnx_folder import ADAPTER as ONNX_ADAPTER
-from core.onnx_folder import ADAPTERS as ONNX_ADAPTERS
-from core.onnx_folder import CONFIG as GENAI_CONFIG
+from core.model_files.gguf import Value, read_keys
+from core.model_files.json_file import read_json
+from core.model_files.onnx import ADAPTER as ONNX_ADAPTER
+from core.model_files.onnx import ADAPTERS as ONNX_ADAPTERS
+from core.model_files.onnx import CONFIG as GENAI_CONFIG
 from core.runs.run import Run, find_run
 
 GGUF = ".gguf"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from exporters.gguf.importance import Order
+    from exporters.gguf.importance_order import Order
 
 HEAD = "lm_head"
 ROOM = 1.3  # of the weights' bytes, for what is between them

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from core.data.encode.encoder import Encoder
     from core.data.files.source import Source
     from core.data.shapes.read import Reader
-    from exporters.gguf.importance import Order
+    from exporters.gguf.importance_order import Order
 
 WINDOW = 512  # tokens of a window of a text file
 LONGEST = 4096  # tokens of a row; attention over more takes memory and tells little more

@@ -114,8 +114,9 @@ def refuse_unquantizable(type_name: str) -> None:
 def _adapt(merged: Path) -> None:
     """Rewrites templates and settings for other programs; the converter copies them as they are."""
     from core.data.encode.template import ChatTemplate
-    from core.data.encode.tokenizer import Tokenizer, read_json
-    from exporters.gguf.template import portable, writes_bos
+    from core.data.encode.tokenizer import Tokenizer
+    from core.model_files.json_file import read_json
+    from exporters.chat_template import portable, writes_bos
 
     try:
         tokenizer = Tokenizer.load(merged)

@@ -10,11 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import msgspec
-
 from core.errors import AfinaError
 from core.runs.target import Target
 from exporters.contract import Working
+from exporters.gguf.importance_order import TOKENS, Order
 from exporters.gguf.mixes import INPUT
 from exporters.gguf.prepare import Prepared
 from exporters.gguf.types import ROUTER
@@ -23,8 +22,6 @@ from exporters.isolated import Send, run_aside
 if TYPE_CHECKING:
     import numpy as np
 
-TOKENS = 50_000  # llama.cpp's people find little gain beyond
-BUDGET_S = 600.0  # a large model on few cores sees fewer tokens
 FLOOR = 1e-6  # of a matrix's mean: what ggml searches with must not be nothing at all
 WITHOUT = "Choose q2_k or a larger type, which needs none."
 
@@ -45,21 +42,6 @@ class Importance(NamedTuple):
             f"The importance of columns is from {self.tokens:,} tokens in {self.texts:,} texts, "
             f"{self.origin}."
         )
-
-
-class Order(msgspec.Struct, frozen=True):
-    """What the other process is to do."""
-
-    target: Target
-    folder: str  # the model's
-    text: str  # a file; empty for the run's training rows
-    bos: int | None  # what llama.cpp puts before a plain text
-    matrices: dict[str, str]  # GGUF name: the module in transformers
-    experts: dict[str, str]  # GGUF name of a stack of experts: the module of all of them
-    out: str
-    threads: int
-    tokens: int = TOKENS
-    budget_s: float = BUDGET_S
 
 
 def require_texts(target: Target, text: str | None) -> None:

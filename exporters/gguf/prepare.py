@@ -16,13 +16,13 @@ from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.hub import model_folder
 from core.runs.target import Target
+from exporters.chat_template import portable, sample_prompt, writes_bos
 from exporters.eos import stop_ids
 from exporters.gguf.converter import Refused
 from exporters.gguf.families import Family, family_of
 from exporters.gguf.families.family import option_of
 from exporters.gguf.mixes import Traits
 from exporters.gguf.sentencepiece import ALWAYS, FIRST, NEVER
-from exporters.gguf.template import portable, sample_prompt, writes_bos
 from exporters.gguf.types import Type, tensor_types
 from exporters.gguf.vocabulary import Vocabulary, read_vocabulary
 from exporters.weights.merge import INPUT, Merged

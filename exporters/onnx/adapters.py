@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
 from core.figures import size
-from core.onnx_folder import About, Site
+from core.model_files.onnx import About, Site
 from core.paths import sync_folder
 from exporters.weights.adapter import Adapter
 from exporters.weights.merge import INPUT, OUTPUT, Merged

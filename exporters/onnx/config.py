@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from core.data.encode.template import ChatTemplate
-from core.data.encode.tokenizer import Tokenizer, read_json
+from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
-from core.onnx_folder import ABOUT
-from core.onnx_folder import CONFIG as GENAI
+from core.model_files.json_file import read_json
+from core.model_files.onnx import ABOUT
+from core.model_files.onnx import CONFIG as GENAI
 from core.paths import write_atomic
 from exporters.onnx.template import written_out
 from exporters.onnx.tokenizer import for_genai

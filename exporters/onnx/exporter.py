@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from core.data.encode.template import ChatTemplate
-from core.data.encode.tokenizer import Tokenizer, read_json
+from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
 from core.hub import model_folder
+from core.model_files.json_file import read_json
 from core.runs.target import Target
 from exporters.contract import PLAIN, Conversation, Excerpt, Item, Options, Seen, Working
 from exporters.eos import stop_ids

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import AfinaError
-from core.onnx_folder import GRAPH, Piece, Site
+from core.model_files.onnx import GRAPH, Piece, Site
 from core.paths import sync_folder
 
 if TYPE_CHECKING:

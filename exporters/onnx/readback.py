@@ -13,7 +13,7 @@ import msgspec
 
 from core.data.encode.tokenizer import Tokenizer
 from core.errors import AfinaError
-from core.onnx_folder import GRAPH
+from core.model_files.onnx import GRAPH
 from exporters.contract import Conversation, Seen
 from exporters.isolated import Send
 from exporters.onnx.shared_graph import base_of, template_path

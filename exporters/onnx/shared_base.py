@@ -12,7 +12,7 @@ from pathlib import Path
 
 from core.data.encode.template import ChatTemplate
 from core.errors import AfinaError
-from core.onnx_folder import about
+from core.model_files.onnx import about
 from core.runs.target import Target
 from exporters.contract import Item, Working
 from exporters.onnx.adapters import refuse_other_base, refuse_unfit

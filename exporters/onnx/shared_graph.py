@@ -21,7 +21,7 @@ import msgspec
 
 from core.errors import AfinaError
 from core.hub import model_folder
-from core.onnx_folder import ABOUT, ADAPTER, ADAPTERS, BUILDING, About, about
+from core.model_files.onnx import ABOUT, ADAPTER, ADAPTERS, BUILDING, About, about
 from core.paths import make_folder, sync_folder, write_atomic
 from core.runs.run import slug
 from core.runs.target import Target, adapter_name

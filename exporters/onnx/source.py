@@ -6,17 +6,17 @@ from pathlib import Path
 
 import msgspec
 
+from core.model_files.json_file import require_json
 from exporters.onnx.families import family_of
 from exporters.weights.merge import Merged
 from exporters.weights.model_files import CONFIG, write_companions
-from exporters.weights.safetensors_reader import read_json
 
 
 def write_source(folder: Path, merged: Merged) -> None:
     """Writes it; config.json says what the merged tensors are, in words that the builder knows."""
     folder.mkdir(parents=True)
     write_companions(merged, folder, "f32")
-    values = read_json(folder / CONFIG)
+    values = require_json(folder / CONFIG)
     values["architectures"] = [family_of(values).architecture]
     if values["model_type"] == "phi3":
         # where these differ, the builder takes it for longrope, which family_of refuses

@@ -18,7 +18,7 @@ import onnx_ir as ir
 import torch
 
 from core.errors import AfinaError
-from core.onnx_folder import DATA, GRAPH
+from core.model_files.onnx import DATA, GRAPH
 from core.train.release import give_back
 from exporters.weights.merge import INPUT, OUTPUT, Merged
 

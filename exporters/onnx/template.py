@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from exporters.gguf.template import portable
+from exporters.chat_template import portable
 
 Token = tuple[str, str]  # kind and source, as Jinja's lexer has them
 

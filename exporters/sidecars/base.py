@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError
 from core.hub import is_hub_id, model_folder
+from core.model_files.json_file import read_json
 from core.runs.run import Run
 from core.runs.target import Target
 

@@ -15,7 +15,7 @@ import msgspec
 
 from core.data.escape import visible
 from core.figures import short, size
-from core.onnx_folder import ADAPTER
+from core.model_files.onnx import ADAPTER
 from core.runs.run import slug
 from exporters.results import FAIL, PASS, Check, Result
 from exporters.sidecars.base import Base

@@ -15,10 +15,11 @@ import msgspec
 
 from core.chat.default_system_prompt import system_prompt_of
 from core.data.encode.template import ChatTemplate
-from core.data.encode.tokenizer import Tokenizer, read_json
+from core.data.encode.tokenizer import Tokenizer
 from core.disk import reason_of
 from core.errors import AfinaError
 from core.hub import model_folder
+from core.model_files.json_file import read_json
 from core.paths import write_atomic
 from core.runs.run import Run, slug
 from core.runs.target import Target

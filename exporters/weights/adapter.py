@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
+from core.model_files.json_file import require_json
+from core.model_files.safetensors import Entry
 from core.runs.continue_from import PLAIN_STARTS
 from exporters.weights.expert_lora import Expert, split_whole, spread
 from exporters.weights.experts import TOGETHER
-from exporters.weights.safetensors_reader import Entry, Weights, read_json
+from exporters.weights.safetensors_reader import Weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,7 +61,7 @@ class Adapter:
         self.folder = folder
         if not (folder / CONFIG).is_file():
             raise AfinaError(f'"{folder}" holds no {CONFIG}.', "Name the folder of a PEFT adapter.")
-        self.config = read_json(folder / CONFIG)
+        self.config = require_json(folder / CONFIG)
         _refuse_unknown(folder, self.config)
         if not (folder / WEIGHTS).is_file():
             raise AfinaError(

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from core.model_files.safetensors import Entry
 from exporters.weights.experts import TOGETHER, parts_of
-from exporters.weights.safetensors_reader import Entry
 
 Shape = tuple[int, ...]
 Parts = dict[str, str]  # part: key in the adapter's file

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from core.errors import AfinaError
-from exporters.weights.safetensors_reader import SIZES, Entry
+from core.model_files.safetensors import SIZES, Entry
 
 NAMES = {  # model_type: what the hub calls the parts of gate_up_proj, and down_proj
     "mixtral": (("w1", "w3"), ("w2",)),

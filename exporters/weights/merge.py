@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import AfinaError
+from core.model_files.json_file import require_json
 from exporters.weights.adapter import Adapter
 from exporters.weights.experts import split_experts
-from exporters.weights.safetensors_reader import Weights, open_weights, read_json
+from exporters.weights.safetensors_reader import Weights, open_weights
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,7 +27,7 @@ class Merged:
 
     def __init__(self, model: Path, adapter: Path | None = None) -> None:
         self.folder = model
-        self.config: dict[str, Any] = read_json(model / "config.json")
+        self.config: dict[str, Any] = require_json(model / "config.json")
         _refuse_quantized(model, self.config)
         self.base: Weights = open_weights(model)
         self.base.entries = split_experts(self.base.entries, self.config.get("model_type", ""))

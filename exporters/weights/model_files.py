@@ -14,9 +14,9 @@ import msgspec
 
 from core.data.encode.template import template_text
 from core.data.encode.tokenizer import tokenizer_values
+from core.model_files.json_file import require_json
 from core.paths import write_atomic
 from exporters.weights.merge import INPUT, Merged
-from exporters.weights.safetensors_reader import read_json
 
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
 TEMPLATE, TEMPLATES = "chat_template.jinja", "additional_chat_templates"
@@ -107,7 +107,7 @@ def _cleaned(values: dict[str, Any]) -> dict[str, Any]:
 
 def _copy_settings(source: Path, target: Path) -> None:
     """Byte by byte where there is nothing to leave out."""
-    values = read_json(source)
+    values = require_json(source)
     cleaned = _cleaned(values)
     if cleaned == values:
         shutil.copyfile(source, target)
@@ -131,7 +131,7 @@ def _replace_template(folder: Path, text: str) -> None:
     write_atomic(folder / TEMPLATE, text)
     path = folder / TOKENIZER
     if path.is_file():
-        values = read_json(path)
+        values = require_json(path)
         if values.pop("chat_template", None) is not None:
             _write(path, values)
 

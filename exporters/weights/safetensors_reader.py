@@ -1,7 +1,7 @@
 """Reading safetensors by seek and read: headers first, then one tensor at a time as float32.
 
 `safe_open` maps the whole file and the process's memory shows it all; here only the tensor that was
-asked for is in memory. Format: 8 bytes of little-endian header length, a JSON header, the data.
+asked for is in memory.
 """
 
 from __future__ import annotations
@@ -12,31 +12,14 @@ from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from core.errors import AfinaError
+from core.model_files.json_file import require_json
+from core.model_files.safetensors import SIZES, Entry, read_header
 
 if TYPE_CHECKING:
     import numpy as np
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}  # bytes of one value
-HEADER_LIMIT = 100_000_000  # bytes; the format's own limit
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """Where one tensor lies."""
-
-    name: str
-    dtype: str  # as safetensors writes it: "F32", "BF16", ...
-    shape: tuple[int, ...]
-    path: Path
-    start: int  # offset in the file
-    stop: int
-
-    @property
-    def parameters(self) -> int:
-        return math.prod(self.shape)
 
 
 class Weights:
@@ -109,7 +92,7 @@ def open_weights(folder: Path) -> Weights:
             if other
             else f"Name a folder with {SINGLE} or {INDEX}.",
         )
-    index = read_json(folder / INDEX).get("weight_map", {})
+    index = require_json(folder / INDEX).get("weight_map", {})
     paths = [folder / name for name in sorted(set(index.values()))]
     missing = [path.name for path in paths if not path.is_file()]
     if missing:
@@ -127,47 +110,6 @@ def open_weights(folder: Path) -> Weights:
     return weights
 
 
-def read_header(path: Path) -> list[Entry]:
-    """The tensors of one file, in the order in which they lie in it."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, HEADER_LIMIT):
-            raise AfinaError(
-                f'"{path}" is not a safetensors file: its header of {length:,} bytes does not fit '
-                f"into {size:,} bytes.",
-                "The file is cut short or of another kind: copy or save it again.",
-            )
-        text = file.read(length)
-    try:
-        header = msgspec.json.decode(text)
-        entries = [
-            _entry(path, name, value, 8 + length)
-            for name, value in header.items()
-            if name != "__metadata__"
-        ]
-    except (msgspec.DecodeError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise AfinaError(
-            f'The header of "{path}" can\'t be read: {error}.', "Save the model again."
-        ) from error
-    for entry in entries:
-        if entry.stop > size:
-            raise AfinaError(
-                f'"{path}" has {size:,} bytes, and the tensor "{entry.name}" ends at '
-                f"{entry.stop:,}.",
-                "The file is cut short: copy or save it again.",
-            )
-    return sorted(entries, key=lambda entry: entry.start)
-
-
-def _entry(path: Path, name: str, value: dict, base: int) -> Entry:
-    start, stop = value["data_offsets"]
-    entry = Entry(name, value["dtype"], tuple(value["shape"]), path, base + start, base + stop)
-    if entry.dtype in SIZES and entry.parameters * SIZES[entry.dtype] != stop - start:
-        raise ValueError(f'the tensor "{name}" has {stop - start} bytes for {entry.shape}')
-    return entry
-
-
 def to_float32(data: np.ndarray | bytes, dtype: str) -> np.ndarray:
     """Little-endian values as a flat, writable float32 array; exact for all but F64."""
     import numpy as np
@@ -178,15 +120,3 @@ def to_float32(data: np.ndarray | bytes, dtype: str) -> np.ndarray:
         return widened.view(np.float32)
     values = np.frombuffer(data, dtype={"F64": "<f8", "F32": "<f4", "F16": "<f2"}[dtype])
     return values.astype(np.float32, copy=not values.flags.writeable)
-
-
-def read_json(path: Path) -> dict:
-    """A JSON object in a file of a model folder. Raises AfinaError when it is not one."""
-    try:
-        value = msgspec.json.decode(path.read_bytes())
-    except (OSError, msgspec.DecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise AfinaError(f'Can\'t read "{path}": {reason}.', "Copy or save it again.") from error
-    if not isinstance(value, dict):
-        raise AfinaError(f'"{path}" holds no JSON object.', "Copy or save it again.")
-    return value

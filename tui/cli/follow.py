@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from core.data.encode.tokenizer import read_json
 from core.data.escape import visible
 from core.events import Event, EventTail, encode, number
 from core.figures import duration
 from core.jobs import ENDED, Job, State
+from core.model_files.json_file import read_json
 from core.runs.run import Run, summary
 from core.runs.target import is_classifier
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from core.config import Config
     from core.plan.data_facts import DataFacts
     from core.plan.plan import Plan
-    from core.plan.probe import Fix, Point, Probe
+    from core.plan.probe_result import Fix, Point, Probe
 
 LABEL_CELLS = 9
 SOURCES = {

@@ -24,7 +24,7 @@ from tui.theme import (
 
 if TYPE_CHECKING:
     from core.plan.plan import Plan
-    from core.plan.probe import Point, Probe
+    from core.plan.probe_result import Point, Probe
     from tui.train.probe_poller import ProbeState
 
 PART_CELLS = 20

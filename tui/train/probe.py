@@ -14,7 +14,7 @@ from tui.train.probe_poller import ProbeFeed, ProbeState, ProbeTold
 
 if TYPE_CHECKING:
     from core.plan.plan import Plan
-    from core.plan.probe import Fix
+    from core.plan.probe_result import Fix
 
 
 class TrainProbe(Pane):

@@ -13,7 +13,8 @@ from core.config import Config
 from core.errors import AfinaError
 
 if TYPE_CHECKING:
-    from core.plan.probe import Point, Probe, Probing
+    from core.plan.probe import Probing
+    from core.plan.probe_result import Point, Probe
 
 
 class ProbeTold(Message):

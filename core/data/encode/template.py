@@ -12,10 +12,11 @@ from typing import Any
 
 import msgspec
 
-from core.data.encode.tokenizer import Tokenizer, read_json, special_tokens
+from core.data.encode.tokenizer import Tokenizer, special_tokens
 from core.data.sample import Message
 from core.errors import AfinaError
 from core.hub import model_folder
+from core.model_files.json_file import read_json
 
 _GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 _REASONING = ("reasoning_content", "thinking", "reasoning")

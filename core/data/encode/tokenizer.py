@@ -19,6 +19,7 @@ from core.data.encode import sentencepiece
 from core.data.encode.spans import ByEncoding, ByLengths, ByOffsets, TokenSpans
 from core.errors import AfinaError
 from core.hub import model_folder
+from core.model_files.json_file import read_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as RawTokenizer
@@ -160,18 +161,6 @@ def tokenizer_values(folder: Path) -> dict[str, Any]:
     if path.name == sentencepiece.FILE:
         return sentencepiece.tokenizer_json(folder, read_json(folder, "tokenizer_config.json"))
     return read_json(folder, path.name)
-
-
-def read_json(folder: Path, name: str) -> dict[str, Any]:
-    """A JSON file of a model folder; empty where there is none."""
-    path = folder / name
-    if not path.is_file():
-        return {}
-    try:
-        value = msgspec.json.decode(path.read_bytes())
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
-        raise AfinaError(f'Can\'t read "{path}": {error}.') from error
-    return value if isinstance(value, dict) else {}
 
 
 def special_tokens(folder: Path) -> dict[str, str]:

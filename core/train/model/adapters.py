@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.config import Config
-from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError
+from core.model_files.json_file import read_json
 from core.plan.counting import FEEDFORWARD
 from core.runs.lineage import START
 from core.train.model import layers, pissa

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from core.plan.probe import SAFETY, Fix
+from core.plan.probe import SAFETY
+from core.plan.probe_result import Fix
 from core.train.probe.linear_fit import Line
 from core.train.probe.request import Measured, Order
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from core.plan.probe import Point
+from core.plan.probe_result import Point
 
 
 class Line(msgspec.Struct, frozen=True):

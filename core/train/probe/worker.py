@@ -24,7 +24,8 @@ from core.plan import memory
 from core.plan.data_facts import DataFacts
 from core.plan.model_shape import read_shape
 from core.plan.plan import computes_in_bfloat16, make_plan
-from core.plan.probe import FOLDER, LIMIT_S, SAFETY, Point, Probe
+from core.plan.probe import FOLDER, LIMIT_S, SAFETY
+from core.plan.probe_result import Point, Probe
 from core.runs.run import Run
 from core.train.loader.dataset import Encoded, load
 from core.train.probe import children, fixes

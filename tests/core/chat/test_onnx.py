@@ -21,7 +21,7 @@ from core.chat.oga import Generator
 from core.chat.onnx import OnnxGenai
 from core.chat.protocol import Load
 from core.errors import AfinaError
-from core.onnx_folder import About, Site
+from core.model_files.onnx import About, Site
 from core.runs.target import Target
 from tests.core.chat import tiny, tiny_onnx
 

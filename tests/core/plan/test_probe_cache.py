@@ -11,7 +11,7 @@ from core.config import Config, Data, Method, Train
 from core.plan import probe_cache
 from core.plan.data_facts import DataFacts
 from core.plan.plan import make_plan
-from core.plan.probe import Point, Probe
+from core.plan.probe_result import Point, Probe
 from tests.core.plan.test_plan import CPU, config_of, device, model  # noqa: F401
 
 PROBE = Probe(

@@ -17,7 +17,7 @@ from core.chat.protocol import Load
 from core.config import Config
 from core.data.recipe import Recipe
 from core.jobs import JobWorker
-from core.plan import memory
+from core.plan import model_shape
 from core.plan.counting import trainable_parameters
 from core.runs.run import Run, create_run
 from core.runs.target import of_run
@@ -138,7 +138,7 @@ def test_exactly_the_weights_of_the_method_learn_and_as_many_as_were_counted(
     method: str, trained: Callable[[str], Trained]
 ) -> None:
     config, trainer, learning, frozen = trained(method)
-    shape = memory.read_shape(Path(config.model.name_or_path))
+    shape = model_shape.read_shape(Path(config.model.name_or_path))
     assert sum(w.numel() for w in learning.values()) == trainable_parameters(shape, config)
     assert all(weight.dtype == torch.float32 for weight in learning.values())
     after = dict(trainer.model.named_parameters())

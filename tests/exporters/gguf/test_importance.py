@@ -18,7 +18,8 @@ from exporters.contract import Options, Working
 from exporters.gguf.activations import Watched
 from exporters.gguf.calibration import texts_for
 from exporters.gguf.exporter import Gguf
-from exporters.gguf.importance import Order, floored, order_for
+from exporters.gguf.importance import floored, order_for
+from exporters.gguf.importance_order import Order
 from exporters.gguf.prepare import prepare
 from tests.exporters import models
 from tests.exporters.families import make_model

@@ -12,7 +12,7 @@ import torch
 from core.chat.llamacpp import LlamaCpp
 from core.chat.protocol import Load
 from core.errors import AfinaError
-from core.gguf_keys import read_keys
+from core.model_files.gguf import read_keys
 from core.runs.target import Target, resolve
 from exporters.contract import Working
 from exporters.gguf.exporter import Gguf

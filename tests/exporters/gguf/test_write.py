@@ -21,17 +21,17 @@ from core.chat.llamacpp import LlamaCpp
 from core.chat.protocol import Load
 from core.data.encode.template import ChatTemplate
 from core.errors import AfinaError
+from core.model_files.json_file import require_json
 from core.runs.target import Target
+from exporters.chat_template import portable
 from exporters.gguf import stream
 from exporters.gguf.families import family_of
 from exporters.gguf.header import begin
 from exporters.gguf.importance import Importance
 from exporters.gguf.prepare import Prepared, prepare
 from exporters.gguf.rope import read_rope
-from exporters.gguf.template import portable
 from exporters.gguf.types import TYPES, file_bytes
 from exporters.gguf.write import close, write_gguf
-from exporters.weights.safetensors_reader import read_json
 from tests.exporters import models
 
 IDS = list(range(3, 250, 7))
@@ -154,7 +154,7 @@ def test_a_name_that_llama_cpp_reacts_to_is_changed(base: Path) -> None:
 def test_a_rotation_that_is_not_known_is_refused(
     base: Path, rope: dict[str, Any], words: str
 ) -> None:
-    config = read_json(base / "config.json") | {"rope_parameters": rope}
+    config = require_json(base / "config.json") | {"rope_parameters": rope}
     with pytest.raises(AfinaError, match=words):
         family_of(config)
 

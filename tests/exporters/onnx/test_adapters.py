@@ -15,7 +15,7 @@ from core.chat.backend import open_backend
 from core.chat.onnx import OnnxGenai
 from core.chat.protocol import Load
 from core.errors import AfinaError
-from core.onnx_folder import BUILDING, about
+from core.model_files.onnx import BUILDING, about
 from core.runs.target import Target, resolve
 from exporters.contract import Working
 from exporters.files import mend

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core.errors import AfinaError
-from core.onnx_folder import About, Piece, Site
+from core.model_files.onnx import About, Piece, Site
 from core.runs.target import Target
 from exporters.onnx.adapters import matrices, write_adapter
 from exporters.onnx.exporter import Onnx

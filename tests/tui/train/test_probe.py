@@ -13,7 +13,7 @@ from core.config import Config
 from core.hardware import read_device
 from core.plan import probe as probes
 from core.plan import probe_cache
-from core.plan.probe import Fix, Point, Probe
+from core.plan.probe_result import Fix, Point, Probe
 from tests.tui.homes import write_run
 from tests.tui.pilots import byte_model, changed, config_of, lines_of, text_of, until, write_weights
 from tui.app import AfinaApp

@@ -16,7 +16,7 @@ from tui.widgets.frame import Frame, Words
 from tui.widgets.row_list import Column
 
 if TYPE_CHECKING:
-    from core.plan.probe import Fix
+    from core.plan.probe_result import Fix
 
 COLUMNS = (
     Column("what", 0),

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from core.config import Config
-from core.data.encode.tokenizer import read_json, tokenizer_values
+from core.data.encode.tokenizer import tokenizer_values
 from core.errors import AfinaError, FieldProblem
 from core.figures import size
 from core.hardware import read_device
 from core.hub import model_folder
+from core.model_files.json_file import read_json
 from core.train.checks.preflight import named
 from core.train.checks.preflight.model import check_model_folder
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from core.config import Config
 from core.data.encode.encoder import Encoder
-from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError, nearest
+from core.model_files.json_file import read_json
 from core.train.loader.dataset import Encoded
 from core.train.model import target_modules
 from core.train.model.adapters import module_names

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from core.config import Config
-from core.plan import memory
-from core.plan.probe import Fix, Point
+from core.plan import model_shape
+from core.plan.probe_result import Fix, Point
 from core.train.probe import fixes
 from core.train.probe.children import NO_MEMORY, Outcome
 from core.train.probe.linear_fit import Line
@@ -43,7 +43,7 @@ class Session:
 
     def estimate(self, config: Config) -> memory.Memory:
         """The tiny model's parts, as if those of the run filled its peak."""
-        shape = memory.read_shape(self.base)
+        shape = model_shape.read_shape(self.base)
         larger = PEAK / sum(size for _, size in _parts(memory.estimate(shape, self.config, True)))
         parts = _parts(memory.estimate(shape, config, True))
         return memory.Memory(**NOTHING | {name: round(larger * size) for name, size in parts})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.plan.probe import Point
+from core.plan.probe_result import Point
 from core.train.probe.linear_fit import Line
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from core.data.encode.tokenizer import read_json
 from core.errors import AfinaError
+from core.model_files.json_file import read_json
 
 CONFIG, ABOUT = "genai_config.json", "afina.json"
 GRAPH, DATA = "model.onnx", "model.onnx.data"  # as Afina names them
