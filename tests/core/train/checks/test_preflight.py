@@ -12,6 +12,7 @@ import pytest
 
 from core.data.encode.encoder import Encoder
 from core.errors import AfinaError
+from core.plan.layout import should_pack
 from core.train.checks import preflight
 from core.train.checks.preflight import data as preflight_data
 from core.train.checks.preflight.leak import leak_findings
@@ -188,10 +189,10 @@ def test_layers_that_do_not_exist_are_told_with_those_that_do(
 def test_packing_is_chosen_where_enough_steps_remain(configure: Configure) -> None:
     words = ("train.num_train_epochs=2", "train.per_device_train_batch_size=2")
     config = configure(*words, "data.max_length=100")
-    assert dataset.should_pack(config, 10_000)
-    assert not dataset.should_pack(config, 9_800)
-    assert dataset.should_pack(configure("train.packing=on"), 10)
-    assert not dataset.should_pack(configure("train.packing=off"), 10**9)
+    assert should_pack(config, 10_000)
+    assert not should_pack(config, 9_800)
+    assert should_pack(configure("train.packing=on"), 10)
+    assert not should_pack(configure("train.packing=off"), 10**9)
 
 
 def test_the_system_prompt_that_most_rows_share_is_found(

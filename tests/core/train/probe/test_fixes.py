@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from core.config import Config
-from core.plan import model_shape
+from core.plan import memory, model_shape
 from core.plan.probe_result import Fix, Point
 from core.train.probe import fixes
 from core.train.probe.children import NO_MEMORY, Outcome
