@@ -89,11 +89,14 @@ class Job:
 
     def request(self, action: str, **fields: Any) -> int:
         """Asks the worker for something; its answer is a `control` event with this number."""
-        requests = EventWriter(self.directory / "control.jsonl")
-        try:
-            return requests.write(action, **fields)
-        finally:
-            requests.close()
+        path = self.directory / "control.jsonl"
+        with open(path, "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # two that ask at once would count from the same line
+            requests = EventWriter(path)
+            try:
+                return requests.write(action, **fields)
+            finally:
+                requests.close()
 
     def start(self, worker: str, environment: dict[str, str] | None = None) -> int:
         """Starts the worker as a process of its own session; returns its pid.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from core.errors import AfinaError
@@ -42,17 +44,22 @@ def make_folder(path: Path) -> Path:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Replaces a file as a whole: written beside it, synced to disk, then renamed over it."""
+    """Replaces a file as a whole: written beside it, synced to disk, then renamed over it.
+
+    Its rights are those of the file that it replaces, else those of any new file.
+    """
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(beside, "xb") as file:  # with the rights that the umask leaves
+            with suppress(FileNotFoundError):
+                os.fchmod(file.fileno(), stat.S_IMODE(path.stat().st_mode))
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(name, path)
+        os.replace(beside, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
 

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Container, Mapping
@@ -242,10 +243,16 @@ class PipeWorker:
     def close(self, grace_s: float = GRACE_S + 1.0) -> None:
         """Ends the worker: by the end of its stdin, then by force."""
         self._closing = True
-        with self._lock, suppress(OSError, ValueError):
-            self.process.stdin.close()  # type: ignore[union-attr]
+        deadline = time.monotonic() + grace_s
+        # a send holds the lock for as long as a worker that reads nothing lets it wait
+        if self._lock.acquire(timeout=grace_s):
+            try:
+                with suppress(OSError, ValueError):
+                    self.process.stdin.close()  # type: ignore[union-attr]
+            finally:
+                self._lock.release()
         try:
-            self.process.wait(grace_s)
+            self.process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)

@@ -27,7 +27,6 @@ TEXTUAL = (App, ModalScreen, VerticalScroll, ScrollView, Input, TextArea, Messag
 # what other libraries call: methods that override theirs, in the files that hold such classes
 OVERRIDES = {
     "core/data/encode/template_trace.py": {"visit_Concat", "visit_Compare", "call_binop"},  # jinja2
-    "core/runs/run.py": {"use_base"},  # has no caller yet: what a run fetched is not recorded
     "core/train/loader/feeding.py": {"get_batch_samples", "_get_eval_sampler"},  # Trainer
     "core/train/objectives/dpo.py": {"_prepare_dataset"},
     "core/train/optim/stepping.py": {"create_optimizer", "create_scheduler"},

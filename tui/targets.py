@@ -9,6 +9,7 @@ from typing import NamedTuple
 from core import samples
 from core.model_files.onnx import ADAPTER, ADAPTERS, BUILDING
 from core.runs.run import Run, all_runs
+from core.runs.target import split_point
 from exporters.files import ASIDE
 from exporters.results import FAILED, PART
 
@@ -52,7 +53,7 @@ def words_of(home: Path, subject: str) -> list[str]:
     if path.suffix == ".gguf" or path.is_dir():
         origin = _origin_of_export(home, path)
         return [origin, subject] if origin else [subject]
-    name = subject.partition("@")[0]
+    name = split_point(subject)[0]
     if subject != f"{name}@base" and any(name in (run.id, run.name) for run in all_runs(home)):
         return [f"{name}@base", subject]
     return [subject]

@@ -40,7 +40,7 @@ class Transformers:
     def __init__(self, request: Load) -> None:
         start = time.perf_counter()
         self._target = target = request.target
-        folder, adapters = fetch(target.model), adapters_of(target)
+        folder, adapters = fetch(target.model, target.revision), adapters_of(target)
         _check_weights(folder, adapters)
         self._tokenizer = Tokenizer.load(folder)
         self._template = ChatTemplate.load(folder, target.chat_template)

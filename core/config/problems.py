@@ -14,15 +14,15 @@ from core.data.encode.template import BUILT_IN
 from core.data.files.source import looks_like_data
 from core.errors import FieldProblem
 from core.hub import is_hub_id
-from core.paths import home
-from core.runs.continue_from import continue_from_problems
 
 
 def problems(config: Config) -> list[FieldProblem]:
-    """Every problem and warning, by the field that it belongs to."""
+    """Every problem and warning that the configuration alone shows, by the field it belongs to.
+
+    What else a run stands on is in core/runs/problems.py, which asks here too.
+    """
     return [
         *_model_problems(config),
-        *continue_from_problems(home(), config),
         *_path_problems(config),
         *_template_problems(config),
         *_eval_problems(config),

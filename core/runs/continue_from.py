@@ -17,7 +17,7 @@ from core.config import Config, Method, Model
 from core.errors import AfinaError, FieldProblem
 from core.model_files.json_file import read_json
 from core.runs.run import Run, find_run
-from core.runs.target import weights_at
+from core.runs.target import split_point, weights_at
 
 SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 KINDS = {"LORA": "lora", "IA3": "ia3", "PROMPT_TUNING": "prompt"}
@@ -61,15 +61,14 @@ def find(home: Path, word: str, named_base: str = "") -> StartPoint:
             f'"{word}" is a whole model, not an adapter.',
             "Set model.name_or_path to it, and leave model.continue_from out.",
         )
-    name, _, point = word.rpartition("@") if "@" in word else (word, "", "result")
+    name, point = split_point(word)
     run = find_run(home, name)
     weights = weights_at(run, point or "result")
-    resolve_config = int(weights.name[5:]) if weights.name.startswith("step-") else "result"
+    at = int(weights.name[5:]) if weights.name.startswith("step-") else "result"
     if not (weights / SETTINGS).is_file():
-        return StartPoint(weights, str(weights), run=run, point=resolve_config)
-    config = run.config
+        return StartPoint(weights, str(weights), run=run, point=at)
     settings = _settings(weights)
-    return StartPoint(weights, run.base, config.model.revision, settings, run, resolve_config)
+    return StartPoint(weights, run.base, run.base_revision, settings, run, at)
 
 
 def resolve_config(home: Path, config: Config) -> Config:

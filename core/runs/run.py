@@ -47,6 +47,12 @@ class Run(Job):
         except FileNotFoundError:
             return self.config.model.name_or_path
 
+    @property
+    def base_revision(self) -> str | None:
+        """The revision of a base that is still a hub id; the folder that was fetched has it."""
+        model = self.config.model
+        return model.revision if self.base == model.name_or_path else None
+
     def use_base(self, folder: Path) -> None:
         """Records the folder of the very revision that a hub id stood for."""
         write_atomic(self.directory / "base.txt", str(folder.resolve()))

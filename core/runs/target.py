@@ -6,6 +6,7 @@ file, an ONNX folder; the last four with adapters of their own kind beside them.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Target(msgspec.Struct, frozen=True):
     chat_template: str | None = None  # a Jinja file that replaces the model's own
     run: str | None = None  # directory of the run it comes from
     label: str = ""  # short name for a column
+    revision: str | None = None  # of a model that is a hub id, as long as nothing fetched it
     adapters: tuple[str, ...] = ()  # further ones, to switch to without loading again
 
 
@@ -68,7 +70,7 @@ def resolve(home: Path, word: str, adapter: str | Sequence[str] | None = None) -
         )
     if "/" in word and is_hub_id(word):
         return _with(home, Target(word, "hf", word, label=word.rpartition("/")[2]), adapters)
-    name, _, point = word.partition("@")
+    name, point = split_point(word)
     target = of_run(find_run(home, name), point or "result", word)
     if adapters and target.adapter:
         raise AfinaError(
@@ -76,6 +78,17 @@ def resolve(home: Path, word: str, adapter: str | Sequence[str] | None = None) -
             f"Leave out --adapter, or lay several over its base: {name}@base.",
         )
     return _with(home, target, adapters)
+
+
+def split_point(word: str) -> tuple[str, str]:
+    """A run's name and the point behind the last "@"; "" where none is named.
+
+    What lies on the disk as it is written has no point: a folder's path may hold "@" too.
+    """
+    name, at, point = word.rpartition("@")
+    if not at or os.path.exists(os.path.expanduser(word)):
+        return word, ""
+    return name, point
 
 
 def of_run(run: Run, point: str = "result", word: str = "") -> Target:
@@ -90,6 +103,7 @@ def of_run(run: Run, point: str = "result", word: str = "") -> Target:
         chat_template=template,
         run=str(run.directory),
         label=f"{run.name} @ base",
+        revision=run.base_revision,
     )
     if point == "base":
         return base
@@ -97,7 +111,7 @@ def of_run(run: Run, point: str = "result", word: str = "") -> Target:
     _refuse_classifier(word, folder)
     label = run.name if point == "result" else f"{run.name} @ {point}"
     if config.method.kind == "full":
-        return msgspec.structs.replace(base, model=str(folder), label=label)
+        return msgspec.structs.replace(base, model=str(folder), label=label, revision=None)
     return msgspec.structs.replace(base, adapter=str(folder), label=label)
 
 
@@ -201,7 +215,7 @@ def _peft_adapter(home: Path, target: Target, word: str) -> str:
         )
     if (folder / "adapter_config.json").is_file():
         return str(folder.resolve())
-    name, _, point = word.partition("@")
+    name, point = split_point(word)
     try:
         run = find_run(home, name)
     except AfinaError:

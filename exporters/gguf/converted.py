@@ -30,7 +30,7 @@ class Converted:
         self.target = target
         self._llama_cpp = llama_cpp
         adapter = Path(target.adapter) if target.adapter else None
-        self._merged = Merged(model_folder(target.model), adapter)
+        self._merged = Merged(model_folder(target.model, target.revision), adapter)
         self.notes = (
             "Afina's own converter doesn't know this model: llama.cpp's makes it, from a merged "
             "copy.",

@@ -94,7 +94,7 @@ def prepare(target: Target) -> Prepared:
         raise AfinaError(
             f'"{target.word}" is a GGUF file already.', "Name the run or the model it came from."
         )
-    folder = model_folder(target.model)
+    folder = model_folder(target.model, target.revision)
     merged = Merged(folder, Path(target.adapter) if target.adapter else None)
     family = family_of(merged.config)
     family.hyperparameters(merged.config)  # refuses a config.json that lacks one

@@ -171,7 +171,10 @@ def _weights(target: Target) -> Merged:
         raise AfinaError(
             f'"{target.word}" is {what} already.', "Name the run or the model it came from."
         )
-    return Merged(model_folder(target.model), Path(target.adapter) if target.adapter else None)
+    return Merged(
+        model_folder(target.model, target.revision),
+        Path(target.adapter) if target.adapter else None,
+    )
 
 
 def _add_item(plan: Plan, exporter: Exporter, wanted: Wanted, folder: Path) -> None:

@@ -14,7 +14,7 @@ from core.errors import AfinaError
 from core.jobs import ACTIVE, Job
 from core.paths import make_folder, write_atomic
 from core.runs.run import slug
-from core.runs.target import Target, resolve
+from core.runs.target import Target, resolve, split_point
 from exporters.contract import PLAIN, Options
 from exporters.job.export_spec import parse_to
 from exporters.job.plan import plan_for, refuse
@@ -75,8 +75,8 @@ def _lasting(word: str, target: Target) -> str:
     if target.run is None:
         path = Path(word).expanduser()
         return str(path.resolve()) if path.exists() else word  # else a hub id
-    _, at, point = word.rpartition("@")
-    return f"{Path(target.run).name}{f'@{point}' if at else ''}"
+    _, point = split_point(word)
+    return f"{Path(target.run).name}{f'@{point}' if point else ''}"
 
 
 def _lasting_options(options: Options) -> Options:

@@ -49,7 +49,7 @@ class MergedModel:
             )
         self.target = target
         adapter = Path(target.adapter) if target.adapter else None
-        self.merged = Merged(model_folder(target.model), adapter)
+        self.merged = Merged(model_folder(target.model, target.revision), adapter)
         if INPUT not in self.merged.shapes:
             raise AfinaError(
                 f'The weights in "{self.merged.folder}" lack "{INPUT}".',

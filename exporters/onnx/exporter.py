@@ -43,7 +43,7 @@ class Onnx:
                 "Name the run or the model that it came from.",
             )
         self.target = target
-        folder = model_folder(target.model)
+        folder = model_folder(target.model, target.revision)
         merged = Merged(folder, Path(target.adapter) if target.adapter else None)
         family_of(merged.config)  # refuses those that can't be written
         if INPUT not in merged.shapes:

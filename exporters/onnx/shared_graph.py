@@ -59,7 +59,7 @@ def base_files(target: Target) -> dict[str, str]:
     """What tells one base from another: its files, the weights by samples."""
     from core.train.checkpoint.provenance import fingerprints
 
-    return fingerprints(model_folder(target.model))
+    return fingerprints(model_folder(target.model, target.revision))
 
 
 def ensure_base(

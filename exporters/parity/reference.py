@@ -101,7 +101,7 @@ class Reference:
 
     def _own_words(self, rows: Rows) -> None:
         """What tokenizer and template make of texts, without a model."""
-        folder = model_folder(self.target.model)
+        folder = model_folder(self.target.model, self.target.revision)
         self._tokenizer = Tokenizer.load(folder)
         self._template = ChatTemplate.load(folder, self.target.chat_template)
         texts = hostile_snippets(list(self._tokenizer.specials))

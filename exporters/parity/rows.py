@@ -64,7 +64,9 @@ def _read(target: Target, config: Config) -> Rows:
     from core.train.loader.dataset import held_out_rows
 
     data = config.data
-    recipe = msgspec.structs.replace(Recipe.of(config), model=target.model, revision=None)
+    recipe = msgspec.structs.replace(
+        Recipe.of(config), model=target.model, revision=target.revision
+    )
     with open_source(data.eval_path) if data.eval_path else open_rows(config) as source:
         reader, encoder = recipe.reader(source), recipe.encoder()
         indexes: Sequence[int] = range(len(source))

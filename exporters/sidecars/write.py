@@ -114,7 +114,7 @@ def _for(result: Result, common: Modelfile, base: Base, target: Target) -> Model
 
 def _common(target: Target) -> Modelfile:
     """What all Modelfiles of a target say."""
-    folder = model_folder(target.model)
+    folder = model_folder(target.model, target.revision)
     tokenizer = Tokenizer.load(folder)
     template = ChatTemplate.find(folder, target.chat_template)
     turns = turns_of(template) if template is not None else None
@@ -154,5 +154,7 @@ def _as_fed(turns: Turns, target: Target, bos: str | None) -> Turns | None:
 def _context(target: Target) -> int | None:
     """As long as what was trained, Ollama's own choice at least, what the model has at most."""
     trained = Run(target.run).config.data.max_length if target.run is not None else 0
-    positions = read_json(model_folder(target.model), "config.json").get("max_position_embeddings")
+    positions = read_json(model_folder(target.model, target.revision), "config.json").get(
+        "max_position_embeddings"
+    )
     return min(positions, max(LEAST_CONTEXT, trained)) if isinstance(positions, int) else None

@@ -16,6 +16,7 @@ import pytest
 from core import jobs, oom
 from core.errors import AfinaError
 from core.jobs import Job, JobWorker, State, process_identity, sole_worker
+from core.paths import ROOT
 
 
 @pytest.fixture
@@ -266,3 +267,29 @@ def test_a_worker_that_begins_again_has_heard_what_was_asked_before(tmp_path: Pa
     second = JobWorker(tmp_path)
     assert second.again and second.requests() == []
     second.close()
+
+
+def test_two_that_ask_at_once_never_share_a_number(tmp_path: Path) -> None:
+    asking = (
+        "import sys; from core.jobs import Job; job = Job(sys.argv[1])\n"
+        "input()\n"
+        "print(*[job.request('checkpoint') for _ in range(50)])"
+    )
+    people = [
+        subprocess.Popen(
+            [sys.executable, "-c", asking, str(tmp_path)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    answers = []
+    for one in people:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    for one in people:
+        answers += one.communicate()[0].split()
+    assert sorted(map(int, answers)) == list(range(1, 151))

@@ -231,3 +231,16 @@ def _runs(pid: int) -> bool:
         return False
     stat = Path(f"/proc/{pid}/stat")  # an orphan may wait for its new parent as a zombie
     return not stat.exists() or stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_a_worker_that_reads_nothing_is_ended_while_a_send_waits_for_it() -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    process = PipeWorker("test", lambda message: None, command=command)
+    sending = threading.Thread(target=lambda: process.request("echo", text="x" * 2**20))
+    sending.start()
+    # the send has the lock: it can't be had
+    wait_for(lambda: not process._lock.acquire(blocking=False) or process._lock.release())
+    process.close(0.2)
+    assert process.process.poll() is not None
+    sending.join(10.0)
+    assert not sending.is_alive()

@@ -69,8 +69,8 @@ def checked(path: Path, overrides: Sequence[str]) -> tuple[Config, list[FieldPro
     """
     from core.config import config_io
     from core.config.config_io import ConfigError
-    from core.config.problems import problems
     from core.plan.objective import check_shape
+    from core.runs.problems import run_problems
     from core.train.checks.preflight import files
     from exporters.support import why_not
     from tui.cli.plan_report import show_problems
@@ -80,7 +80,7 @@ def checked(path: Path, overrides: Sequence[str]) -> tuple[Config, list[FieldPro
     except ConfigError as error:
         show_problems(path, error.problems)
         raise typer.Exit(2) from error
-    found = problems(config)
+    found = run_problems(home(), config)
     if any(problem.severity == "error" for problem in found):
         return config, found
     found += check_shape(config)

@@ -14,6 +14,7 @@ from core.errors import AfinaError
 from core.figures import duration, short
 from core.jobs import State
 from core.runs.run import Run, all_runs, find_run
+from core.runs.target import split_point
 from tui.dialogs.choice import ChoiceBox, Entry
 from tui.dialogs.dialog import Dialog
 from tui.theme import BLUE, SECONDARY, TEAL
@@ -108,7 +109,7 @@ class ContinueFrom(Dialog[str]):
         if Path(typed).expanduser().is_dir():
             return True
         try:
-            find_run(self.afina.home, typed.partition("@")[0])
+            find_run(self.afina.home, split_point(typed)[0])
         except AfinaError:
             return False
         return "@" in typed or any(typed == offer.word for offer in self._offers)

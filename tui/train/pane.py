@@ -12,10 +12,9 @@ from textual.containers import Container
 
 from core.config import Config, config_io, presets
 from core.config.presets import Subject
-from core.config.problems import problems
 from core.data.escape import visible
 from core.errors import AfinaError, FieldProblem
-from core.runs.continue_from import continue_from_problems
+from core.runs.problems import run_problems
 from core.runs.run import create_run, default_name, slug
 from tui import data_facts
 from tui import options as form_options
@@ -89,8 +88,8 @@ class TrainPane(TrainFiles, TrainProbe):
     def problems(self) -> list[FieldProblem]:
         """Everything that is wrong with what stands in the form."""
         drafted = list(self._draft_problems.values())
-        found = problems(self.config) + data_facts.problems(self.config, self.afina.data_facts)
-        found += continue_from_problems(self.home, self.config)
+        found = run_problems(self.home, self.config)
+        found += data_facts.problems(self.config, self.afina.data_facts)
         return drafted + [problem for problem in found if problem.field not in self._drafts]
 
     def draw(self) -> None:

@@ -105,7 +105,7 @@ class Rows(Flat):
     @property
     def longest(self) -> int:
         """Tokens of the longest sequence; 0 without rows."""
-        return max(*self.lengths, *self.rejected.lengths, 0, 0)
+        return max(max(flat.lengths, default=0) for flat in (self, self.rejected))
 
     @property
     def highest_id(self) -> int:

@@ -6,12 +6,14 @@ import json
 import struct
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from core.config import config_io
+from core.config import Data, config_io
 from core.errors import AfinaError
+from core.jobs import State
 from core.runs.run import Run, create_run
-from core.runs.target import choose_adapter, resolve
+from core.runs.target import choose_adapter, resolve, split_point
 
 MODEL, ADAPTER = {"general.type": "model"}, {"general.type": "adapter"}
 
@@ -200,3 +202,26 @@ def test_adapters_are_chosen_by_name_or_path() -> None:
     with pytest.raises(AfinaError, match='Did you mean "three"') as error:
         choose_adapter(paths, "thre")
     assert "one, three, two" in error.value.hint
+
+
+def test_a_folder_whose_path_holds_the_sign_of_a_point_is_named_by_it(tmp_path: Path) -> None:
+    folder = tmp_path / "of@mine" / "run"
+    folder.mkdir(parents=True)
+    assert split_point(str(folder)) == (str(folder), "")
+    assert split_point(f"{folder}@best") == (str(folder), "best")
+    assert split_point("travel@12") == ("travel", "12")
+    assert split_point("travel") == ("travel", "")
+
+
+def test_a_run_in_such_a_folder_answers_and_tells_its_revision(tmp_path: Path) -> None:
+    home = tmp_path / "me@box"
+    config = config_io.parse("", ["model.name_or_path=some/model", "model.revision=v2"])
+    run = create_run(home, msgspec.structs.replace(config, data=Data(path="rows.jsonl")))
+    run.write_state(State("stopped"))
+    target = resolve(home, f"{run.directory}@base")
+    assert (target.model, target.revision) == ("some/model", "v2")
+    snapshot = tmp_path / "models--some--model" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    run.use_base(snapshot)  # as its worker records it
+    target = resolve(home, f"{run.directory}@base")
+    assert (target.model, target.revision) == (str(snapshot), None)

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from core.config import Config, Method, Model
-from core.config.problems import problems
 from core.errors import AfinaError
 from core.runs import continue_from, lineage
+from core.runs.problems import run_problems
 from core.runs.run import Run, create_run, delete_run, find_run, summary
 from core.runs.target import of_run
 from tests.core.train.conftest import Configure, NewWorker, losses, of_kind, write_rows
@@ -76,18 +76,19 @@ def test_the_best_step_and_a_folder_are_settled_too(
 
 
 def test_where_the_form_says_otherwise_is_told_before(
-    there: Run, home: Path, configure: Configure, monkeypatch: pytest.MonkeyPatch
+    there: Run, home: Path, configure: Configure
 ) -> None:
-    monkeypatch.setenv("AFINA_HOME", str(home))
-    found = problems(going_on(configure, "first", "method.rank=32"))
+    found = run_problems(home, going_on(configure, "first", "method.rank=32"))
     assert [(p.field, p.severity) for p in found] == [("method.rank", "warning")]
     assert 'The adapter that goes on has "4"' in found[0].message
     other = msgspec.structs.replace(
         going_on(configure, "first"), model=Model("/another/model", continue_from="first")
     )
-    messages = {p.message for p in problems(other) if p.field == "model.continue_from"}
+    messages = {p.message for p in run_problems(home, other) if p.field == "model.continue_from"}
     assert any('model.name_or_path is "/another/model"' in message for message in messages)
-    missing = [p for p in problems(going_on(configure, "frist")) if p.severity == "error"]
+    wrong = run_problems(home, going_on(configure, "frist"))
+    missing = [p for p in wrong if p.severity == "error"]
+    assert len(missing) == 1
     assert (missing[0].field, missing[0].hint) == (
         "model.continue_from",
         'Did you mean "first"?',
