@@ -18,6 +18,7 @@ import msgspec
 from core.disk import takes_no_more
 
 VERSION = 1
+COUNTS = ("step", "steps")  # fields that are whole numbers in every kind that has them
 MOST_WAITING_BYTES = 4 << 20  # of events that a full disk didn't take
 Event = dict[str, Any]
 
@@ -136,9 +137,9 @@ class EventTail:
         return [event for event in found if event is not None]
 
     def _decode(self, line: bytes) -> Event | None:
-        """The event of a line; None for garbage: a reader sees nothing without a kind."""
+        """The event of a line; None for garbage: a reader sees nothing that isn't an event."""
         event = _object(line)
-        return event if event is not None and isinstance(event.get("kind"), str) else None
+        return event if event is not None and _is_event(event) else None
 
 
 class RowTail(EventTail):
@@ -156,9 +157,17 @@ def read_events(path: Path) -> list[Event]:
 def _object(line: bytes) -> Event | None:
     try:
         event = msgspec.json.decode(line.strip(b"\0"))  # a power cut leaves zeros before a line
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return event if isinstance(event, dict) else None
+
+
+def _is_event(event: Event) -> bool:
+    """Whether it has a kind, and what every reader counts by is a number where it is there."""
+    if not isinstance(event.get("kind"), str):
+        return False
+    whole = all(isinstance(event.get(name), int | None) for name in COUNTS)
+    return whole and isinstance(event.get("t"), int | float | None)
 
 
 def _last_seq(path: Path) -> int:

@@ -49,6 +49,13 @@ class State(msgspec.Struct):
     oom_kills: int = 0  # what it said when the worker began
 
 
+class Birth(msgspec.Struct, frozen=True):
+    """What a starter knows of the process that it started, before that one speaks for itself."""
+
+    pid: int
+    process: str | None  # its identity; None where it was gone at once
+
+
 class Job:
     """A job seen from outside: the app and the commands read it and send it requests."""
 
@@ -77,7 +84,7 @@ class Job:
             return msgspec.json.decode((self.directory / "state.json").read_bytes(), type=State)
         except FileNotFoundError:
             return State("interrupted", reason="It was never started: there is no state.json.")
-        except (msgspec.DecodeError, OSError) as error:
+        except (msgspec.DecodeError, OSError, RecursionError) as error:
             return State("interrupted", reason=f"state.json can't be read: {error}.")
 
     def write_state(self, state: State) -> None:
@@ -115,7 +122,7 @@ class Job:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        born = {"pid": process.pid, "process": process_identity(process.pid)}
+        born = Birth(process.pid, process_identity(process.pid))
         write_atomic(self.directory / BIRTH, msgspec.json.encode(born))
         return process.pid
 
@@ -151,11 +158,13 @@ class Job:
         if state.pid is not None:
             return state.process is not None and process_identity(state.pid) == state.process
         try:
-            born = msgspec.json.decode((self.directory / BIRTH).read_bytes())
+            born = msgspec.json.decode((self.directory / BIRTH).read_bytes(), type=Birth)
         except FileNotFoundError:
             # either way: a clock that was set back must not make it wait for an hour
             return abs(time.time() - state.updated) < START_LIMIT_S
-        return born["process"] is not None and process_identity(born["pid"]) == born["process"]
+        except (msgspec.DecodeError, OSError):
+            return False  # it is written whole: damage came later, and tells of no process
+        return born.process is not None and process_identity(born.pid) == born.process
 
 
 class JobWorker:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from textual.message import Message
+
 from core.events import EventTail, number
 from core.jobs import ACTIVE
 from core.runs.run import Run, all_runs
+from tui.poller import Poller
 
 INTERVAL_S = 1.0
 QUIET_S = 20.0  # a step or an evaluation may take this long before its run counts as quiet
@@ -30,6 +32,17 @@ class Activity(NamedTuple):
     runs: int = 0  # active ones
     device: str = ""
     quiet_s: int = 0  # since the last event, in tens; 0 while the figures are fresh
+
+
+class ActivityTick(Message):
+    """What goes on outside the app, once a second. A newer one replaces those not handled yet."""
+
+    def __init__(self, activity: Activity) -> None:
+        super().__init__()
+        self.activity = activity
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, ActivityTick)
 
 
 class RunReader:
@@ -90,30 +103,30 @@ class RunReader:
             self._last = self._last._replace(phase=str(event.get("name", "")))
 
 
-class ActivityThread(threading.Thread):
-    """Posts an Activity at every change until it is stopped; a daemon, so quitting doesn't wait."""
+class ActivityPoller(Poller):
+    """Hands an Activity to `deliver` at every change, in its thread, until it is closed."""
 
-    def __init__(self, home: Path, post: Callable[[Activity], object]) -> None:
-        super().__init__(name="activity", daemon=True)
+    def __init__(
+        self,
+        home: Path,
+        deliver: Callable[[Activity], object],
+        post: Callable[[Message], object],
+    ) -> None:
         self._reader = RunReader(home)
-        self._post = post
-        self._stopped = threading.Event()
+        self._deliver = deliver
+        self._device, self._tick, self._before = "", 0, Activity()
+        super().__init__("activity", self._look, post)
 
-    def run(self) -> None:
-        device, tick, before = "", 0, Activity()
-        while not self._stopped.is_set():
-            started = time.monotonic()
-            if tick % DEVICE_EVERY == 0:
-                device = device_line()
-            activity = self._reader.read()._replace(device=device)
-            if activity != before:
-                before = activity
-                self._post(activity)
-            tick += 1
-            self._stopped.wait(max(0.1, INTERVAL_S - (time.monotonic() - started)))
-
-    def stop(self) -> None:
-        self._stopped.set()
+    def _look(self) -> float:
+        started = time.monotonic()
+        if self._tick % DEVICE_EVERY == 0:
+            self._device = device_line()
+        self._tick += 1
+        activity = self._reader.read()._replace(device=self._device)
+        if activity != self._before:
+            self._before = activity
+            self._deliver(activity)
+        return max(0.1, INTERVAL_S - (time.monotonic() - started))
 
 
 def device_line() -> str:

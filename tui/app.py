@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import traceback
 from pathlib import Path
 
 import msgspec
@@ -16,16 +17,17 @@ from core.data.escape import visible
 from core.data.files.hub import is_dataset_id
 from tui import keymap, session
 from tui.actions import Action, Scoped, bindings, of_scope, scoped_chain
-from tui.activity import Activity, ActivityThread
-from tui.data.messages import ActivityTick
+from tui.activity import Activity, ActivityPoller, ActivityTick
 from tui.data_facts import DataFacts
 from tui.pane import Pane
+from tui.poller import PollerFailed
 from tui.shell import clipboard, terminal
 from tui.theme import ASCII, THEME, UNICODE, Symbols, use_ascii_scrollbars
 from tui.widgets.footer import Footer, key_label
 from tui.widgets.status_bar import StatusBar, TooSmall
 
 # imported at the first visit
+FAULTS = "app.log"  # in the home: tracebacks of what the app met
 PANES = {
     "data": "tui.data.pane:DataPane",
     "train": "tui.train.pane:TrainPane",
@@ -75,7 +77,9 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
         self.theme = THEME.name
         self.keymap_file = keymap.load(home)
         self.set_keymap(self.keymap_file.for_textual())
-        self._watch = ActivityThread(home, lambda seen: self.post_message(ActivityTick(seen)))
+        self._watch = ActivityPoller(
+            home, lambda seen: self.post_message(ActivityTick(seen)), self.post_message
+        )
 
     def compose(self) -> ComposeResult:
         yield StatusBar()
@@ -95,7 +99,7 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
         self._watch.start()
 
     def on_unmount(self) -> None:
-        self._watch.stop()
+        self._watch.close()
         self.save_session()
 
     # panes
@@ -177,6 +181,21 @@ class AfinaApp(Scoped, App[None], inherit_bindings=False):
         """Tells the person something in passing; severity is information, warning or error."""
         self.clear_notifications()  # the newest is enough: a key may be pressed again and again
         self.notify(visible(words), severity=severity, markup=False)  # type: ignore[arg-type]
+
+    def on_poller_failed(self, message: PollerFailed) -> None:
+        """A fault of ours in a thread: said in a sentence, kept with its traceback."""
+        log = self.home / FAULTS
+        lines = traceback.format_exception(message.error)
+        try:
+            with open(log, "a", encoding="utf-8") as file:
+                file.write("".join(lines))
+        except OSError:
+            kept = "".join(lines[-2:]).strip()  # nowhere to keep it: say what there is
+        else:
+            kept = f"The details are in {log}."
+        self.say(
+            f"Reading for the screen failed ({message.name}): {message.error}. {kept}", "error"
+        )
 
     def copy_to_clipboard(self, text: str) -> None:
         """Textual's way in, from inputs and from text selected with the mouse."""

@@ -8,6 +8,7 @@ import shutil
 import time
 import unicodedata
 from collections.abc import Iterator
+from contextlib import suppress
 from glob import has_magic
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,13 @@ class Run(Job):
         return [path for path in step_folders(self.directory) if is_complete(path)]
 
 
+# What reading files that are damaged, or that go while they are read, can raise
+UNREADABLE = (
+    *(AfinaError, OSError, msgspec.MsgspecError, RecursionError),
+    *(ValueError, TypeError, LookupError, AttributeError),
+)
+
+
 class Summary(msgspec.Struct):
     """A line in the list of runs; the shape of `afina runs --json`."""
 
@@ -107,9 +115,11 @@ def runs_folder(home: Path) -> Path:
 
 def all_runs(home: Path) -> list[Run]:
     """Every run of a home, newest first."""
-    frozen = list(runs_folder(home).glob("*/config.yaml"))  # written once, when it was created
-    frozen.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
-    return [Run(path.parent) for path in frozen]
+    born: list[tuple[int, Path]] = []
+    for frozen in runs_folder(home).glob("*/config.yaml"):  # written once, when it was created
+        with suppress(OSError):  # deleted elsewhere since its name was read
+            born.append((frozen.stat().st_mtime_ns, frozen.parent))
+    return [Run(folder) for _, folder in sorted(born, reverse=True)]
 
 
 def find_run(home: Path, word: str) -> Run:
@@ -191,6 +201,28 @@ def summary(run: Run) -> Summary:
         reason=state.reason,
         continues=beginning.continues if (beginning := lineage.of(run)) else None,
     )
+
+
+def summaries(home: Path) -> list[Summary]:
+    """What the list shows of every run; one that can't be read says why and hides no other."""
+    found = []
+    for run in all_runs(home):
+        try:
+            found.append(summary(run))
+        except UNREADABLE as error:
+            if run.directory.is_dir():  # else it was deleted meanwhile
+                found.append(
+                    Summary(
+                        *(run.id, str(run.directory), "unreadable", 0, 0, None, None, None, None),
+                        reason=unreadable_reason(error),
+                    )
+                )
+    return found
+
+
+def unreadable_reason(error: Exception) -> str:
+    """What to say of a run whose files can't be read."""
+    return f"Its files can't be read: {str(error) or type(error).__name__}."
 
 
 def delete_run(run: Run) -> None:

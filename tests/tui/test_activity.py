@@ -6,10 +6,12 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from core.events import EventWriter
 from core.jobs import State
 from tests.tui.homes import write_run
-from tui.activity import Activity, ActivityThread, RunReader
+from tui.activity import Activity, ActivityPoller, RunReader
 from tui.theme import UNICODE
 from tui.widgets.status_bar import activity_words
 
@@ -80,10 +82,10 @@ def test_the_thread_posts_changes_only_and_stops(tmp_path: Path) -> None:
         posted.append(activity)
         came.set()
 
-    thread = ActivityThread(tmp_path, post)
-    thread.start()
+    poller = ActivityPoller(tmp_path, post, pytest.fail)
+    poller.start()
     assert came.wait(20)
-    thread.stop()
-    thread.join(20)
-    assert not thread.is_alive()
+    poller.close()
+    poller._thread.join(20)
+    assert not poller._thread.is_alive()
     assert len(posted) == 1 and posted[0].run == "travel-lora"

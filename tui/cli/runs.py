@@ -24,9 +24,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 def runs(json: Json = False) -> None:
     """List the runs, newest first."""
     from core.paths import home
-    from core.runs.run import all_runs, summary
+    from core.runs.run import summaries
 
-    rows = [summary(run) for run in all_runs(home())]
+    rows = summaries(home())
     if json:
         import msgspec
 
@@ -57,7 +57,7 @@ def runs(json: Json = False) -> None:
             _cell(row.eval_loss, ".3f"),
             _cell(row.tokens_per_s, ",.0f"),
         ]
-        table.add_row(*map(Text, cells))
+        table.add_row(*(Text(visible(cell)) for cell in cells))
     console = Console(highlight=False)
     console.print(table)
     for row in rows:

@@ -19,7 +19,7 @@ from exporters.job.plan import narrowed
 from tui.actions import bindings
 from tui.dialogs.question import Question
 from tui.dialogs.target import TargetDialog
-from tui.export.poller import ExportFeed, ExportView, JobView
+from tui.export.poller import ExportPoller, ExportView, JobView
 from tui.export.rows import COLUMNS, WIDE_COLUMNS, ExportRows
 from tui.export.text import job_words, progress_words, results_words, words_below
 from tui.pane import Pane
@@ -57,7 +57,7 @@ class ExportPane(Pane):
         super().__init__(**options)
         self._word = ""
         self.rows = ExportRows()
-        self._feed: ExportFeed | None = None
+        self._feed: ExportPoller | None = None
 
     def compose(self) -> ComposeResult:
         with Frame("export", id="export-frame"):
@@ -71,7 +71,9 @@ class ExportPane(Pane):
         self.rows.symbols = self.symbols
         self._table.rows = self.rows
         self.query_one(Gauge).display = False
-        self._feed = ExportFeed(self.home, lambda view: self.post_message(self.Looked(view)))
+        self._feed = ExportPoller(
+            self.home, lambda view: self.post_message(self.Looked(view)), self.app.post_message
+        )
         self.open_subject(self._word or self._default())
         self._feed.start()
 

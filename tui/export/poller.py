@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
+from textual.message import Message
 
 from core.errors import AfinaError
 from core.events import Event, EventTail
 from core.jobs import ACTIVE, Job
 from core.runs.target import Target, resolve
-from tui.feed import Feed
+from tui.poller import Poller
 
 if TYPE_CHECKING:
     from exporters.job.export_spec import Wanted
@@ -111,16 +112,21 @@ class FollowedJob:
         )
 
 
-class ExportFeed(Feed):
+class ExportPoller(Poller):
     """`deliver` is called in its thread with each ExportView."""
 
-    def __init__(self, home: Path, deliver: Callable[[ExportView], object]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        deliver: Callable[[ExportView], object],
+        post: Callable[[Message], object],
+    ) -> None:
         self._home = home
         self._deliver = deliver
         self._word = ""
         self._view = ExportView("")
         self._job: FollowedJob | None = None
-        super().__init__("export feed", self._look)
+        super().__init__("export", self._look, post)
 
     def choose(self, word: str) -> None:
         """Whose exports the next views show."""

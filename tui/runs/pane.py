@@ -11,7 +11,7 @@ from textual.message import Message
 
 from core.figures import duration, short
 from tui.actions import bindings
-from tui.runs.poller import RunsFeed, Snapshot
+from tui.runs.poller import RunsPoller, Snapshot
 from tui.runs.run_actions import RunActions
 from tui.runs.tabs import RunTabs
 from tui.runs.text import note, progress, state_words, strip
@@ -75,7 +75,7 @@ class RunsPane(RunActions):
         self._rows = RunRows()
         self._snapshot = Snapshot([], None)
         self._chosen: str | None = None  # id of the run under the cursor
-        self._feed: RunsFeed | None = None
+        self._feed: RunsPoller | None = None
 
     def compose(self) -> ComposeResult:
         with Frame("runs", id="runs-frame"):
@@ -86,7 +86,11 @@ class RunsPane(RunActions):
 
     def on_mount(self) -> None:
         self.query_one("#runs-list", RowList).rows = self._rows
-        self._feed = RunsFeed(self.home, lambda snapshot: self.post_message(self.Looked(snapshot)))
+        self._feed = RunsPoller(
+            self.home,
+            lambda snapshot: self.post_message(self.Looked(snapshot)),
+            self.app.post_message,
+        )
         self._feed.choose(self._chosen)
         self._feed.start()
 

@@ -14,7 +14,7 @@ import msgspec
 from core.events import Event, EventTail, RowTail, number
 from core.jobs import ACTIVE, State
 from core.runs.curves import curve
-from core.runs.run import Run, step_of
+from core.runs.run import Run, step_of, unreadable_reason
 from tui.runs.detail import (
     CheckpointView,
     Confusion,
@@ -88,6 +88,14 @@ class Detail(msgspec.Struct, frozen=True):
     origin: list[str] = []  # what it goes on from, the nearest first
     findings: list[FindingView] = []  # oldest first
     confusion: Confusion | None = None
+
+
+def unreadable(run: Run, error: Exception) -> RunView:
+    """A run whose files can't be read, as the list shows it."""
+    return RunView(
+        *(run.id, run.name, run.directory, "unreadable", unreadable_reason(error)),
+        *(0, 0, None, None, False, None),
+    )
 
 
 class GrowingCurve:

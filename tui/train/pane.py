@@ -26,7 +26,7 @@ from tui.theme import SECONDARY, TEXT
 from tui.train.dialogs.presets import Presets
 from tui.train.files import TrainFiles
 from tui.train.groups import objective_now
-from tui.train.plan_poller import PlanFeed, PlanMade
+from tui.train.plan_poller import PlanMade, PlanPoller
 from tui.train.plan_text import Outlook, plan_hints, plan_text, summary_text
 from tui.train.probe import TrainProbe
 from tui.widgets.footer import key_label
@@ -68,7 +68,7 @@ class TrainPane(TrainFiles, TrainProbe):
         yield Words(id="summary")
 
     def on_mount(self) -> None:
-        self._plans = PlanFeed(self.home, self.post_message)
+        self._plans = PlanPoller(self.home, self.post_message)
         self.draw()
         self.app.call_later(self.afina.learn_data)
 

@@ -13,11 +13,13 @@ from core.config import Config
 from core.errors import AfinaError
 from core.figures import size
 from tui.data_facts import DataFacts
+from tui.poller import Poller
 
 if TYPE_CHECKING:
     from core.plan.plan import Plan
 
 
+IDLE_S = 3600.0  # whoever asks wakes the thread
 TOLD_TYPES = ("f16", "q4_k_m")  # the largest of what is exported, and the usual one
 
 
@@ -46,32 +48,26 @@ class PlanMade(Message):
         return isinstance(message, PlanMade)
 
 
-class PlanFeed:
+class PlanPoller(Poller):
     """Makes one plan at a time; of the configurations asked for meanwhile only the last."""
 
-    def __init__(self, home: Path, post: Callable[[PlanMade], object]) -> None:
+    def __init__(self, home: Path, post: Callable[[Message], object]) -> None:
         self._home = home
-        self._post = post
         self._lock = threading.Lock()
         self._wanted: tuple[Config, DataFacts | None] | None = None
-        self._busy = False
+        super().__init__("plan", self._answer, post)
 
     def ask(self, config: Config, facts: DataFacts | None) -> None:
         with self._lock:
             self._wanted = (config, facts)
-            if self._busy:
-                return
-            self._busy = True
-        threading.Thread(target=self._work, name="plan", daemon=True).start()
+        self.start()
 
-    def _work(self) -> None:
-        while True:
-            with self._lock:
-                if self._wanted is None:
-                    self._busy = False
-                    return
-                (config, facts), self._wanted = self._wanted, None
-            self._post(self._make(config, facts))
+    def _answer(self) -> float:
+        with self._lock:
+            wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            self._post(self._make(*wanted))
+        return IDLE_S
 
     def _make(self, config: Config, facts: DataFacts | None) -> PlanMade:
         from core.plan.plan import make_plan

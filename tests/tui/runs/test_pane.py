@@ -23,7 +23,7 @@ from tests.tui.homes import (
 from tests.tui.pilots import lines_of, text_of, until
 from tui.app import AfinaApp
 from tui.runs.pane import RunsPane
-from tui.runs.poller import RunsFeed
+from tui.runs.poller import RunsPoller
 from tui.runs.view import FollowedRun, tail_lines
 
 WIDE, NARROW = (160, 45), (80, 24)
@@ -253,8 +253,8 @@ async def test_a_hidden_pane_reads_nothing(home: Path, monkeypatch: pytest.Monke
     async with opened(home) as (app, pilot):
         await app.show_pane("data")
         looks: list[int] = []
-        look = RunsFeed.look
-        monkeypatch.setattr(RunsFeed, "look", lambda feed: looks.append(1) or look(feed))
+        look = RunsPoller.look
+        monkeypatch.setattr(RunsPoller, "look", lambda feed: looks.append(1) or look(feed))
         await app.show_pane("runs")
         await until(pilot, lambda: looks, "a look once it is shown")
         await app.show_pane("data")
