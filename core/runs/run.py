@@ -42,17 +42,28 @@ class Run(Job):
 
     @property
     def base(self) -> str:
-        """Folder of the base model; a hub id as long as no worker has fetched it."""
-        try:
-            return (self.directory / "base.txt").read_text(encoding="utf-8")
-        except FileNotFoundError:
+        """Folder of the base model; its hub id while no worker has fetched it, or once it is gone
+        from the hub's cache: `base_revision` then says which one it is.
+        """
+        recorded = self._recorded_base()
+        if recorded is None or (_commit_of(recorded) and not recorded.is_dir()):
             return self.config.model.name_or_path
+        return str(recorded)
 
     @property
     def base_revision(self) -> str | None:
-        """The revision of a base that is still a hub id; the folder that was fetched has it."""
+        """The revision of a base that is a hub id: the commit that was trained on, if any was."""
         model = self.config.model
-        return model.revision if self.base == model.name_or_path else None
+        if self.base != model.name_or_path:
+            return None
+        recorded = self._recorded_base()
+        return (_commit_of(recorded) if recorded else None) or model.revision
+
+    def _recorded_base(self) -> Path | None:
+        try:
+            return Path((self.directory / "base.txt").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
 
     def use_base(self, folder: Path) -> None:
         """Records the folder of the very revision that a hub id stood for."""
@@ -92,6 +103,11 @@ class Summary(msgspec.Struct):
     started: float | None  # seconds since the epoch
     reason: str
     continues: str | None = None  # the run or the folder that it goes on from
+
+
+def _commit_of(folder: Path) -> str | None:
+    """The commit of a snapshot in the hub's cache: models--ORG--NAME/snapshots/COMMIT."""
+    return folder.name if folder.parent.name == "snapshots" else None
 
 
 def is_complete(folder: Path) -> bool:

@@ -131,9 +131,8 @@ class Training:
         if begin := lineage.record(self.run, self.run.directory.parents[1]):
             tell(self.worker, lineage.told(self.run, begin), None)
         self._phase("finding model", self.config.model.name_or_path)
-        base = Path(self.run.base)  # as it was fetched when the run first began
-        if not base.is_dir():
-            base = fetch(self.config.model.name_or_path, self.config.model.revision)
+        # the very one that was fetched when the run first began, however often it is resumed
+        base = fetch(self.run.base, self.run.base_revision)
         preflight.check_model_folder(base)
         self.run.use_base(base)  # a branch of the hub may move on: this is what is trained on
         os.environ["HF_HUB_OFFLINE"] = "1"  # all that is needed lies on this disk now

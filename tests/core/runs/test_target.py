@@ -225,3 +225,6 @@ def test_a_run_in_such_a_folder_answers_and_tells_its_revision(tmp_path: Path) -
     run.use_base(snapshot)  # as its worker records it
     target = resolve(home, f"{run.directory}@base")
     assert (target.model, target.revision) == (str(snapshot), None)
+    snapshot.rmdir()  # the cache was cleaned: the same commit is to be fetched again
+    target = resolve(home, f"{run.directory}@base")
+    assert (target.model, target.revision) == ("some/model", "abc")
