@@ -192,3 +192,10 @@ class _Full:
 
     def close(self) -> None:
         self.file.close()
+
+
+def no_hub_beside(cache: str) -> None:
+    """The hub's cache lies there, and the hub can't be reached."""
+    from huggingface_hub import constants
+
+    constants.HF_HUB_CACHE, constants.HF_HUB_OFFLINE = cache, True

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,9 @@ from core.config import Config
 from core.data.encode.template import template_text
 from core.paths import ROOT
 from core.runs.run import Run, create_run
+from core.runs.target import of_run
 from core.train.checkpoint import manifest as checkpoints
+from tests.core.train import faults
 from tests.core.train.conftest import (
     STEPS,
     Configure,
@@ -190,3 +194,26 @@ def test_the_manifest_is_read_by_people_too(whole: Run) -> None:
     values: dict[str, Any] = msgspec.json.decode(text.encode())
     assert values["step"] == STEPS
     assert "\n" in text
+
+
+def test_a_pinned_revision_is_what_is_trained_on_and_asked_later(
+    configure: Configure,
+    new_worker: NewWorker,
+    tiny_model: Path,
+    tmp_path: Path,
+) -> None:
+    cache = tmp_path / "hub" / "models--some--model"
+    for name, commit in (("main", "a" * 40), ("v2", "b" * 40)):
+        shutil.copytree(tiny_model, cache / "snapshots" / commit)
+        (cache / "refs").mkdir(exist_ok=True)
+        (cache / "refs" / name).write_text(commit)
+    words = ("model.name_or_path=some/model", "model.revision=v2", "train.max_steps=1")
+    hub = partial(faults.no_hub_beside, str(cache.parent))
+    worker = new_worker(configure(*words)).start(hub)
+    assert worker.wait() == 0, worker.log()
+    trained_on = str(cache / "snapshots" / ("b" * 40))
+    assert worker.run.base == trained_on
+    target = of_run(worker.run)
+    assert (target.model, target.revision) == (trained_on, None)
+    adapter = json.loads((worker.run.directory / "adapter" / "adapter_config.json").read_text())
+    assert adapter["base_model_name_or_path"] == trained_on
