@@ -6,12 +6,14 @@ import os
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.data.files.offsets import OffsetSource
 from tests.tui.pilots import chat, config_of, lines_of, text_of, until, write_rows
 from tui.app import AfinaApp
+from tui.data.dialogs.statistics import Statistics
 from tui.data.pane import DataPane
 
 SMALL, WIDE = (80, 24), (160, 45)
@@ -93,6 +95,27 @@ async def test_statistics_say_what_each_max_length_costs_and_set_the_one_chosen(
         await pilot.press("j", "j", "enter")
         await until(pilot, lambda: app.config.data.max_length == 256)
         await until(pilot, lambda: "truncated" not in text_of(app) and pane.state.surveyed)
+
+
+async def test_statistics_that_come_before_the_dialog_stands_are_shown(
+    home: Path, model: Path, rows_file: Path
+) -> None:
+    app = AfinaApp(home, config=config_of(rows_file, model))
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
+        pane = app.query_one(DataPane)
+        await until(pilot, lambda: pane.state.surveyed)
+        answers: list[dict[str, Any]] = []
+        pane.ask("statistics", answers.append)
+        await until(pilot, lambda: answers)
+        for answered, words in (("take", "roles"), ("refuse", "No tokens. Choose a model.")):
+            dialog = Statistics(pane.config, pane.state)
+            said = {"message": "No tokens.", "hint": "Choose a model."}
+            getattr(dialog, answered)(answers[0] if answered == "take" else said)
+            app.push_screen(dialog)
+            await until(pilot, lambda words=words: words in text_of(app))
+            await pilot.press("escape")
+            await until(pilot, lambda dialog=dialog: dialog not in app.screen_stack)
+            getattr(dialog, answered)(answers[0] if answered == "take" else said)  # too late
 
 
 async def test_a_worker_that_ends_is_started_again_once(

@@ -17,7 +17,10 @@ from tui.widgets.row_list import RowList
 
 
 class Statistics(Dialog[int]):
-    """Dismissed with a max_length. `take` and `refuse` get the worker's answer when it comes."""
+    """Dismissed with a max_length. `take` and `refuse` get the worker's answer when it comes.
+
+    It may come before the dialog has its parts: it is kept until they are there.
+    """
 
     CSS = """
     Statistics > Frame { width: 96%; max-width: 104; height: 92%; max-height: 40; }
@@ -29,6 +32,8 @@ class Statistics(Dialog[int]):
         self._config = config
         self._state = state
         self._stats: dict[str, Any] = {}
+        self._refused = ""
+        self._stands = False  # is_mounted comes later: what is told in between would be lost
 
     def compose(self) -> ComposeResult:
         with Frame("statistics", self._facts()):
@@ -36,12 +41,32 @@ class Statistics(Dialog[int]):
             yield RowList(COLUMNS, open_label="use this max_length")
         yield Footer()
 
+    def on_mount(self) -> None:
+        self._stands = True
+        self._show()
+
+    def on_unmount(self) -> None:
+        self._stands = False  # what comes now comes too late
+
     def take(self, answer: dict[str, Any]) -> None:
         """Shows the worker's answer to `statistics`."""
-        if not self.is_mounted or answer["kind"] != "done":
+        if answer["kind"] == "done":
+            self._stats = answer
+            self._show()
+
+    def refuse(self, answer: dict[str, Any]) -> None:
+        """Says why there are none."""
+        self._refused = f"{answer['message']} {answer['hint']}".strip()
+        self._show()
+
+    def _show(self) -> None:
+        if not self._stands:
             return
-        self._stats = answer
-        tokens = answer["tokens"]
+        if self._refused:
+            self.query_one("#figures", Words).update(self._refused)
+        if not self._stats:
+            return
+        answer, tokens = self._stats, self._stats["tokens"]
         rows = tokens["rows"] - tokens["empty"] if tokens else 0
         lengths = Lengths(answer["lengths"], rows, self._config)
         now = [row["max_length"] for row in lengths]
@@ -49,12 +74,6 @@ class Statistics(Dialog[int]):
         self.query_one(RowList).set_rows(lengths, now.index(here) if here in now else 0)
         self.query_one(Frame).set_facts(self._facts())
         self._draw()
-
-    def refuse(self, answer: dict[str, Any]) -> None:
-        """Says why there are none."""
-        if self.is_mounted:
-            words = f"{answer['message']} {answer['hint']}".strip()
-            self.query_one("#figures", Words).update(words)
 
     def _draw(self) -> None:
         if self._stats:
