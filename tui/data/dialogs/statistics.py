@@ -73,17 +73,17 @@ class Statistics(Dialog[int]):
         here = self._config.data.max_length
         self.query_one(RowList).set_rows(lengths, now.index(here) if here in now else 0)
         self.query_one(Frame).set_facts(self._facts())
-        self._draw()
+        self.call_after_refresh(self._draw)  # the words have their width once all is laid out
 
     def _draw(self) -> None:
-        if self._stats:
+        if self._stats and self._stands:
             width = self.query_one("#figures").size.width
             self.query_one("#figures", Words).update(
                 figures(self._stats, width, self.afina.symbols)
             )
 
     def on_resize(self) -> None:
-        self._draw()
+        self.call_after_refresh(self._draw)
 
     def _facts(self) -> str:
         """How far the figures reach."""
