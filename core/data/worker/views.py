@@ -5,6 +5,7 @@ The files lie in a temporary folder of the worker's and go with it.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ class Viewing:
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="afina-views-")
-        self._count = 0
+        self._numbers = itertools.count(1)  # two views may be answered at once: no two share a file
 
     def close(self) -> None:
         self._folder.cleanup()
@@ -98,9 +99,9 @@ class Viewing:
     def _next(self) -> Path:
         """A new file; the oldest of many is dropped."""
         folder = Path(self._folder.name)
-        self._count += 1
-        (folder / f"{self._count - _KEPT}.rows").unlink(missing_ok=True)
-        return folder / f"{self._count}.rows"
+        number = next(self._numbers)
+        (folder / f"{number - _KEPT}.rows").unlink(missing_ok=True)
+        return folder / f"{number}.rows"
 
 
 class View:
