@@ -16,6 +16,7 @@ from typing import Any
 
 import afina  # noqa: F401 - claims core and exporters
 from core.errors import AfinaError
+from core.paths import write_atomic
 from core.runs.target import Target
 from exporters import contract
 from exporters.contract import PLAIN, Conversation, Item, Options, Seen, Working
@@ -108,7 +109,7 @@ def hang(stage: str) -> None:
     """Stays for ever, with a child that would stay too."""
     if Fake.stage == stage:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        (Path(sys.argv[1]) / "child").write_text(str(child.pid))
+        write_atomic(Path(sys.argv[1]) / "child", str(child.pid))  # who sees it reads a number
         threading.Event().wait()
 
 
